@@ -26,6 +26,15 @@ class Split:
         """Number of utterances."""
         return len(self.ids)
 
+    def head(self, count: int) -> "Split":
+        """The first `count` utterances."""
+        return Split(
+            ids=self.ids[:count],
+            features={m: x[:count] for m, x in self.features.items()},
+            valid={m: v[:count] for m, v in self.valid.items()},
+            labels=self.labels[:count],
+        )
+
     @property
     def modalities(self) -> tuple[str, ...]:
         """Names of the modalities, in the order of the config."""

@@ -1,0 +1,53 @@
+"""Progress of a training run: a bar on a terminal, a line an epoch elsewhere."""
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fsrf_jax.training.loop import EpochRecord
+
+
+@contextlib.contextmanager
+def training_progress(
+    console: Console, epochs_done: int, epochs: int, *, shown: bool
+) -> Iterator[Callable[[EpochRecord], None]]:
+    """A function to call with every epoch's record; it shows nothing unless `shown`."""
+    if not shown:
+        yield lambda record: None
+    elif console.is_terminal:
+        columns = (
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console) as progress:
+            task = progress.add_task("compiling", total=epochs, completed=epochs_done)
+
+            def advance(record: EpochRecord) -> None:
+                progress.update(task, completed=record.epoch, description=_summary(record))
+
+            yield advance
+    else:
+        started, first = time.monotonic(), epochs_done
+
+        def write(record: EpochRecord) -> None:
+            per_epoch = (time.monotonic() - started) / (record.epoch - first)
+            left = per_epoch * (epochs - record.epoch)
+            console.print(
+                f"epoch {record.epoch}/{epochs}  {_summary(record)}  {left:.0f} s left",
+                highlight=False,
+            )
+
+        yield write
+
+
+def _summary(record: EpochRecord) -> str:
+    return (
+        f"loss {record.terms['total']:.4f}  validation MAE {record.validation_mae:.4f} "
+        f"(best after epoch {record.best_epoch})"
+    )

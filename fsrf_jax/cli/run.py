@@ -1,0 +1,118 @@
+"""What `train` and `evaluate` share: a run's data, network, checkpoint and results."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+from rich.console import Console
+
+from fsrf_jax.config import Config
+from fsrf_jax.data.normalise import Normaliser
+from fsrf_jax.data.source import Source
+from fsrf_jax.evaluation import plots, tables
+from fsrf_jax.evaluation.evaluate import Evaluation, evaluate
+from fsrf_jax.evaluation.predictor import make_observer, make_predictor
+from fsrf_jax.evaluation.protocols import PROTOCOLS, RATES
+from fsrf_jax.evaluation.results import Results, results_dict, save_predictions, save_results
+from fsrf_jax.files import replacing
+from fsrf_jax.training import build, checkpoints, sharding
+from fsrf_jax.training.loop import epochs_done
+from fsrf_jax.training.state import Method, TrainState, init_state
+
+
+@dataclass(frozen=True)
+class Run:
+    """A config and its data, ready to train or to restore.
+
+    Attributes:
+        config: the experiment.
+        source: its data.
+        mesh: all local devices.
+        method: what is fixed at compilation.
+    """
+
+    config: Config
+    source: Source
+    mesh: Mesh
+    method: Method
+
+    @classmethod
+    def make(cls, config: Config, source: Source) -> "Run":
+        """The run of a config and its data."""
+        train = source.split("train")
+        widths = build.feature_widths(train)
+        method = build.make_method(config, widths, len(train))
+        return cls(config, source, sharding.data_mesh(), method)
+
+    def initial_state(self) -> Callable[[], TrainState]:
+        """A function that makes the state before the first step, born on all devices."""
+        example = build.make_batch(self.source.split("train").head(1))
+        replicated = sharding.replicated(self.mesh)
+        key = jax.random.key(self.config.training.seed)
+
+        def make() -> TrainState:
+            return init_state(self.method, example, key)
+
+        return jax.jit(make, out_shardings=replicated)
+
+    def restore(self, manager: Any, normaliser: Normaliser) -> tuple[TrainState, Normaliser]:
+        """State and normaliser of the newest checkpoint; the normaliser given has its shapes."""
+        shapes = jax.eval_shape(
+            lambda: {"state": self.initial_state()(), "preparation": normaliser.to_tree()}
+        )
+        place = sharding.replicated(self.mesh)
+        target = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), shapes
+        )
+        arrays = checkpoints.restore(manager, target)
+        return arrays["state"], Normaliser.from_tree(arrays["preparation"])
+
+    def evaluate(self, state: TrainState, normaliser: Normaliser) -> tuple[Evaluation, Results]:
+        """Evaluate the best network of a state as the config says."""
+        settings = self.config.evaluation
+        split = self.source.split(settings.split)
+        evaluation = evaluate(
+            PROTOCOLS[settings.protocol](self.config.data.modalities, RATES),
+            split,
+            make_predictor(
+                self.method.network,
+                self.mesh,
+                state.best_network,
+                normaliser.apply(split),
+                settings.batch_size,
+            ),
+            settings.mask_seeds,
+            make_observer(split, settings.mask_seeds),
+            self.source.oracle(settings.split),
+        )
+        results = results_dict(evaluation, settings.split, self.config.training.seed)
+        results["epochs_trained"] = epochs_done(self.method, state)
+        results["best_epoch"] = int(state.best_epoch)
+        results["validation_mae"] = float(state.best_score)
+        return evaluation, results
+
+
+def write_results(path: Path, evaluation: Evaluation, results: Results) -> None:
+    """Write FILE.json, and beside it the table, the plot and the predictions.
+
+    For `results.json` these are results.md, results.png and predictions.npz; for any other
+    FILE.json, FILE.md, FILE.png and FILE.predictions.npz.
+    """
+    predictions = (
+        path.with_name("predictions.npz")
+        if path.name == "results.json"
+        else path.with_suffix(".predictions.npz")
+    )
+    save_predictions(predictions, evaluation)
+    with replacing(path.with_suffix(".md")) as temporary:
+        temporary.write_text(tables.markdown_table(results), "utf-8")
+    plots.save_plot(path.with_suffix(".png"), results)
+    save_results(path, results)  # last: whoever finds it finds the others
+
+
+def show_results(console: Console, results: Results) -> None:
+    """Print the table of a results file."""
+    console.print(tables.terminal_table(results))

@@ -1,0 +1,128 @@
+"""The run folder: who may use it, what it holds, and never losing one.
+
+RUN/config.yaml, RUN/environment.json, RUN/checkpoints/, RUN/metrics.jsonl, RUN/tensorboard/,
+RUN/results.json, RUN/results.md, RUN/results.png, RUN/predictions.npz.
+"""
+
+import contextlib
+import fcntl
+import json
+import platform
+import sys
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from fsrf_jax.cli import arguments
+from fsrf_jax.config import Config, flatten
+from fsrf_jax.errors import RunError
+from fsrf_jax.files import replacing
+
+# Keys that may differ between a run and the command that resumes it.
+FREE = ("data.path", "training.epochs", "output.")
+
+
+def choose(config: Config, name: str) -> Path:
+    """The run folder of a config: as given, or runs/NAME-TIME."""
+    if config.output.directory is not None:
+        return Path(config.output.directory)
+    return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+
+
+def check_same(folder: Path, config: Config) -> None:
+    """Nothing, if the folder is new or belongs to the same config.
+
+    Raises:
+        RunError: the folder belongs to another config, or holds something else.
+    """
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise RunError(f"{folder}: is a file, expected a run folder; choose another name.")
+    saved = folder / "config.yaml"
+    if not saved.exists():
+        if any(path.name != ".lock" for path in folder.iterdir()):
+            raise RunError(
+                f"{folder}: holds files but no config.yaml, so it is no run folder; "
+                "choose another --output.directory."
+            )
+        return
+    before, now = flatten(arguments.load(saved)), flatten(config)
+    differing = [
+        f"  {key}: {before.get(key)!r} there, {now[key]!r} here"
+        for key in now
+        if not key.startswith(FREE) and before.get(key) != now[key]
+    ]
+    if differing:
+        raise RunError(
+            f"{folder}: belongs to a run with another config:\n"
+            + "\n".join(differing)
+            + "\nGive these values to go on with it, or choose another --output.directory, or "
+            "start anew with --overwrite (the old folder is renamed, not deleted)."
+        )
+
+
+def set_aside(folder: Path) -> Path | None:
+    """Rename an existing folder to NAME.old-TIME, and return the new name."""
+    if not folder.exists():
+        return None
+    old = folder.with_name(f"{folder.name}.old-{datetime.now():%Y%m%d-%H%M%S}")
+    while old.exists():
+        time.sleep(0.1)
+        old = folder.with_name(f"{folder.name}.old-{datetime.now():%Y%m%d-%H%M%S.%f}")
+    return folder.rename(old)
+
+
+@contextlib.contextmanager
+def opened(folder: Path, config: Config, fingerprint: str) -> Iterator[None]:
+    """Create or reopen the folder for training, locked against a second process.
+
+    Args:
+        folder: the run folder.
+        config: its config, already checked.
+        fingerprint: digest of the data set.
+
+    Raises:
+        RunError: another process trains in it, or the data set is not the one it began with.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunError(f"{folder}: another process is training in this folder.") from error
+        _check_data(folder, fingerprint)
+        with replacing(folder / "environment.json") as temporary:
+            temporary.write_text(json.dumps(_environment(fingerprint), indent=1) + "\n")
+        with replacing(folder / "config.yaml") as temporary:
+            temporary.write_text(arguments.to_yaml(config))
+        yield
+
+
+def _check_data(folder: Path, fingerprint: str) -> None:
+    path = folder / "environment.json"
+    if not path.exists():
+        return
+    before = json.loads(path.read_text()).get("data_fingerprint")
+    if before != fingerprint:
+        raise RunError(
+            f"{folder}: the run began with other data (fingerprint {before}, now {fingerprint}). "
+            "Give the same data, or start anew with --overwrite."
+        )
+
+
+def _environment(fingerprint: str) -> dict[str, Any]:
+    packages = ("jax", "flax", "optax", "orbax-checkpoint", "chex", "numpy", "fsrf-jax")
+    return {
+        "command": sys.argv,
+        "time": datetime.now().astimezone().isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "versions": {package: metadata.version(package) for package in packages},
+        "devices": [device.device_kind for device in jax.local_devices()],
+        "data_fingerprint": fingerprint,
+    }

@@ -1,0 +1,141 @@
+"""Turns what a file holds into the contract of `Split`: finite float32, zero where not valid."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import numpy as np
+
+from fsrf_jax.data.dataset import Dataset, Split
+from fsrf_jax.errors import DataError
+
+
+def clean(dataset: Dataset) -> Dataset:
+    """Check a data set as read from a file, and clean it.
+
+    A frame with a value that is NaN or infinite, as float32, is made zero and not valid; labels
+    [n, 1] and [n, 1, 1] become [n]. What was changed is counted in the notes.
+
+    Args:
+        dataset: splits with features [n, t, f] or [n, f] and valid [n, t] of any numeric dtype.
+
+    Returns:
+        A data set that keeps the contract of `Split`.
+
+    Raises:
+        DataError: shapes do not fit together, ids are not unique, a label is not finite, or the
+            widths of a modality differ between splits.
+    """
+    if not dataset.splits:
+        raise DataError("the data set has no split; expected train, valid and test")
+    notes = list(dataset.notes)
+    splits = {name: _clean_split(name, split, notes) for name, split in dataset.splits.items()}
+    _check_widths(splits)
+    return Dataset(splits, tuple(dict.fromkeys(notes)))
+
+
+def _clean_split(name: str, split: Split, notes: list[str]) -> Split:
+    labels = _flat_labels(name, split.labels)
+    ids = np.asarray(split.ids, dtype=np.str_)
+    _check_ids(name, ids, labels)
+    finite = np.isfinite(labels)
+    if not finite.all():
+        raise DataError(
+            f"split {name!r}: {int((~finite).sum())} of {len(labels)} labels are NaN or infinite "
+            f"(first: {labels[~finite][0]} of {str(ids[~finite][0])!r}); remove these samples or "
+            "mend their labels"
+        )
+    features, valid = {}, {}
+    for modality in split.features:
+        where = f"{name} {modality}"
+        x, v = _fitting(where, split.features[modality], split.valid[modality], labels)
+        features[modality], valid[modality] = _clean_features(where, x, v, notes)
+        without = int((~valid[modality].any(axis=1)).sum())
+        if without:
+            notes.append(f"{name}: {without} of {len(ids)} samples have no {modality}")
+    return Split(ids, features, valid, labels)
+
+
+def _flat_labels(name: str, labels: np.ndarray) -> np.ndarray:
+    array = np.asarray(labels)
+    if array.ndim > 1 and array.size == len(array):
+        array = array.reshape(-1)
+    if array.ndim != 1 or array.dtype.kind not in "biuf":
+        raise DataError(
+            f"split {name!r}: labels have shape {array.shape} and dtype {array.dtype}; "
+            "expected one number a sample, [n]"
+        )
+    if not len(array):
+        raise DataError(f"split {name!r} has no samples; remove the split or fill it")
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32)
+
+
+def _check_ids(name: str, ids: np.ndarray, labels: np.ndarray) -> None:
+    if ids.shape != labels.shape:
+        raise DataError(
+            f"split {name!r}: ids have shape {ids.shape}, labels {labels.shape}; "
+            "expected one id a label"
+        )
+    twice = [key for key, count in Counter(ids.tolist()).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"split {name!r}: {len(twice)} ids occur more than once (first: {twice[0]!r}); "
+            "expected one id a sample, so rename or remove the repeated ones"
+        )
+
+
+def _fitting(
+    where: str, features: np.ndarray, valid: np.ndarray, labels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    x, v = np.asarray(features), np.asarray(valid)
+    if x.ndim == 2:
+        x = x[:, None, :]
+    if x.ndim != 3 or x.dtype.kind not in "biuf":
+        raise DataError(
+            f"{where}: features have shape {x.shape} and dtype {x.dtype}; "
+            "expected numbers [samples, frames, features]"
+        )
+    if len(x) != len(labels):
+        raise DataError(
+            f"{where}: features have shape {x.shape}, labels {labels.shape}; "
+            "expected the same number of samples"
+        )
+    if v.shape != x.shape[:2]:
+        raise DataError(
+            f"{where}: valid has shape {v.shape}, features {x.shape}; expected {x.shape[:2]}"
+        )
+    return x, v.astype(bool)
+
+
+def _clean_features(
+    where: str, features: np.ndarray, valid: np.ndarray, notes: list[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        x = features.astype(np.float32)  # a copy, cleaned in place
+    bad = ~np.isfinite(x) & valid[:, :, None]
+    bad_frames = bad.any(axis=-1)
+    if bad_frames.any():
+        notes.append(
+            f"{where}: {int(bad.sum())} values are NaN or infinite; "
+            f"their {int(bad_frames.sum())} frames are left out"
+        )
+    valid = valid & ~bad_frames
+    x[~valid] = 0
+    return x, valid
+
+
+def _check_widths(splits: Mapping[str, Split]) -> None:
+    first_name, first = next(iter(splits.items()))
+    for name, split in splits.items():
+        if split.modalities != first.modalities:
+            raise DataError(
+                f"split {name!r} has the modalities {split.modalities}, split {first_name!r} "
+                f"{first.modalities}; expected the same"
+            )
+        for modality in first.modalities:
+            shape, other = split.features[modality].shape, first.features[modality].shape
+            if shape[2] != other[2]:
+                raise DataError(
+                    f"{modality} has shape {shape} in split {name!r} and {other} in split "
+                    f"{first_name!r}; expected the same number of features"
+                )

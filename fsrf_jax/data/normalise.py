@@ -1,0 +1,120 @@
+"""Standard scores from the training split; they travel with the checkpoint."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fsrf_jax.data.dataset import Split
+from fsrf_jax.data.names import listed
+from fsrf_jax.errors import DataError
+
+_ROWS = 256  # samples summed at a time, so that float64 copies stay small
+
+
+@dataclass(frozen=True)
+class Normaliser:
+    """(x - mean) / scale, clipped.
+
+    Attributes:
+        mean: float32 [f] per modality.
+        scale: float32 [f] per modality, positive.
+        clip: largest absolute value that comes out, in standard deviations.
+    """
+
+    mean: Mapping[str, np.ndarray]
+    scale: Mapping[str, np.ndarray]
+    clip: float
+
+    def apply(self, split: Split) -> Split:
+        """The split with standard scores, within +-clip; frames that are not valid are zero.
+
+        Raises:
+            DataError: modalities or feature widths are not those of the training split.
+        """
+        if set(split.modalities) != set(self.mean):
+            raise DataError(
+                f"the data have the modalities {listed(split.modalities)}, the training data had "
+                f"{listed(self.mean)}; give the same ones (data.modalities)"
+            )
+        features = {m: self._scores(m, split.features[m], split.valid[m]) for m in split.features}
+        return Split(split.ids, features, split.valid, split.labels)
+
+    def _scores(self, modality: str, x: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        mean, scale = self.mean[modality], self.scale[modality]
+        if x.shape[-1:] != mean.shape:
+            raise DataError(
+                f"{modality} has {x.shape[-1]} features, the training data had {mean.shape[0]}; "
+                "give data with the same feature extraction"
+            )
+        with np.errstate(over="ignore"):
+            scores = (x - mean[None, None]) / scale[None, None]
+        np.clip(scores, -self.clip, self.clip, out=scores)
+        scores[~valid] = 0
+        return scores
+
+    def to_tree(self) -> dict[str, Any]:
+        """Nested dictionaries of arrays, to be stored with a checkpoint."""
+        return {
+            "mean": dict(self.mean),
+            "scale": dict(self.scale),
+            "clip": np.asarray(self.clip, np.float32),
+        }
+
+    @classmethod
+    def from_tree(cls, tree: Mapping[str, Any]) -> "Normaliser":
+        """The normaliser that `to_tree` made a tree of; the leaves may be arrays of any kind."""
+        mean, scale = (
+            {m: np.asarray(values, np.float32) for m, values in tree[name].items()}
+            for name in ("mean", "scale")
+        )
+        return cls(mean, scale, float(tree["clip"]))
+
+
+def fit(split: Split, clip: float) -> Normaliser:
+    """Mean and standard deviation (population) of every feature over the valid frames.
+
+    Args:
+        split: the training split.
+        clip: largest absolute standard score to let through; positive.
+
+    Returns:
+        The normaliser; a feature that does not vary has scale 1.
+
+    Raises:
+        DataError: a modality has no valid frame in the split, or clip is not positive.
+    """
+    if not clip > 0:
+        raise DataError(f"clip is {clip}; expected a positive number of standard deviations")
+    moments = {m: _moments(m, split.features[m], split.valid[m]) for m in split.features}
+    # As float32 from the start: the clip of a restored normaliser is then the same number.
+    return Normaliser(
+        {m: mean for m, (mean, _) in moments.items()},
+        {m: scale for m, (_, scale) in moments.items()},
+        float(np.float32(clip)),
+    )
+
+
+def _moments(modality: str, x: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    count = int(valid.sum())
+    if not count:
+        raise DataError(
+            f"no training sample has modality {modality}; nothing can be learnt about it: remove "
+            "it from data.modalities, or pool samples that have it (data.folds)"
+        )
+    width = x.shape[-1]
+    mean = sum((f.sum(axis=0) for f in _frames(x, valid)), np.zeros(width)) / count
+    square = sum((((f - mean) ** 2).sum(axis=0) for f in _frames(x, valid)), np.zeros(width))
+    deviation = np.sqrt(square / count)
+    # What is below the rounding of float32 is no variation.
+    limits = np.finfo(np.float32)
+    varies = deviation > np.maximum(limits.eps * np.abs(mean), limits.tiny)
+    return mean.astype(np.float32), np.where(varies, deviation, 1).astype(np.float32)
+
+
+def _frames(x: np.ndarray, valid: np.ndarray) -> Iterator[np.ndarray]:
+    """The valid frames as float64 [k, f], some samples at a time."""
+    for start in range(0, len(x), _ROWS):
+        rows = slice(start, start + _ROWS)
+        yield x[rows][valid[rows]].astype(np.float64)

@@ -1,0 +1,95 @@
+"""The data of an experiment: built-in or from a file, split and ready."""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fsrf_jax.config import DataConfig
+from fsrf_jax.data import synthetic
+from fsrf_jax.data.dataset import Dataset, Split
+from fsrf_jax.data.folds import fold_split
+from fsrf_jax.data.load import load
+from fsrf_jax.errors import DataError
+
+Oracle = Callable[[Mapping[str, np.ndarray]], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Samples, and the world behind them where it is known.
+
+    Attributes:
+        dataset: splits `train`, `valid` and others, not normalised.
+        world: the synthetic world; None for data from a file.
+    """
+
+    dataset: Dataset
+    world: synthetic.World | None
+
+    def split(self, name: str) -> Split:
+        """The split of that name.
+
+        Raises:
+            DataError: there is none, or it is empty.
+        """
+        if name not in self.dataset.splits:
+            names = ", ".join(self.dataset.splits)
+            raise DataError(f"The data have no split {name!r}; they have {names}.")
+        if not len(self.dataset.splits[name]):
+            raise DataError(f"The split {name!r} has no samples.")
+        return self.dataset.splits[name]
+
+    def oracle(self, name: str) -> Oracle | None:
+        """Bayes-optimal predictions for masks of a split; None where nobody knows them."""
+        if self.world is None:
+            return None
+        return synthetic.make_oracle(self.world, self.split(name).features)
+
+
+def open_source(config: DataConfig) -> Source:
+    """Make or read the data of a config.
+
+    Raises:
+        DataError: a file that cannot be read or used.
+        ConfigError: options of the built-in data that do not fit each other.
+    """
+    world = None
+    if config.source == "synthetic":
+        dataset, world = synthetic.make_dataset(config.synthetic, config.modalities)
+    else:
+        assert config.path is not None  # config.check
+        dataset = load(config.path, config.modalities, format=config.format)
+        dataset = _shift_labels(dataset, config.label_shift)
+    if config.folds:
+        dataset = fold_split(
+            dataset,
+            folds=config.folds,
+            fold=config.fold,
+            pooled=config.pooled,
+            seed=config.fold_seed,
+        )
+    return Source(dataset, world)
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """Digest of ids, labels, masks and features of every split."""
+    digest = hashlib.sha256()
+    for name, split in sorted(dataset.splits.items()):
+        digest.update(f"{name}\0{len(split)}\0".encode() + "\0".join(split.ids).encode())
+        digest.update(np.ascontiguousarray(split.labels).tobytes())
+        for m in split.modalities:
+            digest.update(f"{m}{split.features[m].shape}".encode())
+            digest.update(np.packbits(split.valid[m]).tobytes())
+            digest.update(np.ascontiguousarray(split.features[m]).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _shift_labels(dataset: Dataset, shift: float) -> Dataset:
+    splits = {
+        name: dataclasses.replace(split, labels=split.labels + np.float32(shift))
+        for name, split in dataset.splits.items()
+    }
+    return dataclasses.replace(dataset, splits=splits)

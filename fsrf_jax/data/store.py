@@ -1,0 +1,118 @@
+"""The project's own file: one HDF5 file a data set, exactly what is in memory, with checksums."""
+
+import os
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from fsrf_jax.data.dataset import Dataset, Split
+from fsrf_jax.data.formats import signature
+from fsrf_jax.data.names import hint, listed
+from fsrf_jax.errors import DataError
+
+FORMAT = "fsrf_jax data set"
+VERSION = 1
+_TEXT = h5py.string_dtype()
+
+
+def write(path: str | Path, dataset: Dataset, *, compress: bool = True) -> None:
+    """Write a data set; the file appears whole or not at all.
+
+    Args:
+        path: the new file; its folder must exist.
+        dataset: a clean data set.
+        compress: gzip the arrays.
+
+    Raises:
+        DataError: the file exists already, or cannot be written.
+    """
+    path = Path(path)
+    if path.exists():
+        raise DataError(f"{path} exists already; remove it, or choose another name")
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with h5py.File(part, "x", track_order=True) as file:
+            _write(file, dataset, "gzip" if compress else None)
+        part.replace(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written: {error}") from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _write(file: h5py.File, dataset: Dataset, compression: str | None) -> None:
+    file.attrs["format"] = FORMAT
+    file.attrs["version"] = VERSION
+    file.create_dataset("notes", data=list(dataset.notes), dtype=_TEXT)
+    splits = file.create_group("splits", track_order=True)
+    for name, split in dataset.splits.items():
+        group = splits.create_group(name, track_order=True)
+        group.create_dataset("ids", data=split.ids.tolist(), dtype=_TEXT)
+        group.create_dataset("labels", data=split.labels.astype(np.float32), fletcher32=True)
+        for kind in ("features", "valid"):
+            arrays = group.create_group(kind, track_order=True)
+            dtype = np.float32 if kind == "features" else np.bool_
+            for modality, values in getattr(split, kind).items():
+                arrays.create_dataset(
+                    modality, data=values.astype(dtype), compression=compression, fletcher32=True
+                )
+
+
+def is_store(path: Path) -> bool:
+    """Whether the file is one that `write` made."""
+    if signature.kind(path) != "hdf5":
+        return False
+    try:
+        with h5py.File(path, "r") as file:
+            return file.attrs.get("format") == FORMAT
+    except OSError:
+        return False
+
+
+def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
+    """Read a data set that `write` wrote, bit by bit the same.
+
+    Args:
+        path: the file.
+        modalities: names of the modalities to read, in any order.
+
+    Raises:
+        DataError: the file is none of the project's, is damaged, or lacks a modality.
+    """
+    path = Path(path)
+    if not is_store(path):
+        raise DataError(
+            f"{path} is not a store of this project: found {signature.describe(path)}; "
+            "plain arrays in HDF5 are read with the format 'arrays'"
+        )
+    try:
+        with h5py.File(path, "r") as file:
+            if file.attrs["version"] != VERSION:
+                raise DataError(
+                    f"{path} has version {file.attrs['version']} of the store; this program reads "
+                    f"version {VERSION}, so prepare the data set again"
+                )
+            notes = tuple(file["notes"].asstr()[()].tolist())
+            groups = file["splits"]
+            splits = {name: _read_split(path, groups[name], modalities) for name in groups}
+    except (OSError, KeyError, ValueError) as error:
+        raise DataError(
+            f"{path} is damaged ({error}); prepare the data set again from its source"
+        ) from None
+    return Dataset(splits, notes)
+
+
+def _read_split(path: Path, group: h5py.Group, modalities: tuple[str, ...]) -> Split:
+    for modality in modalities:
+        found = list(group["features"])
+        if modality not in found:
+            raise DataError(
+                f"{path}: no modality {modality!r}; found {listed(found)}{hint(modality, found)}"
+            )
+    return Split(
+        ids=np.array(group["ids"].asstr()[()].tolist(), dtype=np.str_),
+        features={m: group["features"][m][()] for m in modalities},
+        valid={m: group["valid"][m][()] for m in modalities},
+        labels=group["labels"][()],
+    )

@@ -1,0 +1,154 @@
+"""Run a predictor through all conditions of a protocol, on masks that everybody can reproduce."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fsrf_jax.data.dataset import Split
+from fsrf_jax.errors import UserError
+from fsrf_jax.evaluation.metrics import Metrics, floor, mean_metrics, regression_metrics
+from fsrf_jax.evaluation.protocols import Condition, Protocol
+
+Masks = Mapping[str, np.ndarray]
+"""Which frames are observed: bool [n, t] per modality."""
+
+Predictor = Callable[[Masks], np.ndarray]
+"""The predicted labels [n] of the split's samples, given which frames are observed."""
+
+
+@dataclass(frozen=True)
+class ConditionResult:
+    """What was measured under one condition; lists and the axis s follow the mask seeds.
+
+    Attributes:
+        condition: the condition.
+        predictions: [s, n].
+        per_seed: metrics for each mask seed.
+        metrics: their mean.
+        bayes: mean metrics of the oracle on the same samples and masks; None without an oracle.
+    """
+
+    condition: Condition
+    predictions: np.ndarray
+    per_seed: list[Metrics]
+    metrics: Metrics
+    bayes: Metrics | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that one evaluation measured.
+
+    Attributes:
+        protocol: the protocol.
+        mask_seeds: seeds of the random masks.
+        ids: str [n].
+        labels: [n].
+        floor: the best constant prediction, the same under every condition.
+        conditions: in the order of the protocol.
+    """
+
+    protocol: Protocol
+    mask_seeds: tuple[int, ...]
+    ids: np.ndarray
+    labels: np.ndarray
+    floor: Metrics
+    conditions: tuple[ConditionResult, ...]
+
+
+def evaluate(
+    protocol: Protocol,
+    split: Split,
+    predict: Predictor,
+    mask_seeds: Sequence[int],
+    observe: Callable[[Condition, int], Masks],
+    oracle: Predictor | None = None,
+) -> Evaluation:
+    """Measure `predict` under every condition and mask seed.
+
+    A condition at rate 0 is not random: it is predicted once, and counts for every mask seed.
+
+    Args:
+        protocol: the conditions.
+        split: the samples; only its ids, labels and validity masks are used here.
+        predict: observed masks to predictions [n]; it holds the features itself.
+        mask_seeds: seeds of the random masks, at least one.
+        observe: condition and mask seed to observed masks, bool [n, t] per modality.
+        oracle: observed masks to the best possible predictions, where they are known.
+
+    Raises:
+        UserError: a prediction is not finite.
+        ValueError: no mask seed, or masks or predictions do not fit the split.
+    """
+    if not mask_seeds:
+        raise ValueError("expected at least one mask seed, found none")
+    conditions = tuple(
+        _measure(condition, split, predict, mask_seeds, observe, oracle)
+        for condition in protocol.conditions
+    )
+    return Evaluation(
+        protocol=protocol,
+        mask_seeds=tuple(mask_seeds),
+        ids=np.asarray(split.ids, str),
+        labels=np.asarray(split.labels),
+        floor=floor(split.labels),
+        conditions=conditions,
+    )
+
+
+def _measure(
+    condition: Condition,
+    split: Split,
+    predict: Predictor,
+    mask_seeds: Sequence[int],
+    observe: Callable[[Condition, int], Masks],
+    oracle: Predictor | None,
+) -> ConditionResult:
+    """Predict and score one condition under every mask seed."""
+    predictions: list[np.ndarray] = []
+    per_seed: list[Metrics] = []
+    bayes: list[Metrics] = []
+    for seed in mask_seeds:
+        if predictions and condition.rate == 0:
+            predictions.append(predictions[0])
+            per_seed.append(dict(per_seed[0]))
+            continue
+        masks = observe(condition, seed)
+        _check_masks(condition, masks, split)
+        predictions.append(np.asarray(predict(masks)))
+        per_seed.append(_score(condition, predictions[-1], split.labels))
+        if oracle is not None:
+            bayes.append(_score(condition, oracle(masks), split.labels))
+    return ConditionResult(
+        condition=condition,
+        predictions=np.stack(predictions),
+        per_seed=per_seed,
+        metrics=mean_metrics(per_seed),
+        bayes=mean_metrics(bayes) if bayes else None,
+    )
+
+
+def _score(condition: Condition, predictions: np.ndarray, labels: np.ndarray) -> Metrics:
+    """Compute the metrics, and name the condition if they cannot be."""
+    try:
+        return regression_metrics(predictions, labels)
+    except (UserError, ValueError) as error:
+        raise type(error)(f"condition {condition.name}: {error}") from error
+
+
+def _check_masks(condition: Condition, masks: Masks, split: Split) -> None:
+    """Raise ValueError if a mask shows padding, or a modality that the condition lacks."""
+    for name, valid in split.valid.items():
+        observed = masks[name]
+        if observed.dtype != bool or observed.shape != valid.shape:
+            raise ValueError(
+                f"condition {condition.name}: expected a bool mask {valid.shape} for {name}, "
+                f"found {observed.dtype} {observed.shape}"
+            )
+        allowed = valid & (name in condition.subset)
+        if np.any(observed & ~allowed):
+            raise ValueError(
+                f"condition {condition.name}: the mask of {name} shows frames that are padding "
+                "or missing"
+            )

@@ -1,0 +1,45 @@
+"""A trained network and keyed masks, in the form that `evaluate` takes."""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from fsrf_jax.data.dataset import Split
+from fsrf_jax.evaluation.evaluate import Masks, Predictor
+from fsrf_jax.evaluation.protocols import Condition
+from fsrf_jax.missing import keyed_uniforms, observe_at
+from fsrf_jax.models import Network
+from fsrf_jax.training.build import make_batch
+from fsrf_jax.training.sharding import replicate
+from fsrf_jax.training.step import predict_rows
+
+
+def make_predictor(
+    network: Network, mesh: Mesh, parameters: dict, split: Split, batch_size: int
+) -> Predictor:
+    """Observed masks to predictions for a normalised split, on all devices of the mesh."""
+    batch, parameters = replicate((make_batch(split), parameters), mesh)
+
+    @jax.jit
+    def predict(observed: dict[str, jax.Array]) -> jax.Array:
+        return predict_rows(network, mesh, parameters, batch, observed, batch_size)
+
+    def predictor(observed: Mapping[str, np.ndarray]) -> np.ndarray:
+        masks = {m: jnp.asarray(mask) for m, mask in observed.items()}
+        return np.asarray(predict(replicate(masks, mesh)))
+
+    return predictor
+
+
+def make_observer(split: Split, mask_seeds: tuple[int, ...]) -> Callable[[Condition, int], Masks]:
+    """Condition and mask seed to the masks of a split, keyed by sample id."""
+    ids = [str(i) for i in split.ids]
+    uniforms = {seed: keyed_uniforms(seed, ids, split.valid) for seed in mask_seeds}
+
+    def observer(condition: Condition, seed: int) -> Masks:
+        return observe_at(uniforms[seed], split.valid, condition.subset, condition.rate)
+
+    return observer

@@ -1,0 +1,101 @@
+"""The files an evaluation leaves: `results.json` and `predictions.npz`, each written whole."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fsrf_jax.evaluation.evaluate import ConditionResult, Evaluation
+from fsrf_jax.evaluation.metrics import mean_metrics
+
+Results = dict[str, Any]
+
+
+def results_dict(evaluation: Evaluation, split: str, training_seed: int) -> Results:
+    """Build what `results.json` holds; figures are fractions, undefined ones None.
+
+    Beside the protocol's own average, `average["all_conditions"]` is the mean over every condition
+    that observes something, that is, all but `rate=1.0`.
+
+    Args:
+        evaluation: what was measured.
+        split: name of the split it was measured on.
+        training_seed: seed of the training run.
+    """
+    conditions = []
+    for result in evaluation.conditions:
+        entry: Results = {
+            "name": result.condition.name,
+            "metrics": result.metrics,
+            "metrics_per_mask_seed": result.per_seed,
+            "floor": evaluation.floor,
+        }
+        if result.bayes is not None:
+            entry["bayes"] = result.bayes
+        conditions.append(entry)
+    averaged = evaluation.protocol.averaged
+    return {
+        "protocol": evaluation.protocol.name,
+        "split": split,
+        "average_rule": evaluation.protocol.average_rule,
+        "mask_seeds": list(evaluation.mask_seeds),
+        "training_seed": training_seed,
+        "n": len(evaluation.labels),
+        "n_non0": int(np.count_nonzero(evaluation.labels)),
+        "conditions": conditions,
+        "average": {
+            **_average(evaluation, lambda result: result.condition.name in averaged),
+            "all_conditions": _average(evaluation, lambda result: result.condition.rate < 1),
+        },
+    }
+
+
+def save_results(path: Path, results: Mapping[str, Any]) -> None:
+    """Write the results as JSON."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", "utf-8")
+
+
+def save_predictions(path: Path, evaluation: Evaluation) -> None:
+    """Write all predictions, so that anybody can compute the table again.
+
+    The arrays are `ids` [n], `labels` [n], `conditions` [c] (names), `mask_seeds` [s] and
+    `predictions` [c, s, n].
+    """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(
+            file,
+            ids=evaluation.ids,
+            labels=evaluation.labels,
+            conditions=np.array([result.condition.name for result in evaluation.conditions]),
+            mask_seeds=np.array(evaluation.mask_seeds),
+            predictions=np.stack([result.predictions for result in evaluation.conditions]),
+        )
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, and move it there only if all went well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _average(evaluation: Evaluation, belongs: Callable[[ConditionResult], bool]) -> Results:
+    """Average the conditions that belong; figures that are undefined in one are None."""
+    chosen = [result for result in evaluation.conditions if belongs(result)]
+    average: Results = {
+        "metrics": mean_metrics([result.metrics for result in chosen]),
+        "floor": evaluation.floor,
+    }
+    bayes = [result.bayes for result in chosen if result.bayes is not None]
+    if bayes:
+        average["bayes"] = mean_metrics(bayes)
+    return average

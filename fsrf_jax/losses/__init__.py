@@ -1,0 +1,32 @@
+"""Losses: pure functions of arrays and pytrees, each a statistic of the whole batch."""
+
+from fsrf_jax.losses.averaging import Term as Term
+from fsrf_jax.losses.averaging import average as average
+from fsrf_jax.losses.averaging import column_means as column_means
+from fsrf_jax.losses.averaging import mean_of_active as mean_of_active
+from fsrf_jax.losses.averaging import proportions as proportions
+from fsrf_jax.losses.averaging import weighted_mean as weighted_mean
+from fsrf_jax.losses.averaging import weighted_std as weighted_std
+from fsrf_jax.losses.dependence import DEPENDENCE as DEPENDENCE
+from fsrf_jax.losses.dependence import Dependence as Dependence
+from fsrf_jax.losses.dependence import cross_correlation as cross_correlation
+from fsrf_jax.losses.distillation import features as features
+from fsrf_jax.losses.distillation import predictions as predictions
+from fsrf_jax.losses.divergences import DIVERGENCES as DIVERGENCES
+from fsrf_jax.losses.divergences import Divergence as Divergence
+from fsrf_jax.losses.divergences import cosine as cosine
+from fsrf_jax.losses.divergences import infonce as infonce
+from fsrf_jax.losses.divergences import mmd as mmd
+from fsrf_jax.losses.divergences import mse as mse
+from fsrf_jax.losses.factorization import TaskLoss as TaskLoss
+from fsrf_jax.losses.factorization import heterogeneous as heterogeneous
+from fsrf_jax.losses.factorization import homogeneous as homogeneous
+from fsrf_jax.losses.factorization import mean_valid_frame as mean_valid_frame
+from fsrf_jax.losses.factorization import noise as noise
+from fsrf_jax.losses.factorization import reconstruction as reconstruction
+from fsrf_jax.losses.factorization import redundancy as redundancy
+from fsrf_jax.losses.factorization import variance_floor as variance_floor
+from fsrf_jax.losses.task import REGRESSION as REGRESSION
+from fsrf_jax.losses.task import regression as regression
+from fsrf_jax.losses.total import LossOptions as LossOptions
+from fsrf_jax.losses.total import total_loss as total_loss

@@ -1,0 +1,207 @@
+"""Which frames are observed: random masks for training, keyed masks for testing.
+
+One law turns uniform numbers into masks. In training the numbers come from a JAX key; for
+validation and test they are a function of (mask seed, sample id, modality), whatever the batch,
+the device or the machine. Masks of different modalities, views, samples and steps are
+independent. Padding never counts as observed.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from fsrf_jax.types import ByModality
+
+
+@dataclass(frozen=True)
+class MissingLaw:
+    """Modality random missing (MRM): a random subset of modalities, then random frames.
+
+    Attributes:
+        max_rate: the frame-missing rate of a modality is drawn from U(0, max_rate).
+        shared_rate: one rate for all modalities of a sample, instead of one each.
+        pattern: "frames" drops frames independently; "block" drops one contiguous block.
+        subset_weights: (modalities, weight) pairs, the odds of each subset to be the available
+            one; empty means every non-empty subset alike.
+    """
+
+    max_rate: float = 1.0
+    shared_rate: bool = False
+    pattern: str = "frames"
+    subset_weights: tuple[tuple[tuple[str, ...], float], ...] = field(default=())
+
+
+@struct.dataclass
+class Uniforms:
+    """Numbers in [0, 1) that decide the masks of one view.
+
+    Attributes:
+        subset: [b], decides which modalities are available.
+        rate: [b] per modality, decides the frame-missing rate.
+        frames: [b, t] per modality; the frame with the smallest number is dropped first.
+    """
+
+    subset: jax.Array
+    rate: ByModality
+    frames: ByModality
+
+
+def draw_uniforms(key: jax.Array, valid: ByModality) -> Uniforms:
+    """Independent uniforms for masks shaped like `valid`, bool [b, t] per modality."""
+    subset_key, *keys = jax.random.split(key, 1 + 2 * len(valid))
+    names = sorted(valid)  # the order of a dictionary does not survive jit
+    b = valid[names[0]].shape[0]
+    return Uniforms(
+        subset=jax.random.uniform(subset_key, (b,)),
+        rate={m: jax.random.uniform(k, (b,)) for m, k in zip(names, keys[::2], strict=True)},
+        frames={
+            m: jax.random.uniform(k, valid[m].shape) for m, k in zip(names, keys[1::2], strict=True)
+        },
+    )
+
+
+def random_view(key: jax.Array, valid: ByModality, law: MissingLaw) -> ByModality:
+    """Observed frames, bool [b, t] per modality, of one random view; pure, for compiled steps."""
+    return observe(draw_uniforms(key, valid), valid, law)
+
+
+def observe(uniforms: Uniforms, valid: ByModality, law: MissingLaw) -> ByModality:
+    """Turn uniforms into the observed frames of one view.
+
+    A sample that has any valid frame keeps at least one; one that has none observes nothing.
+
+    Args:
+        uniforms: see `Uniforms`.
+        valid: bool [b, t] per modality.
+        law: the law of missingness.
+
+    Returns:
+        bool [b, t] per modality, a subset of `valid`.
+    """
+    chex.assert_rank(list(valid.values()), 2)
+    names = sorted(valid)  # the order of a dictionary does not survive jit
+    has_bm = jnp.stack([valid[m].any(axis=1) for m in names], axis=1)
+    chosen_bm = _choose_subset(uniforms.subset, has_bm, names, law)
+    candidates: ByModality = {}
+    observed: ByModality = {}
+    for i, m in enumerate(names):
+        rate_b = law.max_rate * uniforms.rate[names[0] if law.shared_rate else m]
+        candidates[m] = valid[m] & chosen_bm[:, i][:, None]
+        drop = _drop_block if law.pattern == "block" else _drop_frames
+        observed[m] = candidates[m] & ~drop(uniforms.frames[m], rate_b, valid[m])
+    return _keep_one(observed, candidates, uniforms.frames)
+
+
+def _choose_subset(
+    u_b: jax.Array, has_bm: jax.Array, modalities: Sequence[str], law: MissingLaw
+) -> jax.Array:
+    """Draw [b, m] availability: a non-empty subset of what each sample has."""
+    subsets_sm = np.array(list(itertools.product([False, True], repeat=len(modalities)))[1:])
+    weights_s = np.ones(len(subsets_sm), np.float32)
+    if law.subset_weights:
+        named = {frozenset(names): weight for names, weight in law.subset_weights}
+        members = (frozenset(itertools.compress(modalities, row)) for row in subsets_sm)
+        weights_s = np.array([named.get(subset, 0.0) for subset in members], np.float32)
+    possible_bs = ~(subsets_sm[None] & ~has_bm[:, None, :]).any(axis=2)
+    weights_bs = jnp.where(possible_bs, weights_s[None], 0.0)
+    # A sample that has none of the weighted subsets draws from all that it has.
+    weights_bs = jnp.where(weights_bs.sum(axis=1, keepdims=True) > 0, weights_bs, possible_bs)
+    cumulative_bs = jnp.cumsum(weights_bs, axis=1)
+    below_bs = cumulative_bs <= u_b[:, None] * cumulative_bs[:, -1:]
+    # Rounding may leave no subset above the number: stop at the last possible one.
+    last_b = (possible_bs & (weights_bs > 0)) * jnp.arange(len(subsets_sm))[None]
+    index_b = jnp.minimum(below_bs.sum(axis=1), last_b.max(axis=1))
+    return jnp.asarray(subsets_sm)[index_b] & has_bm
+
+
+def _drop_frames(u_bt: jax.Array, rate_b: jax.Array, valid_bt: jax.Array) -> jax.Array:
+    """Drop each frame on its own with probability rate."""
+    del valid_bt
+    return u_bt < rate_b[:, None]
+
+
+def _drop_block(u_bt: jax.Array, rate_b: jax.Array, valid_bt: jax.Array) -> jax.Array:
+    """Drop round(rate * length) neighbouring valid frames; the first number says where."""
+    rank_bt = jnp.cumsum(valid_bt, axis=1) - 1
+    length_b = valid_bt.sum(axis=1)
+    size_b = jnp.round(rate_b * length_b).astype(jnp.int32)
+    start_b = jnp.floor(u_bt[:, 0] * (length_b - size_b + 1)).astype(jnp.int32)
+    return (rank_bt >= start_b[:, None]) & (rank_bt < (start_b + size_b)[:, None])
+
+
+def _keep_one(observed: ByModality, candidates: ByModality, u: ByModality) -> ByModality:
+    """Where a sample lost every frame, give back the candidate frame that was last to go."""
+    empty_b = ~jnp.stack([o.any(axis=1) for o in observed.values()]).any(axis=0)
+    best_mb = jnp.stack([jnp.where(c, u[m], -1.0).max(axis=1) for m, c in candidates.items()])
+    best_b = best_mb.max(axis=0)
+    kept = {}
+    for m, candidate_bt in candidates.items():
+        last_bt = candidate_bt & (u[m] == best_b[:, None])
+        first_of_ties = last_bt & (jnp.cumsum(last_bt, axis=1) == 1)
+        kept[m] = observed[m] | (first_of_ties & empty_b[:, None])
+    return kept
+
+
+def keyed_uniforms(mask_seed: int, ids: Sequence[str], valid: Mapping[str, np.ndarray]) -> Uniforms:
+    """Uniforms that depend on (mask seed, sample id, modality) and on nothing else.
+
+    Counter-based (Philox keyed by a hash of the three), so that any program on any machine
+    draws the same numbers for a sample, whatever the order, the batch or the padding.
+
+    Args:
+        mask_seed: any integer.
+        ids: the samples' names, n of them.
+        valid: bool [n, t] per modality, only for its names and lengths.
+
+    Returns:
+        float32 uniforms as NumPy arrays.
+    """
+
+    def stream(*name: str | int) -> np.random.Philox:
+        text = "\0".join(map(str, name))
+        digest = hashlib.blake2b(text.encode(), digest_size=16).digest()
+        return np.random.Philox(key=np.frombuffer(digest, "<u8").astype(np.uint64))
+
+    def draw(bits: np.random.Philox, size: int) -> np.ndarray:
+        return ((bits.random_raw(size) >> np.uint64(40)) / 2**24).astype(np.float32)
+
+    rate: dict[str, np.ndarray] = {}
+    frames: dict[str, np.ndarray] = {}
+    for m, valid_nt in valid.items():
+        t = valid_nt.shape[1]
+        drawn = np.stack([draw(stream(mask_seed, i, "modality", m), t + 1) for i in ids])
+        rate[m], frames[m] = drawn[:, 0], drawn[:, 1:]
+    subset = np.concatenate([draw(stream(mask_seed, i, "subset"), 1) for i in ids])
+    return Uniforms(subset=subset, rate=rate, frames=frames)  # type: ignore[arg-type]
+
+
+def observe_at(
+    uniforms: Uniforms, valid: Mapping[str, np.ndarray], subset: Sequence[str], rate: float
+) -> dict[str, np.ndarray]:
+    """Test masks: the given modalities only, each frame dropped with the given rate.
+
+    With the same uniforms the masks are nested: a frame missing at one rate is missing at every
+    higher one. Rate 0 keeps every valid frame, rate 1 keeps none.
+
+    Args:
+        uniforms: from `keyed_uniforms`.
+        valid: bool [n, t] per modality.
+        subset: names of the available modalities.
+        rate: frame-missing rate in [0, 1].
+
+    Returns:
+        bool [n, t] per modality.
+    """
+    if not 0 <= rate <= 1:
+        raise ValueError(f"A frame-missing rate lies in [0, 1], found {rate}.")
+    return {
+        m: np.asarray(v) & (np.asarray(uniforms.frames[m]) >= rate) & (m in subset)
+        for m, v in valid.items()
+    }

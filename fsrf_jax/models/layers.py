@@ -1,0 +1,113 @@
+"""Building blocks: attention with a safe mask, cheap dropout, pre-norm Transformer blocks.
+
+Width d is the last axis throughout; `mask_bt` is True where a position may be attended to.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+
+class Dropout(nn.Module):
+    """Inverted dropout whose mask costs a quarter of the random bits.
+
+    One uint32 word gives the masks of four elements, so the rate is rounded to a multiple of
+    1/256. Drawing a float for every element, as the usual layer does, doubles the time of a
+    training step of a small Transformer on a CPU.
+
+    Attributes:
+        rate: share of the elements set to zero, in [0, 1).
+    """
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Drop elements of x [..., d] in training; x itself otherwise."""
+        dropped_of_256 = round(self.rate * 256)
+        if not train or dropped_of_256 == 0:
+            return x
+        *leading, d = x.shape
+        words = jax.random.bits(self.make_rng("dropout"), (*leading, -(-d // 4)), jnp.uint32)
+        bits = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*leading, -1)[..., :d]
+        return jnp.where(bits >= dropped_of_256, x * (256 / (256 - dropped_of_256)), 0.0)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention; a row with nothing to attend to gives zeros.
+
+    Plain einsum attention is faster than `jax.nn.dot_product_attention` at the sequence lengths
+    of this field, and `softmax(where=...)` keeps value and gradient finite for an empty row.
+
+    Attributes:
+        heads: number of heads; divides d.
+    """
+
+    heads: int
+
+    @nn.compact
+    def __call__(self, x_btd: jax.Array, mask_bt: jax.Array) -> jax.Array:
+        """Attend from every position of x_btd to the positions where mask_bt is True."""
+        d = x_btd.shape[-1]
+        projection = nn.DenseGeneral((3, self.heads, d // self.heads), name="query_key_value")
+        q, k, v = jnp.moveaxis(projection(x_btd), -3, 0)
+        logits = jnp.einsum("bthc,bshc->bhts", q, k) * (d // self.heads) ** -0.5
+        where = jnp.broadcast_to(mask_bt[:, None, None, :], logits.shape)
+        attention = jax.nn.softmax(logits, axis=-1, where=where)
+        mixed = jnp.einsum("bhts,bshc->bthc", attention, v)
+        return nn.DenseGeneral(d, axis=(-2, -1), name="output")(mixed)
+
+
+class Block(nn.Module):
+    """Pre-norm Transformer block: attention, then a two-layer perceptron with GELU.
+
+    Attributes:
+        heads: attention heads.
+        expansion: width of the hidden layer as a multiple of d.
+        dropout: rate behind either half.
+    """
+
+    heads: int
+    expansion: int
+    dropout: float
+
+    @nn.compact
+    def __call__(self, x_btd: jax.Array, mask_bt: jax.Array, *, train: bool) -> jax.Array:
+        """Mix the positions of x_btd; positions outside mask_bt are never attended to."""
+        d = x_btd.shape[-1]
+        mixed = SelfAttention(self.heads)(nn.LayerNorm()(x_btd), mask_bt)
+        x_btd = x_btd + Dropout(self.dropout)(mixed, train=train)
+        hidden = nn.gelu(nn.Dense(self.expansion * d)(nn.LayerNorm()(x_btd)))
+        return x_btd + Dropout(self.dropout)(nn.Dense(d)(hidden), train=train)
+
+
+class Perceptron(nn.Module):
+    """Two dense layers with GELU and dropout between them.
+
+    Attributes:
+        hidden: width of the hidden layer.
+        out: width of the output.
+        dropout: rate on the hidden layer.
+    """
+
+    hidden: int
+    out: int
+    dropout: float = 0.0
+
+    @nn.compact
+    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
+        """Map x [..., in] to [..., out]."""
+        hidden = nn.gelu(nn.Dense(self.hidden)(x))
+        return nn.Dense(self.out)(Dropout(self.dropout)(hidden, train=train))
+
+
+def sinusoidal_positions(t: int, d: int) -> jax.Array:
+    """Fixed positional encoding [t, d] (Vaswani et al., 2017): sines, then cosines; d is even."""
+    rate_d = jnp.exp(jnp.arange(d // 2) * (-jnp.log(10_000.0) / (d // 2)))
+    angle_td = jnp.outer(jnp.arange(t), rate_d)
+    return jnp.concatenate([jnp.sin(angle_td), jnp.cos(angle_td)], axis=-1)
+
+
+def where_available(available_b: jax.Array, x_bd: jax.Array) -> jax.Array:
+    """x_bd with the rows of unavailable samples set to zero, and no gradient through them."""
+    return jnp.where(available_b[:, None] > 0, x_bd, 0.0)

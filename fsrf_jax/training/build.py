@@ -1,0 +1,126 @@
+"""From the config to what the training loop takes."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from fsrf_jax import models
+from fsrf_jax.config import Config
+from fsrf_jax.data.dataset import Split
+from fsrf_jax.losses import LossOptions
+from fsrf_jax.missing import MissingLaw, keyed_uniforms, observe
+from fsrf_jax.training.state import Method, make_optimizer
+from fsrf_jax.training.step import Validation
+from fsrf_jax.types import Batch, LossWeights
+
+
+def make_network(config: Config) -> models.Network:
+    """The network of a config."""
+    m = config.model
+    return models.Network(
+        modalities=config.data.modalities,
+        width=m.width,
+        heads=m.heads,
+        encoder_layers=m.encoder_layers,
+        fusion_layers=m.fusion_layers,
+        expansion=m.expansion,
+        kernel=m.kernel,
+        dropout=m.dropout,
+        mask_aware=m.mask_aware,
+    )
+
+
+def make_method(config: Config, widths: Mapping[str, int], samples: int) -> Method:
+    """All that is fixed at compilation.
+
+    Args:
+        config: the experiment.
+        widths: feature width of each modality.
+        samples: size of the training split.
+    """
+    o = config.optimizer
+    steps = -(-samples // config.training.batch_size)
+    return Method(
+        network=make_network(config),
+        auxiliary=models.AuxiliaryHeads(
+            feature_widths=tuple((m, widths[m]) for m in config.data.modalities),
+            hidden=config.model.width,
+        ),
+        losses=make_loss_options(config),
+        missing=make_law(config),
+        optimizer=make_optimizer(
+            learning_rate=o.learning_rate,
+            weight_decay=o.weight_decay,
+            warmup=o.warmup,
+            clip_norm=o.clip_norm,
+            steps=steps * config.training.epochs,
+        ),
+        steps_per_epoch=steps,
+    )
+
+
+def make_loss_options(config: Config) -> LossOptions:
+    """Static options of the loss terms."""
+    losses = config.losses
+    return LossOptions(
+        task_kind=losses.task.kind,
+        homogeneous=losses.homogeneous.divergence,
+        temperature=losses.homogeneous.temperature,
+        redundancy=losses.redundancy.dependence,
+        noise_bound=losses.noise.bound,
+        noise_floor=losses.noise.floor,
+        feature_distillation=(
+            (losses.feature_distillation.mmd, "mmd"),
+            (losses.feature_distillation.mse, "mse"),
+        ),
+    )
+
+
+def make_weights(config: Config) -> LossWeights:
+    """Weights of the loss terms."""
+    losses = config.losses
+    names = LossWeights.__dataclass_fields__
+    return LossWeights(**{name: jnp.float32(getattr(losses, name).weight) for name in names})
+
+
+def make_law(config: Config) -> MissingLaw:
+    """Law of the training missingness."""
+    missing = config.missing
+    return MissingLaw(
+        max_rate=missing.max_rate,
+        shared_rate=missing.shared_rate,
+        pattern=missing.pattern,
+        subset_weights=tuple(
+            (tuple(subset.split("+")), weight) for subset, weight in missing.subset_weights.items()
+        ),
+    )
+
+
+def make_batch(split: Split) -> Batch:
+    """A whole, normalised split as one batch."""
+    return Batch(
+        features={m: jnp.asarray(x, jnp.float32) for m, x in split.features.items()},
+        valid={m: jnp.asarray(v) for m, v in split.valid.items()},
+        labels=jnp.asarray(split.labels, jnp.float32),
+        weights=jnp.ones(len(split), jnp.float32),
+    )
+
+
+def make_validation(split: Split, law: MissingLaw, draws: int) -> Validation:
+    """The validation split under `draws` fixed draws of the training missingness.
+
+    The masks are keyed by sample id, so that all runs of a data set are selected alike.
+    """
+    batch = make_batch(split)
+    ids = [str(i) for i in split.ids]
+    masks = [
+        observe(keyed_uniforms(seed, ids, split.valid), batch.valid, law) for seed in range(draws)
+    ]
+    return Validation(batch, jax.tree.map(lambda *drawn: jnp.stack(drawn), *masks))
+
+
+def feature_widths(split: Split) -> dict[str, int]:
+    """Feature width of each modality."""
+    return {m: np.shape(x)[-1] for m, x in split.features.items()}

@@ -1,0 +1,53 @@
+"""What a run writes down while it trains: metrics.jsonl and TensorBoard events."""
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tensorboard.summary import Writer
+
+from fsrf_jax.files import replacing
+from fsrf_jax.training.loop import EpochRecord
+
+
+@contextlib.contextmanager
+def open_journal(folder: Path, epochs_done: int) -> Iterator[Callable[[EpochRecord], None]]:
+    """A function that writes an epoch's record to both.
+
+    Args:
+        folder: the run folder.
+        epochs_done: epochs behind the state that training goes on from; lines of later epochs,
+            written before an interruption, are dropped, since these epochs are done again.
+    """
+    lines = folder / "metrics.jsonl"
+    if lines.exists():
+        kept = [line for line in lines.read_text().splitlines() if _epoch(line) <= epochs_done]
+        with replacing(lines) as temporary:
+            temporary.write_text("".join(f"{line}\n" for line in kept))
+    writer = Writer(str(folder / "tensorboard"))
+
+    def write(record: EpochRecord) -> None:
+        head = {
+            "epoch": record.epoch,
+            "validation_mae": record.validation_mae,
+            "best_epoch": record.best_epoch,
+        }
+        with lines.open("a") as file:
+            file.write(json.dumps(head | record.terms) + "\n")
+        writer.add_scalar("validation/mae", record.validation_mae, record.epoch)
+        for name, value in record.terms.items():
+            writer.add_scalar(f"training/{name}", value, record.epoch)
+
+    try:
+        yield write
+    finally:
+        writer.close()
+
+
+def _epoch(line: str) -> float:
+    """The epoch of a line; a line that was cut off belongs to no epoch."""
+    try:
+        return json.loads(line)["epoch"]
+    except (ValueError, KeyError):
+        return float("inf")

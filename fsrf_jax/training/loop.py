@@ -1,0 +1,143 @@
+"""The training loop: epochs, checkpoints, early stopping and interruption."""
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from fsrf_jax.errors import RunError
+from fsrf_jax.training import checkpoints
+from fsrf_jax.training.state import Method, TrainState
+from fsrf_jax.training.step import Validation, train_epoch
+from fsrf_jax.types import Batch, LossWeights
+
+
+class InterruptedTraining(Exception):
+    """Training was asked to stop by a signal; the state is saved."""
+
+    def __init__(self, signum: int, epoch: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name} after epoch {epoch}")
+        self.status = 128 + signum
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """What one epoch gave.
+
+    Attributes:
+        epoch: epochs done.
+        terms: mean over the steps of every raw loss term, the total and the gradient's norm.
+        validation_mae: MAE on the validation split under the training missingness.
+        best_epoch: epochs done when the best validation MAE so far was reached.
+    """
+
+    epoch: int
+    terms: dict[str, float]
+    validation_mae: float
+    best_epoch: int
+
+
+def epochs_done(method: Method, state: TrainState) -> int:
+    """Number of whole epochs behind a state."""
+    return int(state.step) // method.steps_per_epoch
+
+
+def is_complete(method: Method, state: TrainState, epochs: int, patience: int) -> bool:
+    """Whether training ends here: all epochs done, or `patience` epochs without a better score."""
+    done = epochs_done(method, state)
+    return done >= epochs or (patience > 0 and done - int(state.best_epoch) >= patience)
+
+
+def fit(
+    method: Method,
+    mesh: Mesh,
+    state: TrainState,
+    data: Batch,
+    validation: Validation,
+    weights: LossWeights,
+    *,
+    epochs: int,
+    patience: int,
+    manager: checkpoints.Manager,
+    checkpoint_every: int,
+    preparation: Any,
+    report: Callable[[EpochRecord], None],
+) -> TrainState:
+    """Train until the last epoch, early stopping, or a signal.
+
+    Args:
+        method: what is fixed.
+        mesh: devices.
+        state: fresh or restored, replicated over the mesh; donated.
+        data: training split, replicated.
+        validation: validation split and masks, replicated.
+        weights: of the loss terms, replicated.
+        epochs: number of epochs in all.
+        patience: epochs without a better validation score before stopping; 0 never stops.
+        manager: where checkpoints go.
+        checkpoint_every: epochs between checkpoints; the last epoch is always saved.
+        preparation: arrays saved beside the state, such as the normaliser.
+        report: called after every epoch.
+
+    Returns:
+        The state after the last epoch; its checkpoint is saved.
+
+    Raises:
+        InterruptedTraining: SIGINT or SIGTERM came; the state is saved.
+        RunError: a loss became NaN or infinite.
+    """
+    with _signals() as received:
+        while not is_complete(method, state, epochs, patience):
+            state, terms_s, score = train_epoch(method, mesh, state, data, validation, weights)
+            record = _record(method, state, jax.device_get(terms_s), float(score))
+            report(record)
+            complete = is_complete(method, state, epochs, patience)
+            if complete or received or record.epoch % checkpoint_every == 0:
+                arrays = {"state": state, "preparation": preparation}
+                checkpoints.save(manager, record.epoch, arrays)
+            if received and not complete:
+                manager.wait_until_finished()
+                raise InterruptedTraining(received[0], record.epoch)
+    return state
+
+
+def _record(
+    method: Method, state: TrainState, terms_s: dict[str, np.ndarray], score: float
+) -> EpochRecord:
+    epoch = epochs_done(method, state)
+    for name, values in terms_s.items():
+        if not np.isfinite(values).all():
+            step = int(np.flatnonzero(~np.isfinite(values))[0]) + 1
+            raise RunError(
+                f"The loss term {name} became {values[step - 1]} in epoch {epoch}, step {step}. "
+                "Lower optimizer.learning_rate, or set the weight of the term to 0 to see "
+                "whether it is the cause."
+            )
+    means = {name: float(np.mean(values, dtype=np.float64)) for name, values in terms_s.items()}
+    return EpochRecord(epoch, means, score, int(state.best_epoch))
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM; a second signal acts at once, as it did before."""
+    received: list[int] = []
+    previous: dict[int, Any] = {}
+
+    def remember(signum: int, frame: Any) -> None:
+        del frame
+        received.append(signum)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        previous[number] = signal.signal(number, remember)
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,165 @@
+"""Pure functions of the training state: one step, one epoch, predictions for many samples."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from jax.sharding import Mesh
+
+from fsrf_jax import models
+from fsrf_jax.losses import total_loss
+from fsrf_jax.missing import random_view
+from fsrf_jax.training import sharding
+from fsrf_jax.training.state import Method, TrainState
+from fsrf_jax.types import Batch, ByModality, LossWeights
+
+VIEWS = 2  # incomplete views of a sample that teach each other
+
+
+@struct.dataclass
+class Validation:
+    """The validation split under fixed masks.
+
+    Attributes:
+        batch: n complete samples.
+        observed: bool [v, n, t] per modality; v draws of the training missingness.
+    """
+
+    batch: Batch
+    observed: ByModality
+
+
+def train_step(
+    method: Method, state: TrainState, batch: Batch, weights: LossWeights
+) -> tuple[TrainState, dict[str, jax.Array]]:
+    """One optimizer step on two random views of a batch.
+
+    Args:
+        method: what is fixed.
+        state: before the step.
+        batch: complete samples.
+        weights: of the loss terms.
+
+    Returns:
+        The state after the step, and every raw loss term, the total and the gradient's norm.
+    """
+    step_stream, _ = jax.random.split(state.key)
+    step_key = jax.random.fold_in(step_stream, state.step)
+    *view_keys, dropout_key = jax.random.split(step_key, VIEWS + 1)
+    views = [random_view(key, batch.valid, method.missing) for key in view_keys]
+
+    def objective(parameters: dict) -> tuple[jax.Array, dict[str, jax.Array]]:
+        outputs = models.forward_views(
+            method.network, method.auxiliary, parameters, batch, views, dropout_key
+        )
+        return total_loss(outputs, batch, weights, method.losses)
+
+    gradient, terms = jax.grad(objective, has_aux=True)(state.parameters)
+    updates, optimizer = method.optimizer.update(gradient, state.optimizer, state.parameters)
+    parameters = optax.apply_updates(state.parameters, updates)
+    state = state.replace(step=state.step + 1, parameters=parameters, optimizer=optimizer)
+    return state, terms | {"gradient_norm": optax.tree.norm(gradient)}
+
+
+def epoch_order(state: TrainState, n: int, steps: int, rows: int) -> jax.Array:
+    """Sample numbers [steps, rows] of the epoch that begins at `state`; -1 fills a batch up.
+
+    Every sample stands in exactly one batch, and batches differ by at most one sample: a small
+    last batch would make batch statistics of a few samples.
+    """
+    _, order_stream = jax.random.split(state.key)
+    order = jax.random.permutation(jax.random.fold_in(order_stream, state.step // steps), n)
+    per_step = -(-n // steps)
+    order = jnp.pad(order, (0, steps * per_step - n), constant_values=-1)
+    dealt = order.reshape(per_step, steps).T
+    return jnp.pad(dealt, ((0, 0), (0, rows - per_step)), constant_values=-1)
+
+
+def take(data: Batch, index_b: jax.Array) -> Batch:
+    """Rows of a data set; an index of -1 gives a row of weight 0 with nothing in it."""
+    real_b = index_b >= 0
+    batch = jax.tree.map(lambda x: x[jnp.maximum(index_b, 0)], data)
+    return batch.replace(
+        valid={m: v & real_b[:, None] for m, v in batch.valid.items()},
+        weights=jnp.where(real_b, batch.weights, 0.0),
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("method", "mesh"), donate_argnames=("state",))
+def train_epoch(
+    method: Method,
+    mesh: Mesh,
+    state: TrainState,
+    data: Batch,
+    validation: Validation,
+    weights: LossWeights,
+) -> tuple[TrainState, dict[str, jax.Array], jax.Array]:
+    """One epoch as one program: all steps, then the validation score; keeps the best network.
+
+    Args:
+        method: what is fixed.
+        mesh: devices.
+        state: at an epoch's beginning; donated.
+        data: the whole training split, replicated.
+        validation: the validation split with its masks, replicated.
+        weights: of the loss terms.
+
+    Returns:
+        The new state, every term of every step [steps], and the validation MAE.
+    """
+    n, steps = data.labels.shape[0], method.steps_per_epoch
+    rows = sharding.padded_rows(-(-n // steps), mesh)
+
+    def body(state: TrainState, index_b: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
+        batch = sharding.split_rows(take(data, index_b), mesh)
+        return train_step(method, state, batch, weights)
+
+    state, terms = jax.lax.scan(body, state, epoch_order(state, n, steps, rows))
+    network = state.parameters["network"]
+    score = validation_mae(method.network, mesh, network, validation)
+    better = score < state.best_score
+    state = state.replace(
+        best_network=jax.tree.map(
+            lambda new, old: jnp.where(better, new, old), network, state.best_network
+        ),
+        best_score=jnp.where(better, score, state.best_score),
+        best_epoch=jnp.where(better, state.step // steps, state.best_epoch),
+    )
+    return state, terms, score
+
+
+def validation_mae(
+    network: models.Network, mesh: Mesh, parameters: dict, validation: Validation
+) -> jax.Array:
+    """Mean absolute error over the validation samples and all their fixed masks."""
+    batch = validation.batch
+
+    def absolute_error(observed: ByModality) -> jax.Array:
+        prediction = predict_rows(network, mesh, parameters, batch, observed, batch_size=512)
+        return jnp.abs(prediction - batch.labels).mean()
+
+    return jax.lax.map(absolute_error, validation.observed).mean()
+
+
+def predict_rows(
+    network: models.Network,
+    mesh: Mesh,
+    parameters: dict,
+    batch: Batch,
+    observed: ByModality,
+    batch_size: int,
+) -> jax.Array:
+    """Predicted labels [n] for any number of samples, `batch_size` at a time; traceable."""
+    n = batch.labels.shape[0]
+    rows = sharding.padded_rows(min(batch_size, n), mesh)
+    chunks = -(-n // rows)
+    order = jnp.arange(chunks * rows).reshape(chunks, rows)
+
+    def chunk(index_b: jax.Array) -> jax.Array:
+        index_b = jnp.minimum(index_b, n - 1)
+        inputs = jax.tree.map(lambda x: x[index_b], (batch.features, batch.valid, observed))
+        return models.predict(network, {"network": parameters}, *sharding.split_rows(inputs, mesh))
+
+    return jax.lax.map(chunk, order).reshape(-1)[:n]

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from fsrf_jax.data.clean import clean
+from fsrf_jax.data.dataset import Dataset, Split
+from fsrf_jax.errors import DataError
+
+
+def split(audio=None, *, valid=None, labels=None, ids=None, **others):
+    audio = np.ones((2, 3, 2)) if audio is None else audio
+    valid = np.ones(audio.shape[:2], bool) if valid is None else valid
+    labels = np.zeros(len(audio)) if labels is None else labels
+    ids = np.array([f"i{i}" for i in range(len(audio))]) if ids is None else ids
+    features = {"audio": audio, **others}
+    valids = {m: np.ones(x.shape[:2], bool) for m, x in others.items()}
+    return Split(ids, features, {"audio": valid, **valids}, labels)
+
+
+def cleaned(train, **others):
+    return clean(Dataset({"train": train, **others}))
+
+
+@pytest.mark.parametrize("value", [-np.inf, np.inf, np.nan, 1e300, -1e39])
+def test_frames_that_are_not_finite_are_left_out(value):
+    audio = np.ones((2, 3, 2))
+    audio[0, 1, 0] = audio[0, 1, 1] = audio[1, 2, 0] = value
+    dataset = cleaned(split(audio))
+    found = dataset.splits["train"]
+    np.testing.assert_array_equal(found.valid["audio"], [[1, 0, 1], [1, 1, 0]])
+    np.testing.assert_array_equal(found.features["audio"][..., 1], [[1, 0, 1], [1, 1, 0]])
+    assert found.features["audio"].dtype == np.float32
+    assert dataset.notes == (
+        "train audio: 3 values are NaN or infinite; their 2 frames are left out",
+    )
+    assert audio[0, 1, 0] == value or np.isnan(value)  # the input is left alone
+
+
+def test_padding_is_made_zero_and_not_counted():
+    audio = np.full((1, 2, 2), np.nan)
+    audio[0, 0] = 1
+    dataset = cleaned(split(audio, valid=np.array([[True, False]])))
+    assert dataset.splits["train"].features["audio"][0, 1].tolist() == [0, 0]
+    assert dataset.notes == ()
+
+
+def test_samples_without_a_modality_are_counted():
+    dataset = cleaned(split(valid=np.array([[True] * 3, [False] * 3])))
+    assert dataset.notes == ("train: 1 of 2 samples have no audio",)
+    assert clean(dataset).notes == dataset.notes
+
+
+@given(
+    hnp.arrays(np.float64, st.tuples(*[st.integers(1, 3)] * 3), elements=st.floats(width=64)),
+)
+def test_the_contract_holds_for_any_numbers(audio):
+    found = cleaned(split(audio)).splits["train"]
+    x, valid = found.features["audio"], found.valid["audio"]
+    assert np.isfinite(x).all()
+    assert not x[~valid].any()
+    with np.errstate(over="ignore"):
+        kept = audio.astype(np.float32)
+    np.testing.assert_array_equal(valid, np.isfinite(kept).all(axis=-1))
+    np.testing.assert_array_equal(x[valid], kept[valid])
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (2, 1, 1)])
+def test_labels_are_flattened(shape):
+    found = cleaned(split(labels=np.array([1, 2]).reshape(shape))).splits["train"].labels
+    assert found.tolist() == [1, 2]
+    assert found.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        (split(labels=np.array([0, np.nan])), "'train': 1 of 2 labels .*first: nan of 'i1'"),
+        (split(labels=np.array([1e300, -np.inf])), "2 of 2 labels .*first: inf of 'i0'"),
+        (split(labels=np.ones((2, 4))), r"labels have shape \(2, 4\)"),
+        (split(labels=np.array(["a", "b"])), "dtype <U1; expected one number"),
+        (split(labels=np.ones(3), ids=np.array(list("abc"))), r"\(2, 3, 2\), labels \(3,\)"),
+        (split(ids=np.array(["a"])), r"ids have shape \(1,\), labels \(2,\)"),
+        (split(ids=np.array(["a", "a"])), r"1 ids occur more than once \(first: 'a'\)"),
+        (split(np.ones((2, 3, 2, 1))), r"features have shape \(2, 3, 2, 1\)"),
+        (split(np.array([[["a"]]])), "dtype <U1"),
+        (split(valid=np.ones((2, 4), bool)), r"valid has shape \(2, 4\), features \(2, 3, 2\)"),
+        (split(np.ones((0, 3, 2))), "no samples"),
+    ],
+)
+def test_what_does_not_fit_is_an_error(train, message):
+    with pytest.raises(DataError, match=message):
+        cleaned(train)
+
+
+def test_splits_must_agree():
+    with pytest.raises(DataError, match=r"audio has shape \(2, 3, 5\) in split 'test' and \(2, 3,"):
+        cleaned(split(), test=split(np.ones((2, 3, 5))))
+    with pytest.raises(DataError, match=r"'test' has the modalities \('audio', 'vision'\)"):
+        cleaned(split(), test=split(vision=np.ones((2, 1, 1))))
+    with pytest.raises(DataError, match="no split"):
+        clean(Dataset({}))
+
+
+def test_lengths_may_differ_between_splits_and_vectors_become_one_frame():
+    vectors = split(np.ones((2, 2)), valid=np.ones((2, 1), bool))
+    assert cleaned(split(), test=vectors).splits["test"].features["audio"].shape == (2, 1, 2)

@@ -1,0 +1,107 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fsrf_jax.data.dataset import Dataset, Split
+from fsrf_jax.data.folds import fold_split
+from fsrf_jax.errors import DataError
+
+
+def split(name, n, frames=1):
+    number = float(sum(map(ord, name)))
+    audio = np.broadcast_to(number + np.arange(n, dtype=np.float32)[:, None, None], (n, frames, 2))
+    ids = np.array([f"{name}/{i}" for i in range(n)])
+    return Split(ids, {"audio": audio}, {"audio": np.ones((n, frames), bool)}, audio[:, 0, 0])
+
+
+def dataset(train=4, valid=5, test=7):
+    return Dataset(
+        {"train": split("train", train, 2), "valid": split("valid", valid, 3),
+         "test": split("test", test)},
+        ("a note",),
+    )  # fmt: skip
+
+
+POOLED = ("valid", "test")
+
+
+@given(
+    folds=st.integers(2, 10),
+    fold=st.integers(0, 9),
+    seed=st.integers(0, 2**32),
+    n=st.integers(5, 9),
+)
+def test_folds_partition_the_samples(folds, fold, seed, n):
+    fold %= folds
+    data = dataset(test=n)
+    made = fold_split(data, folds=folds, fold=fold, pooled=POOLED, seed=seed)
+    assert list(made.splits) == ["train", "valid", "test"]
+    ids = [set(part.ids.tolist()) for part in made.splits.values()]
+    everything = [i for part in data.splits.values() for i in part.ids.tolist()]
+    assert sum(map(len, ids)) == len(everything)
+    assert set.union(*ids) == set(everything)
+    assert set(data.splits["train"].ids.tolist()) <= ids[0]
+    sizes = (5 + n) // folds, -(-(5 + n) // folds)
+    assert len(ids[1]) in sizes
+    assert len(ids[2]) in sizes
+    for part in made.splits.values():  # every id still has its own label and features
+        own = {i: y for s in data.splits.values() for i, y in zip(s.ids, s.labels, strict=True)}
+        assert [own[i] for i in part.ids] == part.labels.tolist()
+        assert part.features["audio"][:, 0, 0].tolist() == part.labels.tolist()
+
+
+def test_test_folds_cover_every_pooled_sample_once():
+    made = [fold_split(dataset(), folds=4, fold=k, pooled=POOLED, seed=3) for k in range(4)]
+    tests = [i for each in made for i in each.splits["test"].ids.tolist()]
+    assert len(tests) == len(set(tests)) == 12
+    for k in range(4):
+        following = made[(k + 1) % 4].splits["test"].ids.tolist()
+        assert made[k].splits["valid"].ids.tolist() == following
+
+
+def test_the_seed_alone_decides():
+    one, same, other = (
+        fold_split(dataset(), folds=3, fold=0, pooled=POOLED, seed=seed).splits["test"].ids.tolist()
+        for seed in (1, 1, 2)
+    )
+    assert one == same != other
+
+
+def test_sequences_are_padded_at_the_end_to_one_length():
+    made = fold_split(dataset(), folds=3, fold=1, pooled=POOLED, seed=0)
+    for part in made.splits.values():
+        assert part.features["audio"].shape[1:] == (3, 2)
+        for i, x, v in zip(part.ids, part.features["audio"], part.valid["audio"], strict=True):
+            frames = {"train": 2, "valid": 3, "test": 1}[i.split("/")[0]]
+            assert v.tolist() == [True] * frames + [False] * (3 - frames)
+            assert x[:frames].all()
+            assert not x[frames:].any()
+    assert made.notes == (
+        "a note",
+        "fold 1 of 3 over valid, test (seed 0): train 8, valid 4, test 4",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"fold": 3}, "fold 3 of 3; expected"),
+        ({"fold": -1}, "fold -1 of 3"),
+        ({"folds": 1, "fold": 0}, "2 folds or more"),
+        ({"folds": 13}, "have 12 samples, too few for 13 folds"),
+        ({"pooled": ("valid", "tset")}, "no split 'tset' to pool; found .*did you mean 'test'"),
+        ({"pooled": ()}, "one or more different names"),
+        ({"pooled": ("test", "test")}, "one or more different names"),
+        ({"pooled": ("train", *POOLED), "folds": 2, "fold": 0}, "nothing is left to train on"),
+    ],
+)
+def test_errors(changes, message):
+    with pytest.raises(DataError, match=message):
+        fold_split(dataset(), **{"folds": 3, "fold": 0, "pooled": POOLED, "seed": 0, **changes})
+
+
+def test_an_id_in_two_splits_is_an_error():
+    twice = Dataset({"train": split("a", 3), "test": split("a", 2), "valid": split("v", 3)})
+    with pytest.raises(DataError, match=r"2 ids occur in more than one split \(first: 'a/0'\)"):
+        fold_split(twice, folds=2, fold=0, pooled=POOLED, seed=0)

@@ -1,0 +1,97 @@
+import pickle
+
+import h5py
+import numpy as np
+import pytest
+
+from fsrf_jax.data import store
+from fsrf_jax.data.describe import describe
+from fsrf_jax.data.load import load
+from fsrf_jax.errors import DataError
+
+KEYS = {"train_audio": np.ones((2, 3, 2)), "train_label": np.array([1.0, -1.0])}
+AUDIO = np.array([[[1.0, 2.0], [-np.inf, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])
+TABLE = {
+    "train": {
+        "audio": AUDIO,
+        "audio_lengths": [2, 0],
+        "id": ["a", "b"],
+        "regression_labels": [[1.0], [2.0]],
+    }
+}
+
+
+@pytest.fixture
+def files(tmp_path):
+    np.savez(tmp_path / "npz", **KEYS)
+    (tmp_path / "npz.npz").rename(tmp_path / "npz")
+    with h5py.File(tmp_path / "hdf5", "w") as file:
+        for key, values in KEYS.items():
+            file[key] = values
+    (tmp_path / "pickle").write_bytes(pickle.dumps(TABLE))
+    (tmp_path / "old pickle").write_bytes(pickle.dumps(TABLE, 0))
+    store.write(tmp_path / "store", load(tmp_path / "npz", ("audio",)))
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["npz", "hdf5", "pickle", "old pickle", "store"])
+def test_the_format_is_told_from_the_content(files, name):
+    dataset = load(files / name, ("audio",))
+    split = dataset.splits["train"]
+    assert split.features["audio"].dtype == split.labels.dtype == np.float32
+    assert split.labels.shape == (2,)
+    assert dataset.notes
+
+
+def test_a_store_gives_what_was_loaded(files):
+    assert load(files / "store", ("audio",)).notes == load(files / "npz", ("audio",)).notes
+
+
+def test_infinite_audio_is_cleaned_and_counted(files):
+    dataset = load(str(files / "pickle"), ("audio",), format="mmsa")
+    split = dataset.splits["train"]
+    np.testing.assert_array_equal(split.features["audio"], [[[1, 2], [0, 0]], [[0, 0], [0, 0]]])
+    np.testing.assert_array_equal(split.valid["audio"], [[1, 0], [0, 0]])
+    assert dataset.notes == (
+        "audio: valid frames are counted by 'audio_lengths'",
+        "train audio: 1 values are NaN or infinite; their 1 frames are left out",
+        "train: 1 of 2 samples have no audio",
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs", "message"),
+    [
+        ("pickl", {}, "pickl does not exist; did you mean 'pickle'"),
+        ("zzzzzz", {}, "does not exist; check the path"),
+        ("no/x.pkl", {}, "nor does its folder"),
+        (".", {}, "is a folder"),
+        ("npz", {"format": "arays"}, "unknown format 'arays'; expected .*did you mean 'arrays'"),
+        ("npz", {"format": "mmsa"}, "starts as zip"),
+        ("npz", {"format": "store"}, "not a store"),
+        ("pickle", {"format": "arrays"}, "starts as pickle"),
+        ("npz", {"modalities": ()}, "one or more different names"),
+        ("npz", {"modalities": ("audio", "audio")}, "one or more different names"),
+    ],
+)
+def test_errors_say_what_to_do(files, name, kwargs, message):
+    with pytest.raises(DataError, match=message):
+        load(files / name, **{"modalities": ("audio",), **kwargs})
+
+
+def test_describe_has_one_line_a_split_and_modality(files):
+    lines = describe(load(files / "pickle", ("audio",))).splitlines()
+    assert lines[0].split()[:2] == ["split", "n"]
+    assert lines[1].split() == [
+        "train",
+        "2",
+        "1.500",
+        "[1,",
+        "2]",
+        "audio",
+        "2",
+        "2",
+        "1",
+        "50.0",
+        "%",
+    ]

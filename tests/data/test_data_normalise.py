@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from fsrf_jax.data.dataset import Split
+from fsrf_jax.data.normalise import Normaliser, fit
+from fsrf_jax.errors import DataError
+
+
+def split(x, valid=None, name="audio"):
+    x = np.asarray(x, np.float32)
+    valid = np.ones(x.shape[:2], bool) if valid is None else valid
+    return Split(np.arange(len(x)).astype(str), {name: x}, {name: valid}, np.zeros(len(x)))
+
+
+def example(n=600, seed=0):
+    rng = np.random.default_rng(seed)
+    valid = rng.random((n, 3)) < 0.7
+    x = (1000 + rng.normal(size=(n, 3, 4)) * [1, 2, 0, 1e-3]).astype(np.float32)
+    return split(np.where(valid[..., None], x, 0), valid)
+
+
+def test_statistics_are_those_of_the_valid_frames():
+    data = example()
+    fitted = fit(data, 10)
+    frames = data.features["audio"][data.valid["audio"]].astype(np.float64)
+    np.testing.assert_allclose(fitted.mean["audio"], frames.mean(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(
+        fitted.scale["audio"][[0, 1, 3]], frames.std(axis=0)[[0, 1, 3]], rtol=1e-6
+    )
+    assert fitted.scale["audio"][2] == 1
+    assert fitted.mean["audio"].dtype == fitted.scale["audio"].dtype == np.float32
+    made = fitted.apply(data)
+    scores = made.features["audio"][data.valid["audio"]]
+    np.testing.assert_allclose(scores.mean(axis=0, dtype=np.float64), 0, atol=0.05)
+    np.testing.assert_allclose(scores[:, :2].std(axis=0), 1, rtol=1e-3)
+    assert not made.features["audio"][~data.valid["audio"]].any()
+    assert made.features["audio"].dtype == np.float32
+    np.testing.assert_array_equal(made.ids, data.ids)
+
+
+def test_other_splits_use_the_training_statistics_and_are_clipped():
+    fitted = fit(split([[[0.0]], [[2.0]]]), clip=3)
+    made = fitted.apply(split([[[1.0], [100.0], [-100.0], [5.0]]], np.array([[1, 1, 1, 0]], bool)))
+    assert made.features["audio"].ravel().tolist() == [0, 3, -3, 0]
+
+
+@given(
+    hnp.arrays(
+        np.float32,
+        st.tuples(*[st.integers(1, 4)] * 3),
+        elements=st.floats(width=32, allow_nan=False, allow_infinity=False),
+    )
+)
+def test_scores_are_finite_and_clipped_for_any_numbers(x):
+    fitted = fit(split(x), clip=5)
+    scores = fitted.apply(split(x)).features["audio"]
+    assert np.isfinite(scores).all()
+    assert np.abs(scores).max() <= 5
+    assert (fitted.scale["audio"] > 0).all()
+
+
+def test_it_travels_as_a_tree_of_arrays():
+    fitted = fit(example(), clip=0.1)
+    tree = fitted.to_tree()
+    assert all(isinstance(leaf, np.ndarray) for leaf in (*tree["mean"].values(), tree["clip"]))
+    restored = Normaliser.from_tree(tree)
+    a, b = (n.apply(example(seed=1)).features["audio"] for n in (fitted, restored))
+    np.testing.assert_array_equal(a, b)
+    assert restored.clip == fitted.clip
+
+
+def test_errors_name_the_modality():
+    absent = split(np.zeros((2, 3, 4)), np.zeros((2, 3), bool), "language")
+    with pytest.raises(DataError, match=r"no training sample has modality language.*\(data.folds"):
+        fit(absent, 5)
+    with pytest.raises(DataError, match="clip is 0; expected a positive"):
+        fit(example(), 0)
+    fitted = fit(example(), 5)
+    with pytest.raises(DataError, match="audio has 6 features, the training data had 4"):
+        fitted.apply(split(np.ones((1, 1, 6))))
+    with pytest.raises(DataError, match="modalities vision, the training data had audio"):
+        fitted.apply(split(np.ones((1, 1, 4)), name="vision"))

@@ -1,0 +1,73 @@
+"""A small split with an oracle, and its evaluation, for the tests in this folder."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from fsrf_jax.data.dataset import Split
+from fsrf_jax.data.synthetic import SyntheticOptions, make_oracle, make_world, sample
+from fsrf_jax.evaluation.evaluate import Evaluation, Masks, evaluate
+from fsrf_jax.evaluation.protocols import Condition, corrkd
+from fsrf_jax.evaluation.results import Results, results_dict
+
+MODALITIES = ("language", "audio", "vision")
+SEEDS = (0, 1, 5)
+
+
+def make_split(count: int = 200) -> tuple[Split, "CountingOracle"]:
+    world = make_world(SyntheticOptions(), MODALITIES)
+    split, _ = sample(world, "test", count)
+    split.labels[:7] = 0
+    return split, CountingOracle(make_oracle(world, split.features))
+
+
+class CountingOracle:
+    """The oracle, and how often it was asked."""
+
+    def __init__(self, predict):
+        self.predict, self.calls = predict, 0
+
+    def __call__(self, observed: Masks) -> np.ndarray:
+        self.calls += 1
+        return self.predict(observed)
+
+
+def observer(split: Split):
+    """Masks that depend on the condition and the seed alone."""
+
+    def observe(condition: Condition, seed: int) -> Mapping[str, np.ndarray]:
+        rng = np.random.default_rng([seed, int(condition.rate * 1000)])
+        return {
+            name: valid & (rng.random(valid.shape) >= condition.rate) & (name in condition.subset)
+            for name, valid in split.valid.items()
+        }
+
+    return observe
+
+
+def model_of(split: Split, oracle: CountingOracle):
+    """A fair model that is constant where only vision is observed."""
+
+    def predict(observed: Masks) -> np.ndarray:
+        if not observed["language"].any() and not observed["audio"].any():
+            return np.full(len(split), 0.25, np.float32)
+        noise = np.random.default_rng(0).standard_normal(len(split))
+        return (oracle.predict(observed) + 0.3 * noise).astype(np.float32)
+
+    return predict
+
+
+def run(with_oracle: bool = True, count: int = 200) -> Evaluation:
+    split, oracle = make_split(count)
+    return evaluate(
+        corrkd(MODALITIES),
+        split,
+        model_of(split, oracle),
+        SEEDS,
+        observer(split),
+        oracle if with_oracle else None,
+    )
+
+
+def run_results(with_oracle: bool = True) -> Results:
+    return results_dict(run(with_oracle), "test", 11)

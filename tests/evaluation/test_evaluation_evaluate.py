@@ -1,0 +1,96 @@
+"""A predictor through a protocol: what is asked, what is kept, what is refused."""
+
+import numpy as np
+import pytest
+from evaluation_case import MODALITIES, SEEDS, make_split, model_of, observer, run
+
+from fsrf_jax.errors import UserError
+from fsrf_jax.evaluation.evaluate import evaluate
+from fsrf_jax.evaluation.metrics import floor, regression_metrics
+from fsrf_jax.evaluation.protocols import corrkd
+
+
+def test_predictions_and_metrics_belong_to_condition_and_seed():
+    split, oracle = make_split()
+    predict, observe = model_of(split, oracle), observer(split)
+    evaluation = run()
+    assert [result.condition for result in evaluation.conditions] == list(
+        corrkd(MODALITIES).conditions
+    )
+    for result in evaluation.conditions:
+        assert result.predictions.shape == (3, 200)
+        for index, seed in enumerate(SEEDS):
+            expected = predict(observe(result.condition, seed))
+            assert np.array_equal(result.predictions[index], expected)
+            assert result.per_seed[index] == regression_metrics(expected, split.labels)
+        mean = np.mean([table["mae"] for table in result.per_seed])
+        assert result.metrics["mae"] == pytest.approx(mean)
+    assert evaluation.floor == floor(split.labels)
+    assert np.array_equal(evaluation.ids, split.ids)
+
+
+def test_bayes_is_the_oracle_on_the_same_masks():
+    split, oracle = make_split()
+    observe = observer(split)
+    for result in run().conditions:
+        tables = [
+            regression_metrics(oracle(observe(result.condition, seed)), split.labels)
+            for seed in SEEDS
+        ]
+        assert result.bayes["mae"] == pytest.approx(np.mean([table["mae"] for table in tables]))
+
+
+def test_without_an_oracle_there_is_no_bayes():
+    assert all(result.bayes is None for result in run(with_oracle=False).conditions)
+
+
+def test_conditions_without_random_frames_are_predicted_once():
+    split, oracle = make_split()
+    evaluation = evaluate(corrkd(MODALITIES), split, oracle, SEEDS, observer(split))
+    assert oracle.calls == 7 + 10 * 3
+    for result in evaluation.conditions[:7]:
+        assert np.array_equal(result.predictions, np.tile(result.predictions[:1], (3, 1)))
+        assert len(result.per_seed) == 3
+    assert not np.array_equal(*evaluation.conditions[9].predictions[:2])
+
+
+def test_a_diverged_model_is_reported_with_the_condition():
+    split, _ = make_split()
+    with pytest.raises(UserError, match="condition language: 200 of 200 predictions are NaN"):
+        evaluate(corrkd(MODALITIES), split, lambda _: np.full(200, np.nan), SEEDS, observer(split))
+
+
+def test_predictions_of_another_shape_are_refused():
+    split, _ = make_split()
+    with pytest.raises(ValueError, match="condition language: expected predictions"):
+        evaluate(corrkd(MODALITIES), split, lambda _: np.zeros((200, 1)), SEEDS, observer(split))
+
+
+def test_no_mask_seed_is_refused():
+    split, oracle = make_split()
+    with pytest.raises(ValueError, match="at least one mask seed"):
+        evaluate(corrkd(MODALITIES), split, oracle, (), observer(split))
+
+
+def test_masks_that_show_padding_or_a_missing_modality_are_refused():
+    split, oracle = make_split()
+
+    def padding(condition, seed):
+        return {name: np.ones_like(valid) for name, valid in split.valid.items()}
+
+    def everything(condition, seed):
+        return split.valid
+
+    for observe, name in ((padding, "language"), (everything, "audio")):
+        with pytest.raises(ValueError, match=f"condition language: the mask of {name} shows"):
+            evaluate(corrkd(MODALITIES), split, oracle, SEEDS, observe)
+
+
+def test_masks_of_another_shape_or_type_are_refused():
+    split, oracle = make_split()
+
+    def numbers(condition, seed):
+        return {name: valid.astype(np.float32) for name, valid in split.valid.items()}
+
+    with pytest.raises(ValueError, match="expected a bool mask"):
+        evaluate(corrkd(MODALITIES), split, oracle, SEEDS, numbers)

@@ -1,0 +1,47 @@
+"""The plot over the missing rate."""
+
+import subprocess
+import sys
+
+import matplotlib.image
+import pytest
+from evaluation_case import run_results
+
+from fsrf_jax.evaluation.plots import missing_rate_curve, save_plot
+
+
+def test_curve_starts_with_all_modalities_and_rises():
+    results = run_results()
+    curve = missing_rate_curve(results)
+    assert [rate for rate, _ in curve] == [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0]
+    assert curve[0][1]["name"] == "language+audio+vision"
+    assert curve[3][1]["name"] == "rate=0.3"
+
+
+@pytest.mark.parametrize("with_oracle", [True, False])
+def test_plot_is_a_picture(tmp_path, with_oracle):
+    save_plot(tmp_path / "rates.png", run_results(with_oracle))
+    picture = matplotlib.image.imread(tmp_path / "rates.png")
+    assert picture.shape[0] > 300
+    assert picture.shape[1] > 800
+    assert picture.std() > 0.05
+    assert [path.name for path in tmp_path.iterdir()] == ["rates.png"]
+
+
+def test_plot_leaves_a_gap_for_an_undefined_figure(tmp_path):
+    results = run_results()
+    results["conditions"][9]["metrics"]["acc2_non0"] = None
+    save_plot(tmp_path / "rates.png", results)
+    assert (tmp_path / "rates.png").stat().st_size > 1000
+
+
+def test_results_without_rates_cannot_be_plotted(tmp_path):
+    results = run_results()
+    results["conditions"] = results["conditions"][:7]
+    with pytest.raises(ValueError, match="found none to plot"):
+        save_plot(tmp_path / "rates.png", results)
+
+
+def test_matplotlib_is_not_imported_before_it_is_needed():
+    program = "import sys, fsrf_jax.evaluation.plots as p; sys.exit('matplotlib' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,0 +1,98 @@
+"""The files that an evaluation leaves."""
+
+import contextlib
+import json
+
+import numpy as np
+import pytest
+from evaluation_case import SEEDS, run, run_results
+
+from fsrf_jax.evaluation.metrics import METRICS, regression_metrics
+from fsrf_jax.evaluation.results import (
+    replacing,
+    results_dict,
+    save_predictions,
+    save_results,
+)
+
+
+def test_results_have_the_agreed_keys():
+    results = run_results()
+    head = {key: results[key] for key in results if key not in ("conditions", "average")}
+    assert head == {
+        "protocol": "corrkd",
+        "split": "test",
+        "average_rule": "mean over the 6 incomplete modality subsets",
+        "mask_seeds": [0, 1, 5],
+        "training_seed": 11,
+        "n": 200,
+        "n_non0": 193,
+    }
+    assert len(results["conditions"]) == 17
+    for entry in results["conditions"]:
+        assert set(entry) == {"name", "metrics", "metrics_per_mask_seed", "floor", "bayes"}
+        tables = [entry["metrics"], entry["floor"], entry["bayes"]]
+        for table in (*tables, *entry["metrics_per_mask_seed"]):
+            assert tuple(table) == METRICS
+        assert len(entry["metrics_per_mask_seed"]) == 3
+    average = results["average"]
+    assert set(average) == {"metrics", "floor", "bayes", "all_conditions"}
+    assert set(average["all_conditions"]) == {"metrics", "floor", "bayes"}
+
+
+def test_averages_are_over_the_right_conditions():
+    results = run_results()
+    for source in ("metrics", "bayes"):
+        accuracies = [entry[source]["acc2_non0"] for entry in results["conditions"]]
+        average = results["average"]
+        assert average[source]["acc2_non0"] == pytest.approx(np.mean(accuracies[:6]))
+        assert average["all_conditions"][source]["acc2_non0"] == pytest.approx(
+            np.mean(accuracies[:16])
+        )
+
+
+def test_undefined_figures_are_null_and_so_is_their_average():
+    results = json.loads(json.dumps(run_results(), allow_nan=False))
+    by_name = {entry["name"]: entry for entry in results["conditions"]}
+    assert by_name["vision"]["metrics"]["corr"] is None
+    assert by_name["rate=1.0"]["bayes"]["corr"] is None
+    assert by_name["language"]["floor"]["corr"] is None
+    assert results["average"]["metrics"]["corr"] is None
+    assert results["average"]["all_conditions"]["bayes"]["corr"] > 0.5
+
+
+def test_without_an_oracle_nothing_is_called_bayes():
+    assert "bayes" not in json.dumps(run_results(with_oracle=False))
+
+
+def test_results_file_reads_back(tmp_path):
+    results = run_results()
+    save_results(tmp_path / "results.json", results)
+    assert json.loads((tmp_path / "results.json").read_text()) == results
+    assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_the_table_can_be_computed_again_from_the_predictions_file(tmp_path):
+    evaluation = run()
+    save_predictions(tmp_path / "predictions.npz", evaluation)
+    results = results_dict(evaluation, "test", 0)
+    with np.load(tmp_path / "predictions.npz", allow_pickle=False) as file:
+        assert file["predictions"].shape == (17, 3, 200)
+        assert tuple(file["mask_seeds"]) == SEEDS
+        assert file["ids"][3] == "test/00003"
+        for c, entry in enumerate(results["conditions"]):
+            assert file["conditions"][c] == entry["name"]
+            for s, table in enumerate(entry["metrics_per_mask_seed"]):
+                assert regression_metrics(file["predictions"][c, s], file["labels"]) == table
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "results.json"
+    save_results(path, {"a": 1})
+    with pytest.raises(ValueError, match="Out of range float"):
+        save_results(path, {"a": float("nan")})
+    with contextlib.suppress(RuntimeError), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert [found.name for found in tmp_path.iterdir()] == ["results.json"]

@@ -1,0 +1,140 @@
+"""The losses once more in NumPy float64, written from the formulas, and examples to run them on."""
+
+import jax.numpy as jnp
+import numpy as np
+from scipy.spatial.distance import cosine as scipy_cosine
+from scipy.special import logsumexp
+from sklearn.metrics.pairwise import euclidean_distances
+
+from fsrf_jax.types import Auxiliary, Batch, Codes, LossWeights, Outputs
+
+MODALITIES = ("language", "audio", "vision")
+FEATURES = {"language": 5, "audio": 3, "vision": 4}
+FRAMES = {"language": 4, "audio": 6, "vision": 5}
+MULTIPLES = (0.25, 0.5, 1.0, 2.0, 4.0)
+
+
+def codes_and_weights(seed, b=9, d=4):
+    rng = np.random.default_rng(seed)
+    x_bd = rng.normal(size=(b, d)).astype(np.float32)
+    y_bd = (0.5 * x_bd + rng.normal(size=(b, d)) + 0.3).astype(np.float32)
+    weights_b = rng.uniform(0.2, 2, size=b).astype(np.float32)
+    weights_b[1:2] = 0
+    return x_bd, y_bd, weights_b
+
+
+def mean(values_b, weights_b):
+    return np.average(values_b, weights=weights_b) if np.sum(weights_b) > 0 else 0.0
+
+
+def mse(x, y, w):
+    return mean(((x - y) ** 2).mean(1), w)
+
+
+def cosine(x, y, w):
+    return mean([scipy_cosine(a, b) for a, b in zip(x, y, strict=True)], w)
+
+
+def infonce(x, y, w, temperature=0.1):
+    keep = w > 0
+    x, y, w = x[keep], y[keep], w[keep]
+    if not len(w):
+        return 0.0
+    x = x / np.linalg.norm(x, axis=1, keepdims=True)
+    y = y / np.linalg.norm(y, axis=1, keepdims=True)
+    loss = []
+    for i in range(len(w)):
+        to_y = [x[i] @ y[j] / temperature for j in range(len(w))]
+        to_x = [x[j] @ y[i] / temperature for j in range(len(w))]
+        own = x[i] @ y[i] / temperature + np.log(w[i])
+        loss.append((logsumexp(to_y, b=w) - own + logsumexp(to_x, b=w) - own) / 2)
+    return mean(loss, w)
+
+
+def mmd_scale(x, y, w):
+    pooled, p = np.concatenate([x, y]), np.concatenate([w, w]) / (2 * w.sum())
+    return p @ euclidean_distances(pooled, squared=True) @ p
+
+
+def mmd(x, y, w, multiples=MULTIPLES, scale=None):
+    if w.sum() == 0:
+        return 0.0
+    scale = mmd_scale(x, y, w) if scale is None else scale
+    p = w / w.sum()
+
+    def k(u, v):
+        d2 = ((u[:, None, :] - v[None, :, :]) ** 2).sum(-1)
+        return p @ np.mean([np.exp(-d2 / (c * scale)) for c in multiples], axis=0) @ p
+
+    return k(x, x) + k(y, y) - 2 * k(x, y)
+
+
+def cross_correlation(x, y, w):
+    if w.sum() == 0:
+        return 0.0
+    d = x.shape[1]
+    covariance = np.cov(x.T, y.T, aweights=w, ddof=0)
+    std = np.sqrt(np.diag(covariance))
+    return np.mean((covariance / np.outer(std, std))[:d, d:] ** 2)
+
+
+def std(x, w):
+    centre = np.average(x, axis=0, weights=w)
+    return np.sqrt(np.average((x - centre) ** 2, axis=0, weights=w))
+
+
+def example_batch(seed=0, b=16):
+    rng = np.random.default_rng(seed)
+    valid = {m: rng.uniform(size=(b, FRAMES[m])) < 0.8 for m in MODALITIES}
+    valid["vision"][2] = False
+    features = {
+        m: (rng.normal(size=(b, FRAMES[m], FEATURES[m])) * valid[m][:, :, None]).astype(np.float32)
+        for m in MODALITIES
+    }
+    labels = rng.uniform(-3, 3, size=b).astype(np.float32)
+    weights = np.ones(b, np.float32)
+    weights[-2:] = 0
+    return Batch(
+        features={m: jnp.asarray(v) for m, v in features.items()},
+        valid={m: jnp.asarray(v) for m, v in valid.items()},
+        labels=jnp.asarray(labels),
+        weights=jnp.asarray(weights),
+    )
+
+
+def example_outputs(seed=0, b=16, d=6, k=2, available=None):
+    """Outputs of k views; `available` fixes the availability of each modality for all samples."""
+    rng = np.random.default_rng(seed + 100)
+
+    def normal(*shape):
+        return rng.normal(size=shape).astype(np.float32)
+
+    if available is None:
+        present = {m: (rng.uniform(size=(k, b)) < 0.7).astype(np.float32) for m in MODALITIES}
+    else:
+        present = {m: np.full((k, b), available[m], np.float32) for m in MODALITIES}
+
+    def coded():
+        return {m: jnp.asarray(normal(k, b, d) * present[m][:, :, None]) for m in MODALITIES}
+
+    return Outputs(
+        codes=Codes(
+            available={m: jnp.asarray(v) for m, v in present.items()},
+            pooled=coded(),
+            homogeneous=coded(),
+            heterogeneous=coded(),
+            noise=coded(),
+            fused=jnp.asarray(normal(k, b, d)),
+        ),
+        prediction=jnp.asarray(normal(k, b)),
+        auxiliary=Auxiliary(
+            heterogeneous={m: jnp.asarray(normal(k, b)) for m in MODALITIES},
+            noise={m: jnp.asarray(2 * normal(k, b)) for m in MODALITIES},
+            reconstruction={m: jnp.asarray(normal(k, b, FEATURES[m])) for m in MODALITIES},
+        ),
+    )
+
+
+def example_weights(value=None):
+    values = np.linspace(0.1, 0.7, 7) if value is None else np.full(7, value)
+    return LossWeights(*[jnp.float32(v) for v in values])
