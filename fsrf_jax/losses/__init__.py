@@ -4,6 +4,7 @@ from fsrf_jax.losses.averaging import Term as Term
 from fsrf_jax.losses.averaging import average as average
 from fsrf_jax.losses.averaging import column_means as column_means
 from fsrf_jax.losses.averaging import mean_of_active as mean_of_active
+from fsrf_jax.losses.averaging import mean_over as mean_over
 from fsrf_jax.losses.averaging import proportions as proportions
 from fsrf_jax.losses.averaging import weighted_mean as weighted_mean
 from fsrf_jax.losses.averaging import weighted_std as weighted_std

@@ -1,6 +1,6 @@
 """Means by weights, never by shapes: whatever has no weight counts nothing and has no gradient."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import chex
@@ -96,4 +96,28 @@ def average(terms: Sequence[Term]) -> Term:
     """
     values_n = jnp.array([term.value for term in terms])
     weights_n = jnp.array([term.weight for term in terms])
+    return Term(mean_of_active(values_n, weights_n), jnp.sum(weights_n))
+
+
+def mean_over(
+    function: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
+    triples: Sequence[tuple[jax.Array, jax.Array, jax.Array]],
+) -> Term:
+    """Mean of `function(x, y, weights_b)` over the triples whose weights do not sum to zero.
+
+    The triples are stacked and run as one: written out, they make the program long to compile.
+
+    Args:
+        function: gives a scalar for one triple.
+        triples: arrays x and y, each of one shape in all triples, and weights [b]; may be empty.
+
+    Returns:
+        The term; its weight is the sum of all weights.
+    """
+    if not triples:
+        return average([])
+    x_n, y_n, weights_nb = (jnp.stack(arrays) for arrays in zip(*triples, strict=True))
+    chex.assert_rank(weights_nb, 2)
+    weights_n = jnp.sum(weights_nb, axis=1)
+    values_n = jax.vmap(function)(x_n, y_n, weights_nb)
     return Term(mean_of_active(values_n, weights_n), jnp.sum(weights_n))

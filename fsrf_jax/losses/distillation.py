@@ -10,7 +10,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from fsrf_jax.losses.averaging import Term, average, weighted_mean
+from fsrf_jax.losses.averaging import Term, mean_over, weighted_mean
 from fsrf_jax.losses.divergences import Divergence
 from fsrf_jax.types import Codes
 
@@ -37,21 +37,23 @@ def features(
     """
     chex.assert_rank(weights_b, 1)
     chex.assert_trees_all_equal_structs(first, second)
-    compared = [(first.fused, second.fused, weights_b)]
+    triples = [(first.fused, second.fused, weights_b)]
     for m in sorted(first.available):
         both_b = first.available[m] * second.available[m] * weights_b
-        compared.append((first.homogeneous[m], second.homogeneous[m], both_b))
-        compared.append((first.heterogeneous[m], second.heterogeneous[m], both_b))
+        triples.append((first.homogeneous[m], second.homogeneous[m], both_b))
+        triples.append((first.heterogeneous[m], second.heterogeneous[m], both_b))
+    # Each code once as the learner and once as the teacher: their mean is the 1/2 of the formula.
+    triples += [(y_bd, x_bd, both_b) for x_bd, y_bd, both_b in triples]
 
-    def both_directions(x_bd: jax.Array, y_bd: jax.Array, both_b: jax.Array) -> jax.Array:
-        total = jnp.zeros((), x_bd.dtype)
-        for weight, divergence in divergences:
-            to_first = divergence(x_bd, jax.lax.stop_gradient(y_bd), both_b)
-            to_second = divergence(y_bd, jax.lax.stop_gradient(x_bd), both_b)
-            total += weight * (to_first + to_second) / 2
-        return total
+    def learn(learner_bd: jax.Array, teacher_bd: jax.Array, both_b: jax.Array) -> jax.Array:
+        teacher_bd = jax.lax.stop_gradient(teacher_bd)
+        values = [
+            weight * measure(learner_bd, teacher_bd, both_b) for weight, measure in divergences
+        ]
+        return jnp.sum(jnp.array(values))
 
-    return average([Term(both_directions(*args), jnp.sum(args[-1])) for args in compared])
+    term = mean_over(learn, triples)
+    return Term(term.value, term.weight / 2)
 
 
 def predictions(first_b: jax.Array, second_b: jax.Array, weights_b: jax.Array) -> Term:

@@ -126,8 +126,9 @@ def mmd(
 
     def mean_kernel(u_bd: jax.Array, v_bd: jax.Array) -> jax.Array:
         relative_bb = _squared_distances(u_bd, v_bd) / scale
-        kernel_bb = sum(jnp.exp(-relative_bb / multiple) for multiple in multiples)
-        return jnp.sum(p_b[:, None] * p_b[None, :] * kernel_bb) / len(multiples)
+        widths_c11 = jnp.array(multiples, u_bd.dtype)[:, None, None]
+        kernel_bb = jnp.mean(jnp.exp(-relative_bb[None, :, :] / widths_c11), axis=0)
+        return jnp.sum(p_b[:, None] * p_b[None, :] * kernel_bb)
 
     return mean_kernel(x_bd, x_bd) + mean_kernel(y_bd, y_bd) - 2 * mean_kernel(x_bd, y_bd)
 

@@ -12,7 +12,7 @@ import chex
 import jax
 import jax.numpy as jnp
 
-from fsrf_jax.losses.averaging import Term, average, weighted_mean, weighted_std
+from fsrf_jax.losses.averaging import Term, average, mean_over, weighted_mean, weighted_std
 from fsrf_jax.losses.dependence import Dependence
 from fsrf_jax.losses.divergences import Divergence, mse
 from fsrf_jax.types import Auxiliary, ByModality, Codes
@@ -32,12 +32,8 @@ def homogeneous(codes: Codes, weights_b: jax.Array, divergence: Divergence) -> T
         The term; without weight where no sample has two modalities.
     """
     chex.assert_rank(weights_b, 1)
-    terms = []
-    for m, n in combinations(sorted(codes.available), 2):
-        pair_b = codes.available[m] * codes.available[n] * weights_b
-        value = divergence(codes.homogeneous[m], codes.homogeneous[n], pair_b)
-        terms.append(Term(value, jnp.sum(pair_b)))
-    return average(terms)
+    h = codes.homogeneous
+    return mean_over(divergence, [(h[m], h[n], w) for m, n, w in _pairs(codes, weights_b)])
 
 
 def heterogeneous(
@@ -58,12 +54,8 @@ def heterogeneous(
         The term.
     """
     chex.assert_rank([labels_b, weights_b], 1)
-    terms = []
-    for m, available_b in sorted(codes.available.items()):
-        modality_b = available_b * weights_b
-        value = task(auxiliary.heterogeneous[m], labels_b, modality_b)
-        terms.append(Term(value, jnp.sum(modality_b)))
-    return average(terms)
+    s = auxiliary.heterogeneous
+    return mean_over(task, [(s[m], labels_b, w) for m, w in _modalities(codes, weights_b)])
 
 
 def noise(
@@ -94,15 +86,14 @@ def noise(
         The term, its value in [0, bound + floor].
     """
     chex.assert_rank([labels_b, weights_b], 1)
-    terms = []
-    for m, available_b in sorted(codes.available.items()):
-        modality_b = available_b * weights_b
-        chex.assert_equal_shape([auxiliary.noise[m], labels_b, modality_b])
-        error_b = jnp.abs(auxiliary.noise[m] - labels_b)
-        value = weighted_mean(jnp.minimum(error_b, bound), modality_b)
-        value += variance_floor(codes.noise[m], modality_b, floor=floor)
-        terms.append(Term(value, jnp.sum(modality_b)))
-    return average(terms)
+
+    def of_modality(n_bd: jax.Array, prediction_b: jax.Array, modality_b: jax.Array) -> jax.Array:
+        chex.assert_equal_shape([prediction_b, labels_b, modality_b])
+        error_b = jnp.minimum(jnp.abs(prediction_b - labels_b), bound)
+        return weighted_mean(error_b, modality_b) + variance_floor(n_bd, modality_b, floor=floor)
+
+    n, c = codes.noise, auxiliary.noise
+    return mean_over(of_modality, [(n[m], c[m], w) for m, w in _modalities(codes, weights_b)])
 
 
 def variance_floor(x_bd: jax.Array, weights_b: jax.Array, *, floor: float) -> jax.Array:
@@ -136,17 +127,12 @@ def redundancy(codes: Codes, weights_b: jax.Array, dependence: Dependence) -> Te
         The term.
     """
     chex.assert_rank(weights_b, 1)
-    terms = []
-    for m, available_b in sorted(codes.available.items()):
-        modality_b = available_b * weights_b
-        of_modality = codes.homogeneous[m], codes.heterogeneous[m], codes.noise[m]
-        for x_bd, y_bd in combinations(of_modality, 2):
-            terms.append(Term(dependence(x_bd, y_bd, modality_b), jnp.sum(modality_b)))
-    for m, n in combinations(sorted(codes.available), 2):
-        pair_b = codes.available[m] * codes.available[n] * weights_b
-        value = dependence(codes.heterogeneous[m], codes.heterogeneous[n], pair_b)
-        terms.append(Term(value, jnp.sum(pair_b)))
-    return average(terms)
+    s = codes.heterogeneous
+    triples = [(s[m], s[n], w) for m, n, w in _pairs(codes, weights_b)]
+    for m, w in _modalities(codes, weights_b):
+        of_modality = codes.homogeneous[m], s[m], codes.noise[m]
+        triples += [(x_bd, y_bd, w) for x_bd, y_bd in combinations(of_modality, 2)]
+    return mean_over(dependence, triples)
 
 
 def reconstruction(
@@ -164,12 +150,13 @@ def reconstruction(
         The term.
     """
     chex.assert_rank(weights_b, 1)
-    terms = []
-    for m, available_b in sorted(codes.available.items()):
-        modality_b = available_b * weights_b
-        value = mse(auxiliary.reconstruction[m], target[m], modality_b)
-        terms.append(Term(value, jnp.sum(modality_b)))
-    return average(terms)
+    # Modalities differ in their number of features, so these cannot be stacked.
+    return average(
+        [
+            Term(mse(auxiliary.reconstruction[m], target[m], w), jnp.sum(w))
+            for m, w in _modalities(codes, weights_b)
+        ]
+    )
 
 
 def mean_valid_frame(features_btf: jax.Array, valid_bt: jax.Array) -> jax.Array:
@@ -187,3 +174,16 @@ def mean_valid_frame(features_btf: jax.Array, valid_bt: jax.Array) -> jax.Array:
     total_bf = jnp.sum(jnp.where(valid_bt[:, :, None], features_btf, 0), axis=1)
     count_b = jnp.sum(valid_bt, axis=1, dtype=features_btf.dtype)
     return total_bf / jnp.maximum(count_b, 1)[:, None]
+
+
+def _modalities(codes: Codes, weights_b: jax.Array) -> list[tuple[str, jax.Array]]:
+    """Every modality with its weights [b]."""
+    return [(m, available_b * weights_b) for m, available_b in sorted(codes.available.items())]
+
+
+def _pairs(codes: Codes, weights_b: jax.Array) -> list[tuple[str, str, jax.Array]]:
+    """Every pair of modalities with its weights [b]."""
+    return [
+        (m, n, codes.available[m] * codes.available[n] * weights_b)
+        for m, n in combinations(sorted(codes.available), 2)
+    ]

@@ -100,6 +100,20 @@ def test_average_of_terms():
     chex.assert_trees_all_close(averaging.average([]), averaging.Term(0.0, 0.0))
 
 
+def test_mean_over_triples():
+    x_bd, y_bd, w_b = reference.codes_and_weights(2)
+
+    def function(x, y, w):
+        return averaging.weighted_mean(x * y, w)
+
+    triples = [(x_bd[:, i], y_bd[:, i], w) for i, w in enumerate((w_b, 0 * w_b, 2 * w_b))]
+    value, weight = averaging.mean_over(function, triples)
+    expected = [np.average(x_bd[:, i] * y_bd[:, i], weights=w_b) for i in (0, 2)]
+    np.testing.assert_allclose(value, np.mean(expected), rtol=1e-5)
+    np.testing.assert_allclose(weight, 3 * w_b.sum(), rtol=1e-5)
+    assert averaging.mean_over(function, []) == (0, 0)
+
+
 def test_shapes_are_checked():
     with pytest.raises(AssertionError):
         averaging.weighted_mean(jnp.ones((3, 1)), jnp.ones(3))

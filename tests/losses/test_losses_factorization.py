@@ -155,15 +155,20 @@ def test_the_order_of_the_modalities_does_not_matter(name):
 
 
 def test_redundancy_has_12_pairs_for_3_modalities():
+    """Every code is one number: the products of the two say which pairs were formed."""
     codes, _ = view(dict.fromkeys(reference.MODALITIES, 1))
-    calls = []
+    values = iter([2.0, 3, 5, 7, 11, 13, 17, 19, 23])
+    h, s, n = ({m: jnp.full((16, 1), next(values)) for m in reference.MODALITIES} for _ in "hsn")
+    codes = codes.replace(homogeneous=h, heterogeneous=s, noise=n)
 
-    def count(x_bd, y_bd, weights_b):
-        calls.append((x_bd, y_bd))
-        return jnp.float32(len(calls))
+    def product(x_bd, y_bd, weights_b):
+        return x_bd[0, 0] * y_bd[0, 0]
 
-    assert factorization.redundancy(codes, BATCH.weights, count).value == np.mean(range(1, 13))
-    assert len(calls) == 12
+    pairs = [2 * 7, 2 * 17, 7 * 17, 3 * 11, 3 * 19, 11 * 19, 5 * 13, 5 * 23, 13 * 23]
+    pairs += [7 * 11, 7 * 13, 11 * 13]
+    term = factorization.redundancy(codes, BATCH.weights, product)
+    np.testing.assert_allclose(term.value, np.mean(pairs), rtol=1e-6)
+    np.testing.assert_allclose(term.weight, 12 * BATCH.weights.sum())
 
 
 def test_one_modality_in_all():

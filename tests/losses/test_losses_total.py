@@ -2,6 +2,7 @@ import dataclasses
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import chex
@@ -23,6 +24,11 @@ NAMES = [field.name for field in dataclasses.fields(LossWeights)]
 @jax.jit
 def value_and_gradients(outputs, batch, weights):
     return jax.value_and_grad(total_loss, has_aux=True)(outputs, batch, weights, OPTIONS)
+
+
+@partial(jax.jit, static_argnames="options")
+def terms_of(outputs, options=OPTIONS):
+    return total_loss(outputs, BATCH, reference.example_weights(), options)[1]
 
 
 @jax.jit
@@ -74,7 +80,7 @@ def test_views_without_a_term_are_left_out_of_its_mean():
         available[m] = available[m].at[0].set(0)
     outputs = outputs.replace(codes=outputs.codes.replace(available=available))
     (_, terms), _ = value_and_gradients(outputs, BATCH, reference.example_weights())
-    _, alone = total_loss(view_1, BATCH, reference.example_weights(), OPTIONS)
+    alone = terms_of(view_1)
     np.testing.assert_allclose(terms["homogeneous"], alone["homogeneous"], rtol=1e-5)
     assert alone["feature_distillation"] == alone["prediction_distillation"] == 0
 
@@ -83,7 +89,7 @@ def test_three_views_are_distilled_in_every_pair():
     outputs = reference.example_outputs(k=3)
     y = np.asarray(outputs.prediction)
     squares = [np.square(y[i] - y[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
-    _, terms = total_loss(outputs, BATCH, reference.example_weights(), OPTIONS)
+    terms = terms_of(outputs)
     expected = np.average(squares, axis=1, weights=BATCH.weights).mean()
     np.testing.assert_allclose(terms["prediction_distillation"], expected, rtol=1e-5)
 
@@ -121,7 +127,8 @@ def test_a_grid_of_weights_is_one_vmap():
     outputs = reference.example_outputs()
     members = [reference.example_weights(value) for value in (0.0, 0.5)]
     grid = jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
-    totals, _ = jax.vmap(total_loss, in_axes=(None, None, 0, None))(outputs, BATCH, grid, OPTIONS)
+    loss = jax.jit(jax.vmap(total_loss, in_axes=(None, None, 0, None)), static_argnums=3)
+    totals, _ = loss(outputs, BATCH, grid, OPTIONS)
     for total, weights in zip(totals, members, strict=True):
         alone = value_and_gradients(outputs, BATCH, weights)[0][0]
         np.testing.assert_allclose(total, alone, rtol=1e-6)
@@ -168,7 +175,7 @@ def test_rows_that_only_fill_the_batch_up_change_nothing():
 
 def test_options_reach_their_terms():
     outputs = reference.example_outputs()
-    _, default = total_loss(outputs, BATCH, reference.example_weights(), OPTIONS)
+    default = terms_of(outputs)
     changes = {
         "task_kind": ("mse", {"task", "heterogeneous"}),
         "homogeneous": ("mse", {"homogeneous"}),
@@ -180,7 +187,7 @@ def test_options_reach_their_terms():
     }
     for option, (value, changed) in changes.items():
         options = dataclasses.replace(OPTIONS, **{option: value})
-        _, terms = total_loss(outputs, BATCH, reference.example_weights(), options)
+        terms = terms_of(outputs, options)
         differing = {name for name in default if not np.allclose(terms[name], default[name])}
         assert differing == changed | {"total"}, option
 
