@@ -55,15 +55,15 @@ class Uniforms:
 
 def draw_uniforms(key: jax.Array, valid: ByModality) -> Uniforms:
     """Independent uniforms for masks shaped like `valid`, bool [b, t] per modality."""
-    subset_key, *keys = jax.random.split(key, 1 + 2 * len(valid))
     names = sorted(valid)  # the order of a dictionary does not survive jit
-    b = valid[names[0]].shape[0]
+    lengths = [valid[m].shape[1] for m in names]
+    # One draw for all: each costs more to compile than all that is done with its numbers.
+    u = jax.random.uniform(key, (valid[names[0]].shape[0], 1 + len(names) + sum(lengths)))
+    ends = list(itertools.accumulate(lengths, initial=1 + len(names)))
     return Uniforms(
-        subset=jax.random.uniform(subset_key, (b,)),
-        rate={m: jax.random.uniform(k, (b,)) for m, k in zip(names, keys[::2], strict=True)},
-        frames={
-            m: jax.random.uniform(k, valid[m].shape) for m, k in zip(names, keys[1::2], strict=True)
-        },
+        subset=u[:, 0],
+        rate={m: u[:, 1 + i] for i, m in enumerate(names)},
+        frames={m: u[:, ends[i] : ends[i + 1]] for i, m in enumerate(names)},
     )
 
 

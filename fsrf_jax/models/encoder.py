@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fsrf_jax.models.initialise import kernel_scale
 from fsrf_jax.models.layers import Block, Dropout, sinusoidal_positions, where_available
 
 
@@ -55,7 +56,9 @@ class ModalityEncoder(nn.Module):
         available_b = observed_bt.any(axis=1).astype(jnp.float32)
         mask_bt = observed_bt if self.mask_aware else valid_bt
         visible_btf = jnp.where(observed_bt[..., None], x_btf, 0.0)
-        h_btd = nn.Conv(self.width, (self.kernel,), name="frames")(visible_btf)
+        h_btd = nn.Conv(self.width, (self.kernel,), kernel_init=kernel_scale, name="frames")(
+            visible_btf
+        )
         positions_td = sinusoidal_positions(h_btd.shape[1], self.width)
         h_btd = Dropout(self.dropout)(h_btd + positions_td[None], train=train)
         for _ in range(self.layers):

@@ -1,7 +1,10 @@
 """DHF: one code of a modality becomes a homogeneous, a heterogeneous and a noise code."""
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from fsrf_jax.models.layers import Perceptron, where_available
 from fsrf_jax.types import ByModality
@@ -26,14 +29,25 @@ class Factorizer(nn.Module):
     ) -> tuple[ByModality, ByModality, ByModality]:
         """Factorize Z_m [b, d] of every modality; codes are zero where a_m [b] is zero."""
 
-        def encoder(name: str) -> Perceptron:
-            return Perceptron(2 * self.width, self.width, self.dropout, name=name)
+        z_mbd = jnp.stack([pooled[m] for m in self.modalities])
 
-        def encode(module: Perceptron, m: str) -> jax.Array:
-            return where_available(available[m], module(pooled[m], train=train))
+        def shared(encoder: Perceptron, z_mbd: jax.Array) -> jax.Array:
+            return encoder(z_mbd, train=train)
 
-        shared = encoder("homogeneous")
-        homogeneous = {m: encode(shared, m) for m in self.modalities}
-        heterogeneous = {m: encode(encoder(f"heterogeneous_{m}"), m) for m in self.modalities}
-        noise = {m: encode(encoder(f"noise_{m}"), m) for m in self.modalities}
-        return homogeneous, heterogeneous, noise
+        private = nn.vmap(
+            lambda encoder, z_bd: encoder(z_bd, train=train),
+            variable_axes={"params": 0},
+            split_rngs={"params": True, "dropout": True},
+        )
+
+        def encode(how: Callable, name: str) -> ByModality:
+            code_mbd = how(Perceptron(2 * self.width, self.width, self.dropout, name=name), z_mbd)
+            return {
+                m: where_available(available[m], code_mbd[i]) for i, m in enumerate(self.modalities)
+            }
+
+        return (
+            encode(shared, "homogeneous"),
+            encode(private, "heterogeneous"),
+            encode(private, "noise"),
+        )

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 from fsrf_jax.models.encoder import ModalityEncoder
 from fsrf_jax.models.factorization import Factorizer
 from fsrf_jax.models.fusion import Fusion
-from fsrf_jax.models.layers import Perceptron
+from fsrf_jax.models.initialise import randomise
+from fsrf_jax.models.layers import Perceptron, dense
 from fsrf_jax.types import Auxiliary, Batch, ByModality, Codes, Outputs
 
 Parameters = dict[str, dict]  # {"network": ..., "auxiliary": ...}
@@ -82,7 +83,7 @@ class Network(nn.Module):
         )
         fused = fusion(homogeneous, heterogeneous, available, train=train)
         codes = Codes(available, pooled, homogeneous, heterogeneous, noise, fused)
-        return codes, nn.Dense(1, name="regression")(fused)[:, 0]
+        return codes, dense(1, name="regression")(fused)[:, 0]
 
 
 class AuxiliaryHeads(nn.Module):
@@ -99,35 +100,44 @@ class AuxiliaryHeads(nn.Module):
     @nn.compact
     def __call__(self, codes: Codes) -> Auxiliary:
         """Predictions from the codes of one view."""
-        heterogeneous: ByModality = {}
-        noise: ByModality = {}
-        reconstruction: ByModality = {}
-        for m, f in self.feature_widths:
-            h, s, n = codes.homogeneous[m], codes.heterogeneous[m], codes.noise[m]
+        modalities = [m for m, _ in self.feature_widths]
+        h_mbd, s_mbd, n_mbd = (
+            jnp.stack([code[m] for m in modalities])
+            for code in (codes.homogeneous, codes.heterogeneous, codes.noise)
+        )
 
-            def head(name: str, x: jax.Array, out: int, m: str = m) -> jax.Array:
-                return Perceptron(self.hidden, out, name=f"{name}_{m}")(x, train=False)
+        def task_heads(name: str, x_mbd: jax.Array) -> ByModality:
+            """One head for each modality, with parameters of its own."""
+            heads = nn.vmap(
+                lambda head, x_bd: head(x_bd, train=False),
+                variable_axes={"params": 0},
+                split_rngs={"params": True},
+            )
+            prediction_mb = heads(Perceptron(self.hidden, 1, name=name), x_mbd)[..., 0]
+            return {m: prediction_mb[i] for i, m in enumerate(modalities)}
 
-            with_h = jnp.concatenate([jax.lax.stop_gradient(h), s], axis=-1)
-            heterogeneous[m] = head("heterogeneous", with_h, 1)[:, 0]
-            noise[m] = head("adversary", reverse_gradient(n), 1)[:, 0]
-            reconstruction[m] = head("decoder", jnp.concatenate([h, s, n], axis=-1), f)
-        return Auxiliary(heterogeneous, noise, reconstruction)
+        with_h_mbd = jnp.concatenate([jax.lax.stop_gradient(h_mbd), s_mbd], axis=-1)
+        all_mbd = jnp.concatenate([h_mbd, s_mbd, n_mbd], axis=-1)
+        return Auxiliary(
+            heterogeneous=task_heads("heterogeneous", with_h_mbd),
+            noise=task_heads("adversary", reverse_gradient(n_mbd)),
+            reconstruction={
+                m: Perceptron(self.hidden, f, name=f"decoder_{m}")(all_mbd[i], train=False)
+                for i, (m, f) in enumerate(self.feature_widths)
+            },
+        )
 
 
 def init(network: Network, auxiliary: AuxiliaryHeads, batch: Batch, key: jax.Array) -> Parameters:
     """Parameters of both modules, for arrays of the batch's shapes."""
-    network_key, auxiliary_key = jax.random.split(key)
-    network_variables = network.init(
-        network_key, batch.features, batch.valid, batch.valid, train=False
-    )
-    codes, _ = network.apply(
-        network_variables, batch.features, batch.valid, batch.valid, train=False
-    )
-    return {
-        "network": network_variables["params"],
-        "auxiliary": auxiliary.init(auxiliary_key, codes)["params"],
+    inputs = batch.features, batch.valid, batch.valid
+    variables = network.init(key, *inputs, train=False)
+    codes, _ = network.apply(variables, *inputs, train=False)
+    parameters = {
+        "network": variables["params"],
+        "auxiliary": auxiliary.init(key, codes)["params"],
     }
+    return randomise(parameters, key)
 
 
 def forward_views(

@@ -4,6 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fsrf_jax.models.initialise import token_scale
 from fsrf_jax.models.layers import Block
 from fsrf_jax.types import ByModality
 
@@ -42,10 +43,9 @@ class Fusion(nn.Module):
         code_bsd = jnp.stack(codes, axis=1)
         present_bs = jnp.stack([available[m] for m in self.modalities for _ in "HS"], axis=1) > 0
         b, s, d = code_bsd.shape
-        small = nn.initializers.normal(0.02)
-        slot_sd = self.param("slot", small, (s, d))
-        missing_sd = self.param("missing", small, (s, d))
-        class_d = self.param("class", small, (d,))
+        slot_sd = self.param("slot", token_scale, (s, d))
+        missing_sd = self.param("missing", token_scale, (s, d))
+        class_d = self.param("class", token_scale, (d,))
         token_bsd = jnp.where(present_bs[..., None], code_bsd, missing_sd[None]) + slot_sd[None]
         class_b1d = jnp.broadcast_to(class_d, (b, 1, d))
         x_bsd = jnp.concatenate([class_b1d, token_bsd], axis=1)

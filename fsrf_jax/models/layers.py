@@ -7,6 +7,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fsrf_jax.models.initialise import kernel_scale
+
+
+def dense(out: int, name: str | None = None) -> nn.Dense:
+    """A dense layer whose parameters `randomise` makes random."""
+    return nn.Dense(out, kernel_init=kernel_scale, name=name)
+
 
 class Dropout(nn.Module):
     """Inverted dropout whose mask costs a quarter of the random bits.
@@ -49,13 +56,15 @@ class SelfAttention(nn.Module):
     def __call__(self, x_btd: jax.Array, mask_bt: jax.Array) -> jax.Array:
         """Attend from every position of x_btd to the positions where mask_bt is True."""
         d = x_btd.shape[-1]
-        projection = nn.DenseGeneral((3, self.heads, d // self.heads), name="query_key_value")
+        projection = nn.DenseGeneral(
+            (3, self.heads, d // self.heads), kernel_init=kernel_scale, name="query_key_value"
+        )
         q, k, v = jnp.moveaxis(projection(x_btd), -3, 0)
         logits = jnp.einsum("bthc,bshc->bhts", q, k) * (d // self.heads) ** -0.5
         where = jnp.broadcast_to(mask_bt[:, None, None, :], logits.shape)
         attention = jax.nn.softmax(logits, axis=-1, where=where)
         mixed = jnp.einsum("bhts,bshc->bthc", attention, v)
-        return nn.DenseGeneral(d, axis=(-2, -1), name="output")(mixed)
+        return nn.DenseGeneral(d, axis=(-2, -1), kernel_init=kernel_scale, name="output")(mixed)
 
 
 class Block(nn.Module):
@@ -77,8 +86,8 @@ class Block(nn.Module):
         d = x_btd.shape[-1]
         mixed = SelfAttention(self.heads)(nn.LayerNorm()(x_btd), mask_bt)
         x_btd = x_btd + Dropout(self.dropout)(mixed, train=train)
-        hidden = nn.gelu(nn.Dense(self.expansion * d)(nn.LayerNorm()(x_btd)))
-        return x_btd + Dropout(self.dropout)(nn.Dense(d)(hidden), train=train)
+        hidden = nn.gelu(dense(self.expansion * d)(nn.LayerNorm()(x_btd)))
+        return x_btd + Dropout(self.dropout)(dense(d)(hidden), train=train)
 
 
 class Perceptron(nn.Module):
@@ -97,8 +106,8 @@ class Perceptron(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Map x [..., in] to [..., out]."""
-        hidden = nn.gelu(nn.Dense(self.hidden)(x))
-        return nn.Dense(self.out)(Dropout(self.dropout)(hidden, train=train))
+        hidden = nn.gelu(dense(self.hidden)(x))
+        return dense(self.out)(Dropout(self.dropout)(hidden, train=train))
 
 
 def sinusoidal_positions(t: int, d: int) -> jax.Array:

@@ -87,7 +87,10 @@ def make_optimizer(
         warmup_steps=round(warmup * steps),
         decay_steps=steps,
     )
-    return optax.chain(
-        optax.clip_by_global_norm(clip_norm),
-        optax.adamw(schedule, weight_decay=weight_decay),
+    # Flattened to one vector: many small arrays cost more to compile and to run.
+    return optax.flatten(
+        optax.chain(
+            optax.clip_by_global_norm(clip_norm),
+            optax.adamw(schedule, weight_decay=weight_decay),
+        )
     )

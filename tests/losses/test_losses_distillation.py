@@ -49,7 +49,7 @@ def test_available_in_one_view_only_counts_nothing():
     def value(codes):
         return distillation.features(codes, second, WEIGHTS, DEFAULT).value
 
-    gradients = jax.grad(value)(first)
+    gradients = jax.jit(jax.grad(value))(first)
     for tree in (gradients.homogeneous, gradients.heterogeneous):
         chex.assert_trees_all_equal(tree, jax.tree.map(jnp.zeros_like, tree))
     assert np.abs(gradients.fused).sum() > 0
