@@ -72,7 +72,7 @@ def init_state(method: Method, example: Batch, key: jax.Array) -> TrainState:
         parameters=parameters,
         optimizer=method.optimizer.init(parameters),
         best_network=parameters["network"],
-        best_score=jnp.full((), jnp.inf),
+        best_score=jnp.full((), jnp.inf, jnp.float32),
         best_epoch=jnp.zeros((), jnp.int32),
     )
 
