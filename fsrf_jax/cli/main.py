@@ -15,7 +15,7 @@ def guarded(command: Callable[[Sequence[str]], int]) -> Callable[[], int]:
     """
 
     def main() -> int:
-        logging.getLogger("absl").setLevel(logging.WARNING)  # Orbax tells of every file it writes
+        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells of every file it writes
         try:
             return command(sys.argv[1:])
         except UserError as error:

@@ -33,7 +33,7 @@ def command(argv: Sequence[str]) -> int:
     dataset = load.load(parsed.source, parsed.modalities, format=parsed.format)
     store.write(Path(parsed.target), dataset)
     console = Console()
-    console.print(describe(dataset), highlight=False)
+    console.print(describe(dataset), highlight=False, soft_wrap=True)
     for note in dataset.notes:
         console.print(f"- {note}", highlight=False)
     console.print(f"Written: {parsed.target}", highlight=False)

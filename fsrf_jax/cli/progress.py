@@ -33,15 +33,15 @@ def training_progress(
 
             yield advance
     else:
-        started, first = time.monotonic(), epochs_done
+        ends: list[float] = []
 
         def write(record: EpochRecord) -> None:
-            per_epoch = (time.monotonic() - started) / (record.epoch - first)
-            left = per_epoch * (epochs - record.epoch)
-            console.print(
-                f"epoch {record.epoch}/{epochs}  {_summary(record)}  {left:.0f} s left",
-                highlight=False,
-            )
+            ends.append(time.monotonic())
+            line = f"epoch {record.epoch}/{epochs}  {_summary(record)}"
+            if len(ends) > 1:  # the first epoch's time is that of compilation
+                left = (ends[-1] - ends[0]) / (len(ends) - 1) * (epochs - record.epoch)
+                line += f"  {left:.0f} s left"
+            console.print(line, highlight=False, soft_wrap=True)
 
         yield write
 

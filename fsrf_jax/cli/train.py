@@ -58,7 +58,7 @@ def command(argv: Sequence[str]) -> int:
 
 
 def _introduce(console: Console, source: Source, folder: Path) -> None:
-    console.print(describe(source.dataset), highlight=False)
+    console.print(describe(source.dataset), highlight=False, soft_wrap=True)
     for note in source.dataset.notes:
         console.print(f"- {note}", highlight=False)
     console.print(f"Run folder: {folder}", highlight=False)
