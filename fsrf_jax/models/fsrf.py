@@ -1,6 +1,7 @@
 """The whole network, and the heads that only its losses need."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -166,7 +167,7 @@ def forward_views(
     def repeat(x: jax.Array) -> jax.Array:
         return jnp.concatenate([x] * k)
 
-    codes, prediction = network.apply(
+    views_passed: Any = network.apply(
         {"params": parameters["network"]},
         jax.tree.map(repeat, batch.features),
         jax.tree.map(repeat, batch.valid),
@@ -174,8 +175,9 @@ def forward_views(
         train=True,
         rngs={"dropout": key},
     )
-    predictions = auxiliary.apply({"params": parameters["auxiliary"]}, codes)
-    outputs = Outputs(codes, prediction, predictions)
+    codes, prediction = views_passed
+    heads: Any = auxiliary.apply({"params": parameters["auxiliary"]}, codes)
+    outputs = Outputs(codes, prediction, heads)
     return jax.tree.map(lambda x: x.reshape(k, b, *x.shape[1:]), outputs)
 
 
@@ -188,4 +190,5 @@ def predict(
 ) -> jax.Array:
     """Predicted labels [b] of one view, without dropout; only `parameters["network"]` is read."""
     variables = {"params": parameters["network"]}
-    return network.apply(variables, features, valid, observed, train=False)[1]
+    outputs: Any = network.apply(variables, features, valid, observed, train=False)
+    return outputs[1]

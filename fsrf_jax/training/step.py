@@ -1,5 +1,6 @@
 """Pure functions of the training state: one step, one epoch, predictions for many samples."""
 
+import dataclasses
 import functools
 
 import jax
@@ -59,7 +60,9 @@ def train_step(
     gradient, terms = jax.grad(objective, has_aux=True)(state.parameters)
     updates, optimizer = method.optimizer.update(gradient, state.optimizer, state.parameters)
     parameters = optax.apply_updates(state.parameters, updates)
-    state = state.replace(step=state.step + 1, parameters=parameters, optimizer=optimizer)
+    state = dataclasses.replace(
+        state, step=state.step + 1, parameters=parameters, optimizer=optimizer
+    )
     return state, terms | {"gradient_norm": optax.tree.norm(gradient)}
 
 
@@ -81,7 +84,8 @@ def take(data: Batch, index_b: jax.Array) -> Batch:
     """Rows of a data set; an index of -1 gives a row of weight 0 with nothing in it."""
     real_b = index_b >= 0
     batch = jax.tree.map(lambda x: x[jnp.maximum(index_b, 0)], data)
-    return batch.replace(
+    return dataclasses.replace(
+        batch,
         valid={m: v & real_b[:, None] for m, v in batch.valid.items()},
         weights=jnp.where(real_b, batch.weights, 0.0),
     )
@@ -120,7 +124,8 @@ def train_epoch(
     network = state.parameters["network"]
     score = validation_mae(method.network, mesh, network, validation)
     better = score < state.best_score
-    state = state.replace(
+    state = dataclasses.replace(
+        state,
         best_network=jax.tree.map(
             lambda new, old: jnp.where(better, new, old), network, state.best_network
         ),
