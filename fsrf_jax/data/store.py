@@ -1,6 +1,5 @@
 """The project's own file: one HDF5 file a data set, exactly what is in memory, with checksums."""
 
-import os
 from pathlib import Path
 
 import h5py
@@ -10,19 +9,19 @@ from fsrf_jax.data.dataset import Dataset, Split
 from fsrf_jax.data.formats import signature
 from fsrf_jax.data.names import hint, listed
 from fsrf_jax.errors import DataError
+from fsrf_jax.files import replacing
 
 FORMAT = "fsrf_jax data set"
 VERSION = 1
 _TEXT = h5py.string_dtype()
 
 
-def write(path: str | Path, dataset: Dataset, *, compress: bool = True) -> None:
+def write(path: str | Path, dataset: Dataset) -> None:
     """Write a data set; the file appears whole or not at all.
 
     Args:
         path: the new file; its folder must exist.
         dataset: a clean data set.
-        compress: gzip the arrays.
 
     Raises:
         DataError: the file exists already, or cannot be written.
@@ -30,18 +29,14 @@ def write(path: str | Path, dataset: Dataset, *, compress: bool = True) -> None:
     path = Path(path)
     if path.exists():
         raise DataError(f"{path} exists already; remove it, or choose another name")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with h5py.File(part, "x", track_order=True) as file:
-            _write(file, dataset, "gzip" if compress else None)
-        part.replace(path)
+        with replacing(path) as part, h5py.File(part, "x", track_order=True) as file:
+            _write(file, dataset)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error}") from None
-    finally:
-        part.unlink(missing_ok=True)
 
 
-def _write(file: h5py.File, dataset: Dataset, compression: str | None) -> None:
+def _write(file: h5py.File, dataset: Dataset) -> None:
     file.attrs["format"] = FORMAT
     file.attrs["version"] = VERSION
     file.create_dataset("notes", data=list(dataset.notes), dtype=_TEXT)
@@ -55,7 +50,7 @@ def _write(file: h5py.File, dataset: Dataset, compression: str | None) -> None:
             dtype = np.float32 if kind == "features" else np.bool_
             for modality, values in getattr(split, kind).items():
                 arrays.create_dataset(
-                    modality, data=values.astype(dtype), compression=compression, fletcher32=True
+                    modality, data=values.astype(dtype), compression="gzip", fletcher32=True
                 )
 
 

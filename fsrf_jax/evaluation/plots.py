@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsrf_jax.evaluation.results import replacing
+from fsrf_jax.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,9 +1,7 @@
 """The files an evaluation leaves: `results.json` and `predictions.npz`, each written whole."""
 
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import numpy as np
 
 from fsrf_jax.evaluation.evaluate import ConditionResult, Evaluation
 from fsrf_jax.evaluation.metrics import mean_metrics
+from fsrf_jax.files import replacing
 
 Results = dict[str, Any]
 
@@ -75,17 +74,6 @@ def save_predictions(path: Path, evaluation: Evaluation) -> None:
             mask_seeds=np.array(evaluation.mask_seeds),
             predictions=np.stack([result.predictions for result in evaluation.conditions]),
         )
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, and move it there only if all went well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _average(evaluation: Evaluation, belongs: Callable[[ConditionResult], bool]) -> Results:

@@ -40,9 +40,8 @@ def assert_same(found, expected):
             assert a.dtype == b.dtype or a.dtype.kind == b.dtype.kind == "U"
 
 
-@pytest.mark.parametrize("compress", [True, False])
-def test_round_trip_keeps_order_and_missing(tmp_path, compress):
-    store.write(tmp_path / "x.h5", example(), compress=compress)
+def test_round_trip_keeps_order_and_missing(tmp_path):
+    store.write(tmp_path / "x.h5", example())
     assert_same(store.read(tmp_path / "x.h5", ("vision", "audio")), example())
     assert store.is_store(tmp_path / "x.h5")
     assert [p.name for p in tmp_path.iterdir()] == ["x.h5"]
@@ -112,9 +111,9 @@ def test_other_versions_and_modalities_are_named(tmp_path):
 def test_damage_is_noticed(tmp_path):
     path = tmp_path / "x.h5"
     dataset = example(200)
-    store.write(path, dataset, compress=False)
+    store.write(path, dataset)
     content = bytearray(path.read_bytes())
-    wanted = dataset.splits["train"].features["vision"][100].tobytes()
+    wanted = dataset.splits["train"].labels[:20].tobytes()
     content[content.index(wanted) + 5] ^= 1
     path.write_bytes(content)
     with pytest.raises(DataError, match="is damaged"):

@@ -1,0 +1,425 @@
+import hashlib
+from functools import partial
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+
+from fsrf_jax.missing import (
+    MissingLaw,
+    Uniforms,
+    draw_uniforms,
+    keyed_uniforms,
+    observe,
+    observe_at,
+    random_view,
+)
+
+LENGTHS = {"language": 4, "audio": 6, "vision": 5}
+NAMES = tuple(LENGTHS)
+SUBSETS = [
+    frozenset(names)
+    for names in (
+        ["language"],
+        ["audio"],
+        ["vision"],
+        ["language", "audio"],
+        ["language", "vision"],
+        ["audio", "vision"],
+        NAMES,
+    )
+]
+ALWAYS_ALL = ((NAMES, 1.0),)
+WHOLE = MissingLaw(max_rate=0.0)
+
+view_of = jax.jit(random_view, static_argnames="law")
+
+
+def all_valid(b, lengths=LENGTHS):
+    return {m: np.ones((b, t), bool) for m, t in lengths.items()}
+
+
+def some_valid(seed, b, density=0.6):
+    """Any pattern: padding in front, behind and in the middle, absent modalities, empty samples."""
+    rng = np.random.default_rng(seed)
+    has_bm = rng.random((b, len(NAMES))) < 0.8
+    return {
+        m: (rng.random((b, t)) < density) & has_bm[:, i : i + 1]
+        for i, (m, t) in enumerate(LENGTHS.items())
+    }
+
+
+def subset_shares(view):
+    """Share of the samples that have each subset of the modalities."""
+    available = {m: np.asarray(o).any(axis=1) for m, o in view.items()}
+    found = [frozenset(m for m in view if available[m][i]) for i in range(len(view["audio"]))]
+    return {subset: found.count(subset) / len(found) for subset in set(found)}
+
+
+def reference_observe(uniforms, valid, law):
+    """The law once more, sample by sample."""
+    names = sorted(valid)
+    u = jax.tree.map(np.asarray, uniforms)
+    observed = {m: np.zeros_like(v) for m, v in valid.items()}
+    for i in range(len(u.subset)):
+        has = {m for m in names if valid[m][i].any()}
+        subsets = [
+            {m for bit, m in enumerate(reversed(names)) if number >> bit & 1}
+            for number in range(1, 2 ** len(names))
+        ]
+        subsets = [subset for subset in subsets if subset <= has]
+        weights = [1.0] * len(subsets)
+        if law.subset_weights:
+            odds = {frozenset(names): weight for names, weight in law.subset_weights}
+            named = [odds.get(frozenset(subset), 0.0) for subset in subsets]
+            weights = named if sum(named) > 0 else weights
+        if not subsets:
+            continue
+        ends = np.cumsum(weights) / np.sum(weights)
+        chosen = subsets[int(np.searchsorted(ends, u.subset[i], side="right"))]
+        frames = []
+        for m in sorted(chosen):
+            rate = np.float32(law.max_rate) * u.rate[names[0] if law.shared_rate else m][i]
+            places = np.flatnonzero(valid[m][i])
+            if law.pattern == "block":
+                size = round(float(rate) * len(places))
+                start = int(u.frames[m][i, 0] * (len(places) - size + 1))
+                kept = [t for k, t in enumerate(places) if not start <= k < start + size]
+            else:
+                kept = [t for t in places if u.frames[m][i, t] >= rate]
+            observed[m][i, kept] = True
+            frames += [(u.frames[m][i, t], m, t) for t in places]
+        if not any(o[i].any() for o in observed.values()):
+            _, m, t = max(frames)
+            observed[m][i, t] = True
+    return observed
+
+
+LAWS = {
+    "frames": MissingLaw(),
+    "half": MissingLaw(max_rate=0.5),
+    "shared": MissingLaw(shared_rate=True),
+    "block": MissingLaw(pattern="block"),
+    "weighted": MissingLaw(
+        subset_weights=((("language",), 1.0), (("vision", "audio"), 3.0), (NAMES, 0.0))
+    ),
+}
+
+
+class Variants(chex.TestCase):
+    @chex.variants(with_jit=True, without_jit=True)
+    def test_against_a_loop_over_the_samples(self):
+        valid = some_valid(0, 300)
+        uniforms = draw_uniforms(jax.random.key(1), valid)
+        for law in LAWS.values():
+            view = self.variant(partial(observe, law=law))(uniforms, valid)
+            chex.assert_trees_all_equal(view, reference_observe(uniforms, valid, law))
+
+
+@pytest.mark.parametrize("name", sorted(LAWS))
+def test_the_order_of_the_modalities_does_not_matter(name):
+    valid = some_valid(0, 50)
+    other = {m: valid[m] for m in reversed(NAMES)}
+    key = jax.random.key(0)
+    chex.assert_trees_all_equal(
+        random_view(key, valid, LAWS[name]),
+        random_view(key, other, LAWS[name]),
+        view_of(key, other, LAWS[name]),
+    )
+
+
+def test_every_subset_alike():
+    n = 20_000
+    shares = subset_shares(view_of(jax.random.key(0), all_valid(n), WHOLE))
+    assert set(shares) == set(SUBSETS)
+    assert chisquare([n * shares[s] for s in SUBSETS]).pvalue > 1e-3
+
+
+def test_subsets_are_drawn_from_what_a_sample_has():
+    n = 20_000
+    valid = all_valid(n) | {"audio": np.zeros((n, LENGTHS["audio"]), bool)}
+    shares = subset_shares(view_of(jax.random.key(0), valid, WHOLE))
+    expected = [s for s in SUBSETS if "audio" not in s]
+    assert set(shares) == set(expected)
+    assert chisquare([n * shares[s] for s in expected]).pvalue > 1e-3
+
+
+def test_subset_weights():
+    law = MissingLaw(
+        max_rate=0.0,
+        subset_weights=((("language",), 1.0), (("vision", "audio"), 3.0), (("audio",), 0.0)),
+    )
+    shares = subset_shares(view_of(jax.random.key(0), all_valid(20_000), law))
+    assert set(shares) == {frozenset(["language"]), frozenset(["audio", "vision"])}
+    np.testing.assert_allclose(shares[frozenset(["language"])], 0.25, atol=0.01)
+
+
+def test_a_sample_without_any_weighted_subset_draws_from_all_it_has():
+    law = MissingLaw(max_rate=0.0, subset_weights=((("language",), 1.0),))
+    n = 10_000
+    valid = all_valid(n) | {"language": np.zeros((n, LENGTHS["language"]), bool)}
+    shares = subset_shares(view_of(jax.random.key(0), valid, law))
+    expected = [s for s in SUBSETS if "language" not in s]
+    assert set(shares) == set(expected)
+    assert chisquare([n * shares[s] for s in expected]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("number", [0.0, 0.5, np.nextafter(np.float32(1), np.float32(0))])
+def test_the_ends_of_the_unit_interval_give_a_possible_subset(number):
+    for odds in ((), ((("language",), 0.1), (("audio",), 0.7), (("vision",), 0.2))):
+        law = MissingLaw(max_rate=0.0, subset_weights=odds)
+        uniforms = jax.tree.map(
+            lambda x: np.full(x.shape, number, np.float32),
+            draw_uniforms(jax.random.key(0), all_valid(1)),
+        )
+        (subset,) = subset_shares(observe(uniforms, all_valid(1), law))
+        assert subset in ({frozenset(names) for names, _ in odds} or set(SUBSETS))
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    density=st.floats(0, 1),
+    max_rate=st.floats(0, 1),
+    pattern=st.sampled_from(["frames", "block"]),
+    shared_rate=st.booleans(),
+    subset_weights=st.sampled_from([(), ALWAYS_ALL, ((("audio",), 2.0), (("vision",), 1e-6))]),
+)
+def test_never_empty_and_never_padding(
+    seed, density, max_rate, pattern, shared_rate, subset_weights
+):
+    valid = some_valid(seed, 30, density)
+    law = MissingLaw(max_rate, shared_rate, pattern, subset_weights)
+    view = jax.tree.map(np.asarray, random_view(jax.random.key(seed), valid, law))
+    something = np.stack([v.any(axis=1) for v in valid.values()]).any(axis=0)
+    kept = np.stack([o.any(axis=1) for o in view.values()]).any(axis=0)
+    np.testing.assert_array_equal(kept, something)
+    for m in NAMES:
+        assert view[m].dtype == bool
+        assert not (view[m] & ~valid[m]).any()
+
+
+def test_exactly_one_frame_is_kept_where_all_are_lost():
+    valid = some_valid(3, 200)
+    uniforms = draw_uniforms(jax.random.key(0), valid)
+    uniforms = uniforms.replace(rate={m: np.ones(200, np.float32) for m in NAMES})
+    view = observe(uniforms, valid, MissingLaw())
+    something = np.stack([v.any(axis=1) for v in valid.values()]).any(axis=0)
+    np.testing.assert_array_equal(sum(o.sum(axis=1) for o in view.values()), something)
+
+
+def test_number_of_missing_frames():
+    """With a rate from U(0, 1) every number of missing frames is equally likely."""
+    n, lengths = 20_000, {"language": 9, "audio": 60, "vision": 60}
+    law = MissingLaw(subset_weights=ALWAYS_ALL)
+    view = view_of(jax.random.key(0), all_valid(n, lengths), law)
+    counts = np.bincount(9 - np.asarray(view["language"]).sum(axis=1), minlength=10)
+    assert chisquare(counts).pvalue > 1e-3
+    law = MissingLaw(max_rate=0.6, subset_weights=ALWAYS_ALL)
+    for observed_bt in view_of(jax.random.key(0), all_valid(n, lengths), law).values():
+        missing_bt = ~np.asarray(observed_bt)
+        t = missing_bt.shape[1]
+        np.testing.assert_allclose(missing_bt.mean(axis=0), 0.3, atol=0.02)
+        # A binomial number whose rate is uniform: the variance of both.
+        variance = 0.6**2 / 12 + (0.3 - 0.6**2 / 3) / t
+        np.testing.assert_allclose(missing_bt.mean(axis=1).var(), variance, rtol=0.05)
+
+
+def correlations(rows):
+    matrix = np.corrcoef(np.stack(rows))
+    return matrix[~np.eye(len(rows), dtype=bool)]
+
+
+def test_views_modalities_samples_and_steps_are_independent():
+    n, stream = 10_000, jax.random.key(0)
+    law = MissingLaw(subset_weights=ALWAYS_ALL)
+    shares = []
+    for step in range(2):
+        for key in jax.random.split(jax.random.fold_in(stream, step), 2):
+            view = view_of(key, all_valid(n), law)
+            shares += [np.asarray(o).mean(axis=1) for o in view.values()]
+    assert np.abs(correlations(shares)).max() < 5 / n**0.5
+    for share_b in shares:
+        assert np.abs(np.corrcoef(share_b[1:], share_b[:-1])[0, 1]) < 5 / n**0.5
+
+
+def test_uniforms_are_independent():
+    n = 10_000
+    u = draw_uniforms(jax.random.key(0), all_valid(n))
+    columns = [u.subset, *u.rate.values(), *(f for x in u.frames.values() for f in x.T)]
+    assert len(columns) == 1 + 3 + sum(LENGTHS.values())
+    assert np.abs(correlations(columns)).max() < 5 / n**0.5
+    for column in columns:
+        assert 0 <= column.min() < 0.01
+        assert 0.99 < column.max() < 1
+
+
+def test_available_modalities_do_not_depend_on_the_rates():
+    n = 10_000
+    u = draw_uniforms(jax.random.key(0), all_valid(n))
+    available = observe(u, all_valid(n), WHOLE)
+    for m in NAMES:
+        availability = np.asarray(available[m]).any(axis=1)
+        for rate in u.rate.values():
+            assert np.abs(np.corrcoef(availability, rate)[0, 1]) < 5 / n**0.5
+
+
+def test_shared_rate():
+    valid = all_valid(2000, {m: 100 for m in NAMES})
+    for shared in (True, False):
+        law = MissingLaw(shared_rate=shared, subset_weights=ALWAYS_ALL)
+        view = view_of(jax.random.key(0), valid, law)
+        between = correlations([np.asarray(o).mean(axis=1) for o in view.values()])
+        assert (between > 0.95).all() if shared else (np.abs(between) < 0.1).all()
+
+
+@pytest.mark.parametrize("padding", ["none", "front", "back", "both"])
+def test_block_drops_one_run_of_the_right_size(padding):
+    n, t, length = 500, 12, 8 if padding != "none" else 12
+    front = {"none": 0, "front": 4, "back": 0, "both": 2}[padding]
+    place = (np.arange(t) >= front) & (np.arange(t) < front + length)
+    valid = {m: np.tile(place, (n, 1)) for m in NAMES}
+    law = MissingLaw(max_rate=0.9, pattern="block", subset_weights=ALWAYS_ALL)
+    uniforms = draw_uniforms(jax.random.key(0), valid)
+    starts = []
+    for m, observed_bt in observe(uniforms, valid, law).items():
+        missing_bt = ~np.asarray(observed_bt)[:, place]
+        size_b = np.round(np.float32(0.9) * np.asarray(uniforms.rate[m]) * length)
+        np.testing.assert_array_equal(missing_bt.sum(axis=1), size_b)
+        edges_b = np.abs(np.diff(missing_bt.astype(int), axis=1, prepend=0, append=0)).sum(axis=1)
+        np.testing.assert_array_equal(edges_b, 2 * (size_b > 0))
+        starts += list(missing_bt.argmax(axis=1)[size_b == 4])
+    counts = np.bincount(starts, minlength=length - 3)
+    assert len(counts) == length - 3
+    assert chisquare(counts).pvalue > 1e-3
+
+
+def test_pure_and_without_effects():
+    valid = jax.tree.map(jnp.asarray, some_valid(0, 7))
+    before = jax.tree.map(np.array, valid)
+    views = [random_view(jax.random.key(3), valid, MissingLaw()) for _ in range(2)]
+    chex.assert_trees_all_equal(*views)
+    chex.assert_trees_all_equal(valid, before)
+    assert not jax.make_jaxpr(partial(random_view, law=MissingLaw()))(
+        jax.random.key(3), valid
+    ).effects
+    other = random_view(jax.random.key(4), valid, MissingLaw())
+    assert any((views[0][m] != other[m]).any() for m in NAMES)
+
+
+def test_ranks_are_checked():
+    valid = all_valid(2)
+    uniforms = draw_uniforms(jax.random.key(0), valid)
+    with pytest.raises(AssertionError):
+        observe(uniforms, valid | {"audio": valid["audio"][:, :, None]}, MissingLaw())
+
+
+IDS = ["video_1", "video_1$_$3", "", "数"]
+
+
+def test_keyed_uniforms_golden():
+    """The masks of a sample must never change silently: results would not compare."""
+    lengths = {"language": 4, "audio": 2}
+    u = keyed_uniforms(7, ["video_1"], all_valid(1, lengths))
+    in_2_to_the_24 = jax.tree.map(lambda x: (np.asarray(x, np.float64) * 2**24).tolist(), u)
+    assert in_2_to_the_24 == Uniforms(
+        subset=[471482],
+        rate={"language": [9418345], "audio": [4818268]},
+        frames={
+            "language": [[5205390, 10965127, 5560509, 8809254]],
+            "audio": [[9697075, 6465778]],
+        },
+    )
+
+
+def test_keyed_uniforms_from_the_definition():
+    """BLAKE2b of the name keys a Philox stream; the upper 24 bits of each word, rate first."""
+    u = keyed_uniforms(11, IDS, all_valid(len(IDS)))
+    for i, name in enumerate(IDS):
+        for m in NAMES:
+            digest = hashlib.blake2b(f"11\0{name}\0modality\0{m}".encode(), digest_size=16).digest()
+            key = [int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")]
+            words = np.random.Philox(key=np.array(key, np.uint64)).random_raw(1 + LENGTHS[m])
+            numbers = [int(word) >> 40 for word in words]
+            assert u.rate[m][i] * 2**24 == numbers[0]
+            np.testing.assert_array_equal(u.frames[m][i] * 2**24, numbers[1:])
+
+
+def test_keyed_uniforms_depend_on_seed_id_and_modality_alone():
+    u = keyed_uniforms(3, IDS, all_valid(len(IDS)))
+    reordered = keyed_uniforms(3, IDS[::-1], all_valid(len(IDS)))
+    chex.assert_trees_all_equal(u, jax.tree.map(lambda x: x[::-1], reordered))
+    alone = keyed_uniforms(3, IDS[1:2], all_valid(1))
+    chex.assert_trees_all_equal(alone, jax.tree.map(lambda x: x[1:2], u))
+    longer = keyed_uniforms(3, IDS, all_valid(len(IDS), {m: t + 7 for m, t in LENGTHS.items()}))
+    audio = keyed_uniforms(3, IDS, {"audio": np.zeros((len(IDS), LENGTHS["audio"]), bool)})
+    np.testing.assert_array_equal(longer.subset, u.subset)
+    np.testing.assert_array_equal(audio.subset, u.subset)
+    np.testing.assert_array_equal(audio.rate["audio"], u.rate["audio"])
+    np.testing.assert_array_equal(audio.frames["audio"], u.frames["audio"])
+    for m, t in LENGTHS.items():
+        np.testing.assert_array_equal(longer.rate[m], u.rate[m])
+        np.testing.assert_array_equal(longer.frames[m][:, :t], u.frames[m])
+
+
+def test_keyed_uniforms_differ_by_seed_id_and_modality():
+    n = 2000
+    lengths = {m: 3 for m in NAMES}
+    ids = [f"sample {i}" for i in range(n)]
+    columns = []
+    for seed in (0, 1, -1):
+        u = keyed_uniforms(seed, ids, all_valid(n, lengths))
+        columns += [u.subset, *u.rate.values(), *(f for x in u.frames.values() for f in x.T)]
+    assert np.abs(correlations(columns)).max() < 5 / n**0.5
+    for column in columns:
+        assert column.dtype == np.float32
+        assert chisquare(np.histogram(column, 10, (0, 1))[0]).pvalue > 1e-4
+        assert column.max() < 1
+
+
+def test_keyed_uniforms_make_masks_like_random_ones():
+    valid = some_valid(0, 40)
+    uniforms = keyed_uniforms(0, [str(i) for i in range(40)], valid)
+    for law in LAWS.values():
+        view = observe(uniforms, valid, law)
+        chex.assert_trees_all_equal(view, reference_observe(uniforms, valid, law))
+
+
+def keyed_case(n=200):
+    valid = some_valid(1, n)
+    return valid, keyed_uniforms(0, [str(i) for i in range(n)], valid)
+
+
+def test_observe_at_is_nested_over_the_rates():
+    valid, uniforms = keyed_case()
+    rates = [0, 0.1, 0.3, 0.5, 0.9, 1]
+    views = [observe_at(uniforms, valid, NAMES, rate) for rate in rates]
+    chex.assert_trees_all_equal(views[0], valid)
+    assert not any(o.any() for o in views[-1].values())
+    for more, fewer in zip(views, views[1:], strict=False):
+        for m in NAMES:
+            assert not (fewer[m] & ~more[m]).any()
+    for m in NAMES:
+        share = views[2][m].sum() / valid[m].sum()
+        assert abs(share - 0.7) < 0.1
+
+
+@pytest.mark.parametrize("subset", [(), ("audio",), ("vision", "language")])
+def test_observe_at_keeps_the_given_modalities_only(subset):
+    valid, uniforms = keyed_case()
+    everything = observe_at(uniforms, valid, NAMES, 0.4)
+    for m, observed in observe_at(uniforms, valid, subset, 0.4).items():
+        assert observed.dtype == bool
+        np.testing.assert_array_equal(observed, everything[m] if m in subset else False)
+
+
+@pytest.mark.parametrize("rate", [-0.01, 1.01, float("nan")])
+def test_observe_at_refuses_a_bad_rate(rate):
+    valid, uniforms = keyed_case(2)
+    with pytest.raises(ValueError, match=r"lies in \[0, 1\]"):
+        observe_at(uniforms, valid, NAMES, rate)
