@@ -6,6 +6,8 @@ follow the order of `data.modalities`.
 """
 
 import dataclasses
+import math
+import re
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -274,6 +276,10 @@ def check(config: Config) -> Config:
         data.modalities,
         "two or more different names",
     )
+    for name in data.modalities:
+        # Conditions are named language+audio and rate=0.3, and a / would nest in files.
+        plain = name != "" and not re.search(r"[\s+=/]", name)
+        _expect(plain, "data.modalities", name, "names without spaces, +, = and /")
     _expect(
         data.source == "synthetic" or data.path is not None,
         "data.path",
@@ -299,7 +305,7 @@ def check(config: Config) -> Config:
         config.evaluation.mask_seeds,
         "at least one seed",
     )
-    for subset in config.missing.subset_weights:
+    for subset, odds in config.missing.subset_weights.items():
         unknown = set(subset.split("+")) - set(data.modalities)
         _expect(
             not unknown,
@@ -307,6 +313,8 @@ def check(config: Config) -> Config:
             subset,
             f"names of data.modalities ({', '.join(data.modalities)}) joined by +",
         )
+        key = f"missing.subset_weights.{subset}"
+        _expect(math.isfinite(odds) and odds >= 0, key, odds, "a number of at least 0")
     return config
 
 
@@ -330,7 +338,7 @@ def _check_ranges(config: Any, prefix: str) -> None:
             _check_ranges(value, f"{prefix}{item.name}.")
         elif "range" in item.metadata:
             low, high, below = item.metadata["range"]
-            inside = low <= value < high if below else low <= value <= high
+            inside = math.isfinite(value) and low <= value <= high and not (below and value == high)
             limit = f"at most {high:g}" if not below else f"below {high:g}"
             expected = f"at least {low:g}" + ("" if high == float("inf") else f" and {limit}")
             _expect(inside, f"{prefix}{item.name}", value, f"a number of {expected}")

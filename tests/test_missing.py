@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 from functools import partial
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import chisquare
+from scipy.stats import chisquare, kstest
 
 from fsrf_jax.missing import (
     MissingLaw,
@@ -38,6 +39,7 @@ ALWAYS_ALL = ((NAMES, 1.0),)
 WHOLE = MissingLaw(max_rate=0.0)
 
 view_of = jax.jit(random_view, static_argnames="law")
+observe_of = jax.jit(observe, static_argnames="law")
 
 
 def all_valid(b, lengths=LENGTHS):
@@ -101,13 +103,12 @@ def reference_observe(uniforms, valid, law):
 
 
 LAWS = {
-    "frames": MissingLaw(),
-    "half": MissingLaw(max_rate=0.5),
-    "shared": MissingLaw(shared_rate=True),
-    "block": MissingLaw(pattern="block"),
-    "weighted": MissingLaw(
-        subset_weights=((("language",), 1.0), (("vision", "audio"), 3.0), (NAMES, 0.0))
+    "frames": MissingLaw(max_rate=0.5),
+    "shared": MissingLaw(
+        shared_rate=True,
+        subset_weights=((("language",), 1.0), (("vision", "audio"), 3.0), (NAMES, 0.0)),
     ),
+    "block": MissingLaw(pattern="block"),
 }
 
 
@@ -121,16 +122,13 @@ class Variants(chex.TestCase):
             chex.assert_trees_all_equal(view, reference_observe(uniforms, valid, law))
 
 
-@pytest.mark.parametrize("name", sorted(LAWS))
-def test_the_order_of_the_modalities_does_not_matter(name):
-    valid = some_valid(0, 50)
+def test_the_order_of_the_modalities_does_not_matter():
+    valid = some_valid(0, 300)
     other = {m: valid[m] for m in reversed(NAMES)}
-    key = jax.random.key(0)
-    chex.assert_trees_all_equal(
-        random_view(key, valid, LAWS[name]),
-        random_view(key, other, LAWS[name]),
-        view_of(key, other, LAWS[name]),
-    )
+    key, law = jax.random.key(1), LAWS["shared"]
+    views = [function(key, v, law) for function in (random_view, view_of) for v in (valid, other)]
+    for view in views[1:]:
+        chex.assert_trees_all_equal(view, views[0])
 
 
 def test_every_subset_alike():
@@ -177,25 +175,31 @@ def test_the_ends_of_the_unit_interval_give_a_possible_subset(number):
             lambda x: np.full(x.shape, number, np.float32),
             draw_uniforms(jax.random.key(0), all_valid(1)),
         )
-        (subset,) = subset_shares(observe(uniforms, all_valid(1), law))
+        (subset,) = subset_shares(observe_of(uniforms, all_valid(1), law))
         assert subset in ({frozenset(names) for names, _ in odds} or set(SUBSETS))
 
 
-@settings(max_examples=40, deadline=None)
+@partial(jax.jit, static_argnames="law")
+def view_at(key, valid, max_rate, law):
+    return random_view(key, valid, dataclasses.replace(law, max_rate=max_rate))
+
+
+@settings(max_examples=100, deadline=None)
 @given(
     seed=st.integers(0, 2**31),
     density=st.floats(0, 1),
-    max_rate=st.floats(0, 1),
-    pattern=st.sampled_from(["frames", "block"]),
-    shared_rate=st.booleans(),
-    subset_weights=st.sampled_from([(), ALWAYS_ALL, ((("audio",), 2.0), (("vision",), 1e-6))]),
+    max_rate=st.floats(0, 1, width=32),
+    law=st.sampled_from(
+        [
+            MissingLaw(),
+            MissingLaw(shared_rate=True, subset_weights=((("audio",), 2.0), (("vision",), 1e-6))),
+            MissingLaw(pattern="block", subset_weights=ALWAYS_ALL),
+        ]
+    ),
 )
-def test_never_empty_and_never_padding(
-    seed, density, max_rate, pattern, shared_rate, subset_weights
-):
+def test_never_empty_and_never_padding(seed, density, max_rate, law):
     valid = some_valid(seed, 30, density)
-    law = MissingLaw(max_rate, shared_rate, pattern, subset_weights)
-    view = jax.tree.map(np.asarray, random_view(jax.random.key(seed), valid, law))
+    view = jax.tree.map(np.asarray, view_at(jax.random.key(seed), valid, max_rate, law))
     something = np.stack([v.any(axis=1) for v in valid.values()]).any(axis=0)
     kept = np.stack([o.any(axis=1) for o in view.values()]).any(axis=0)
     np.testing.assert_array_equal(kept, something)
@@ -208,7 +212,7 @@ def test_exactly_one_frame_is_kept_where_all_are_lost():
     valid = some_valid(3, 200)
     uniforms = draw_uniforms(jax.random.key(0), valid)
     uniforms = uniforms.replace(rate={m: np.ones(200, np.float32) for m in NAMES})
-    view = observe(uniforms, valid, MissingLaw())
+    view = observe_of(uniforms, valid, MissingLaw())
     something = np.stack([v.any(axis=1) for v in valid.values()]).any(axis=0)
     np.testing.assert_array_equal(sum(o.sum(axis=1) for o in view.values()), something)
 
@@ -262,7 +266,7 @@ def test_uniforms_are_independent():
 def test_available_modalities_do_not_depend_on_the_rates():
     n = 10_000
     u = draw_uniforms(jax.random.key(0), all_valid(n))
-    available = observe(u, all_valid(n), WHOLE)
+    available = observe_of(u, all_valid(n), WHOLE)
     for m in NAMES:
         availability = np.asarray(available[m]).any(axis=1)
         for rate in u.rate.values():
@@ -280,14 +284,14 @@ def test_shared_rate():
 
 @pytest.mark.parametrize("padding", ["none", "front", "back", "both"])
 def test_block_drops_one_run_of_the_right_size(padding):
-    n, t, length = 500, 12, 8 if padding != "none" else 12
+    n, t, length = 500, 12, 12 if padding == "none" else 8
     front = {"none": 0, "front": 4, "back": 0, "both": 2}[padding]
     place = (np.arange(t) >= front) & (np.arange(t) < front + length)
     valid = {m: np.tile(place, (n, 1)) for m in NAMES}
     law = MissingLaw(max_rate=0.9, pattern="block", subset_weights=ALWAYS_ALL)
     uniforms = draw_uniforms(jax.random.key(0), valid)
     starts = []
-    for m, observed_bt in observe(uniforms, valid, law).items():
+    for m, observed_bt in observe_of(uniforms, valid, law).items():
         missing_bt = ~np.asarray(observed_bt)[:, place]
         size_b = np.round(np.float32(0.9) * np.asarray(uniforms.rate[m]) * length)
         np.testing.assert_array_equal(missing_bt.sum(axis=1), size_b)
@@ -302,13 +306,13 @@ def test_block_drops_one_run_of_the_right_size(padding):
 def test_pure_and_without_effects():
     valid = jax.tree.map(jnp.asarray, some_valid(0, 7))
     before = jax.tree.map(np.array, valid)
-    views = [random_view(jax.random.key(3), valid, MissingLaw()) for _ in range(2)]
+    views = [view_of(jax.random.key(3), valid, MissingLaw()) for _ in range(2)]
     chex.assert_trees_all_equal(*views)
     chex.assert_trees_all_equal(valid, before)
     assert not jax.make_jaxpr(partial(random_view, law=MissingLaw()))(
         jax.random.key(3), valid
     ).effects
-    other = random_view(jax.random.key(4), valid, MissingLaw())
+    other = view_of(jax.random.key(4), valid, MissingLaw())
     assert any((views[0][m] != other[m]).any() for m in NAMES)
 
 
@@ -378,16 +382,15 @@ def test_keyed_uniforms_differ_by_seed_id_and_modality():
     assert np.abs(correlations(columns)).max() < 5 / n**0.5
     for column in columns:
         assert column.dtype == np.float32
-        assert chisquare(np.histogram(column, 10, (0, 1))[0]).pvalue > 1e-4
         assert column.max() < 1
+    assert kstest(np.concatenate(columns), "uniform").pvalue > 1e-3
 
 
 def test_keyed_uniforms_make_masks_like_random_ones():
-    valid = some_valid(0, 40)
-    uniforms = keyed_uniforms(0, [str(i) for i in range(40)], valid)
-    for law in LAWS.values():
-        view = observe(uniforms, valid, law)
-        chex.assert_trees_all_equal(view, reference_observe(uniforms, valid, law))
+    valid = some_valid(0, 200)
+    uniforms = keyed_uniforms(0, [str(i) for i in range(200)], valid)
+    view = observe_of(uniforms, valid, MissingLaw())
+    chex.assert_trees_all_equal(view, reference_observe(uniforms, valid, MissingLaw()))
 
 
 def keyed_case(n=200):

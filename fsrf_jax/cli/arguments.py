@@ -101,7 +101,7 @@ def config_name(argv: Sequence[str]) -> str:
 
 def _config_paths(argv: Sequence[str]) -> list[str]:
     paths = []
-    for option, following in zip(argv, [*argv[1:], ""], strict=True):
+    for option, following in zip(argv, [*argv[1:], ""], strict=False):
         if option == "--config":
             paths.append(following)
         elif option.startswith("--config="):
@@ -129,8 +129,7 @@ def _check_file(path: Path) -> None:
         content = yaml.safe_load(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is not YAML: {_one_line(str(error))}") from error
-    if content is not None:
-        _check_keys(content, Config, str(path), "")
+    _check_keys(content, Config, str(path), "")
 
 
 def _check_keys(content: Any, section: Any, path: str, prefix: str) -> None:
@@ -162,5 +161,6 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 
 def _one_line(message: str) -> str:
+    message = message.replace("Expected a <class 'tuple'>", "Expected a list such as [a,b]")
     message = re.sub(r'Parser key "([^"]+)":?', r"\1:", message)
     return re.sub(r"\s+", " ", message.replace("<class ", "").replace("'>", "'")).strip()

@@ -8,12 +8,12 @@ import jsonargparse
 from rich.console import Console
 
 from fsrf_jax import config as configuration
-from fsrf_jax.cli import arguments
+from fsrf_jax.cli import arguments, run_folder
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.cli.run import Run, show_results, write_results
 from fsrf_jax.config import Config, EvaluationConfig
 from fsrf_jax.data import normalise
-from fsrf_jax.data.source import open_source
+from fsrf_jax.data.source import fingerprint, open_source
 from fsrf_jax.errors import ConfigError, RunError
 from fsrf_jax.training import checkpoints
 
@@ -25,6 +25,9 @@ def command(argv: Sequence[str]) -> int:
     """Run `evaluate` with these arguments and return the exit status."""
     folder, config, output = _parse(argv)
     source = open_source(config.data)
+    if output == folder / "results.json":
+        remedy = "give --output FILE.json to write the results elsewhere"
+        run_folder.check_data(folder, fingerprint(source.dataset), remedy)
     run = Run.make(config, source)
     with checkpoints.open_manager(folder / "checkpoints", read_only=True) as manager:
         shapes = normalise.fit(source.split("train"), config.data.clip)
@@ -32,7 +35,7 @@ def command(argv: Sequence[str]) -> int:
     evaluation, results = run.evaluate(state, normaliser)
     write_results(output, evaluation, results)
     show_results(console := Console(), results)
-    console.print(f"Results: {output}", highlight=False)
+    console.out(f"Results: {output}", highlight=False)
     return 0
 
 

@@ -22,7 +22,7 @@ def guarded(command: Callable[[Sequence[str]], int]) -> Callable[[], int]:
             print(f"error: {error}", file=sys.stderr)
             return error.status
         except KeyboardInterrupt:
-            print("interrupted before there was anything to save", file=sys.stderr)
+            print("interrupted; the same command goes on from what is saved", file=sys.stderr)
             return 130
 
     return main

@@ -33,10 +33,10 @@ def command(argv: Sequence[str]) -> int:
     dataset = load.load(parsed.source, parsed.modalities, format=parsed.format)
     store.write(Path(parsed.target), dataset)
     console = Console()
-    console.print(describe(dataset), highlight=False, soft_wrap=True)
+    console.out(describe(dataset), highlight=False)
     for note in dataset.notes:
-        console.print(f"- {note}", highlight=False)
-    console.print(f"Written: {parsed.target}", highlight=False)
+        console.out(f"- {note}", highlight=False)
+    console.out(f"Written: {parsed.target}", highlight=False)
     return 0
 
 

@@ -41,7 +41,7 @@ def training_progress(
             if len(ends) > 1:  # the first epoch's time is that of compilation
                 left = (ends[-1] - ends[0]) / (len(ends) - 1) * (epochs - record.epoch)
                 line += f"  {left:.0f} s left"
-            console.print(line, highlight=False, soft_wrap=True)
+            console.out(line, highlight=False)
 
         yield write
 

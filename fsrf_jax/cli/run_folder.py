@@ -68,9 +68,16 @@ def check_same(folder: Path, config: Config) -> None:
 
 
 def set_aside(folder: Path) -> Path | None:
-    """Rename an existing folder to NAME.old-TIME, and return the new name."""
+    """Rename an existing folder to NAME.old-TIME, and return the new name.
+
+    Raises:
+        RunError: another process trains in it.
+    """
     if not folder.exists():
         return None
+    if (folder / ".lock").exists():
+        with _locked(folder):
+            pass
     old = folder.with_name(f"{folder.name}.old-{datetime.now():%Y%m%d-%H%M%S}")
     while old.exists():
         time.sleep(0.1)
@@ -91,12 +98,8 @@ def opened(folder: Path, config: Config, fingerprint: str) -> Iterator[None]:
         RunError: another process trains in it, or the data set is not the one it began with.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunError(f"{folder}: another process is training in this folder.") from error
-        _check_data(folder, fingerprint)
+    with _locked(folder):
+        check_data(folder, fingerprint, "start anew with --overwrite")
         with replacing(folder / "environment.json") as temporary:
             temporary.write_text(json.dumps(_environment(fingerprint), indent=1) + "\n")
         with replacing(folder / "config.yaml") as temporary:
@@ -104,7 +107,27 @@ def opened(folder: Path, config: Config, fingerprint: str) -> Iterator[None]:
         yield
 
 
-def _check_data(folder: Path, fingerprint: str) -> None:
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RunError(f"{folder}: another process is training in this folder.") from error
+        yield
+
+
+def check_data(folder: Path, fingerprint: str, remedy: str) -> None:
+    """Nothing, if the run began with these data, or has not begun.
+
+    Args:
+        folder: the run folder.
+        fingerprint: digest of the data set.
+        remedy: what else can be done than giving the same data.
+
+    Raises:
+        RunError: it began with other data.
+    """
     path = folder / "environment.json"
     if not path.exists():
         return
@@ -112,7 +135,7 @@ def _check_data(folder: Path, fingerprint: str) -> None:
     if before != fingerprint:
         raise RunError(
             f"{folder}: the run began with other data (fingerprint {before}, now {fingerprint}). "
-            "Give the same data, or start anew with --overwrite."
+            f"Give the same data, or {remedy}."
         )
 
 

@@ -43,7 +43,7 @@ def command(argv: Sequence[str]) -> int:
         source.split(name)
     normaliser = normalise.fit(source.split("train"), config.data.clip)
     if options.overwrite and (old := run_folder.set_aside(folder)):
-        console.print(f"The old run folder is now {old}.", highlight=False)
+        console.out(f"The old run folder is now {old}.", highlight=False)
     if config.output.progress:
         _introduce(console, source, folder)
     try:
@@ -53,15 +53,15 @@ def command(argv: Sequence[str]) -> int:
         print(f"{interruption}; the same command goes on: {folder}", file=sys.stderr)
         return interruption.status
     show_results(console, results)
-    console.print(f"Run folder: {folder}", highlight=False)
+    console.out(f"Run folder: {folder}", highlight=False)
     return 0
 
 
 def _introduce(console: Console, source: Source, folder: Path) -> None:
-    console.print(describe(source.dataset), highlight=False, soft_wrap=True)
+    console.out(describe(source.dataset), highlight=False)
     for note in source.dataset.notes:
-        console.print(f"- {note}", highlight=False)
-    console.print(f"Run folder: {folder}", highlight=False)
+        console.out(f"- {note}", highlight=False)
+    console.out(f"Run folder: {folder}", highlight=False)
 
 
 def _train_and_evaluate(

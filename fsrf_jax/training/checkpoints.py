@@ -78,7 +78,7 @@ def restore(manager: Manager, target: Any) -> Any:
             ),
         )
     except Exception as error:  # Orbax, TensorStore and JSON each raise errors of their own
-        reason = str(error).strip().splitlines()[0][:300]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
         raise RunError(f"{place}: cannot restore the checkpoint: {reason}. {remedy}") from error
     found = digests(restored["arrays"])
     for leaf, digest in restored["digests"].items():

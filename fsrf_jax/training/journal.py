@@ -49,5 +49,5 @@ def _epoch(line: str) -> float:
     """The epoch of a line; a line that was cut off belongs to no epoch."""
     try:
         return json.loads(line)["epoch"]
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return float("inf")

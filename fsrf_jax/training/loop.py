@@ -110,14 +110,16 @@ def _record(
     method: Method, state: TrainState, terms_s: dict[str, np.ndarray], score: float
 ) -> EpochRecord:
     epoch = epochs_done(method, state)
-    for name, values in terms_s.items():
-        if not np.isfinite(values).all():
-            step = int(np.flatnonzero(~np.isfinite(values))[0]) + 1
-            raise RunError(
-                f"The loss term {name} became {values[step - 1]} in epoch {epoch}, step {step}. "
-                "Lower optimizer.learning_rate, or set the weight of the term to 0 to see "
-                "whether it is the cause."
-            )
+    bad = {name: ~np.isfinite(values) for name, values in terms_s.items()}
+    first = {name: int(bad_s.argmax()) for name, bad_s in bad.items() if bad_s.any()}
+    if first:
+        # One bad term makes the total and the norm bad at once, and all others a step later.
+        name = min(first, key=lambda n: (first[n], n in ("total", "gradient_norm")))
+        raise RunError(
+            f"The loss term {name} became {terms_s[name][first[name]]} in epoch {epoch}, "
+            f"step {first[name] + 1}. Lower optimizer.learning_rate, or set the weight of the "
+            "term to 0 to see whether it is the cause."
+        )
     means = {name: float(np.mean(values, dtype=np.float64)) for name, values in terms_s.items()}
     return EpochRecord(epoch, means, score, int(state.best_epoch))
 

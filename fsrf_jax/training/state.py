@@ -84,7 +84,7 @@ def make_optimizer(
     schedule = optax.warmup_cosine_decay_schedule(
         init_value=0.0,
         peak_value=learning_rate,
-        warmup_steps=round(warmup * steps),
+        warmup_steps=min(round(warmup * steps), steps - 1),  # optax: one step to fall at least
         decay_steps=steps,
     )
     # Flattened to one vector: many small arrays cost more to compile and to run.

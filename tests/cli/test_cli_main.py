@@ -1,0 +1,93 @@
+"""The ends of every command, and how they are installed."""
+
+import importlib
+import os
+import subprocess
+import sys
+import tomllib
+
+import pytest
+from command_case import ROOT, call
+
+from fsrf_jax.cli.main import guarded
+from fsrf_jax.errors import ConfigError, DataError, RunError, UserError
+
+COMMANDS = sorted(path.name for path in (ROOT / "bin").iterdir() if path.is_file())
+SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+
+
+def run_with(monkeypatch, argv, command):
+    monkeypatch.setattr(sys, "argv", ["name", *argv])
+    return guarded(command)()
+
+
+def test_arguments_go_in_and_the_status_comes_out(monkeypatch):
+    assert run_with(monkeypatch, ["a", "b"], lambda argv: len(argv)) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "status"), [(UserError, 1), (DataError, 1), (ConfigError, 2), (RunError, 2)]
+)
+def test_an_error_of_the_user_is_one_message(monkeypatch, capsys, error, status):
+    def command(argv):
+        raise error("x: found a, expected b.")
+
+    assert run_with(monkeypatch, [], command) == status
+    assert capsys.readouterr() == ("", "error: x: found a, expected b.\n")
+
+
+def test_an_interrupt_is_130(monkeypatch, capsys):
+    def command(argv):
+        raise KeyboardInterrupt
+
+    assert run_with(monkeypatch, [], command) == 130
+    assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_bug_is_not_hidden(monkeypatch):
+    def command(argv):
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_with(monkeypatch, [], command)
+
+
+def test_all_commands_are_there():
+    assert {"train", "evaluate", "prepare"} <= set(COMMANDS)
+    assert set(SCRIPTS) == {f"fsrf-{command}" for command in COMMANDS}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_files_in_bin_are_thin_and_executable(command):
+    path = ROOT / "bin" / command
+    assert os.access(path, os.X_OK)
+    lines = path.read_text().splitlines()
+    assert lines[0] == "#!/usr/bin/env python3"
+    assert len(lines) <= 10
+    assert f"from fsrf_jax.cli.{command} import main" in lines
+
+
+@pytest.mark.parametrize("target", SCRIPTS.values())
+def test_console_scripts_point_at_callables(target):
+    module, _, name = target.partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_says_what_the_command_is_for(command):
+    done = call(command, "--help")
+    assert (done.status, done.err) == (0, "")
+    assert f"usage: {command}" in done.out
+    description = importlib.import_module(f"fsrf_jax.cli.{command}").DESCRIPTION
+    assert " ".join(description.split())[:40] in " ".join(done.out.split())
+
+
+def test_bin_starts_from_any_folder(tmp_path):
+    script = str(ROOT / "bin" / "evaluate")
+    done = subprocess.run(
+        [sys.executable, script, "nowhere"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "error: nowhere: found no config.yaml, expected a run folder made by train.\n"
+    )

@@ -1,0 +1,131 @@
+import re
+from pathlib import Path
+
+import pytest
+
+from fsrf_jax.cli import arguments, run_folder
+from fsrf_jax.config import Config
+from fsrf_jax.errors import RunError
+
+
+def config(*argv):
+    return arguments.parse(arguments.make_parser("train", ""), argv)[0]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """The folder of a run with the default config that has begun."""
+    with run_folder.opened(tmp_path / "run", Config(), "abc"):
+        pass
+    return tmp_path / "run"
+
+
+def content(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_the_folder_is_as_given_or_named_by_config_and_time():
+    assert run_folder.choose(config("--output.directory", "x/y"), "demo") == Path("x/y")
+    assert re.fullmatch(r"runs/demo-\d{8}-\d{6}", str(run_folder.choose(Config(), "demo")))
+
+
+def test_an_opened_folder_holds_config_and_environment(folder):
+    assert sorted(content(folder)) == [".lock", "config.yaml", "environment.json"]
+    assert arguments.load(folder / "config.yaml") == Config()
+    run_folder.check_data(folder, "abc", "")
+    environment = (folder / "environment.json").read_text()
+    for key in ("command", "time", "python", "versions", "devices", "data_fingerprint"):
+        assert f'"{key}"' in environment
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        (),
+        ("--training.epochs", "99"),
+        ("--output.progress", "false", "--output.checkpoint_every", "9"),
+        ("--output.directory", "elsewhere"),
+    ],
+)
+def test_paths_verbosity_and_epochs_may_differ(folder, argv):
+    run_folder.check_same(folder, config(*argv))
+
+
+def test_the_path_of_the_data_may_differ(tmp_path):
+    argv = ("--data.source", "file", "--data.path")
+    with run_folder.opened(tmp_path / "run", config(*argv, "a.npz"), "abc"):
+        pass
+    run_folder.check_same(tmp_path / "run", config(*argv, "b.npz"))
+
+
+def test_all_else_must_be_the_same_and_is_named(folder):
+    before = content(folder)
+    with pytest.raises(RunError) as caught:
+        run_folder.check_same(
+            folder, config("--training.seed", "7", "--model.width", "8", "--training.epochs", "9")
+        )
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"{folder}: belongs to a run with another config:"
+    assert lines[1:-1] == [
+        "  model.width: 40 there, 8 here",
+        "  training.seed: 0 there, 7 here",
+    ]
+    assert "--overwrite" in lines[-1]
+    assert content(folder) == before
+
+
+def test_a_new_or_empty_folder_belongs_to_nobody(tmp_path):
+    run_folder.check_same(tmp_path / "new", Config())
+    (tmp_path / ".lock").touch()
+    run_folder.check_same(tmp_path, Config())
+
+
+def test_what_is_no_run_folder_is_refused(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(RunError, match="holds files but no config"):
+        run_folder.check_same(tmp_path, Config())
+    with pytest.raises(RunError, match="is a file, expected a run folder"):
+        run_folder.check_same(tmp_path / "thesis.tex", Config())
+
+
+def test_the_data_must_be_those_it_began_with(folder):
+    before = content(folder)
+    with (
+        pytest.raises(RunError, match=r"other data \(fingerprint abc, now xyz\).*--overwrite"),
+        run_folder.opened(folder, Config(), "xyz"),
+    ):
+        pass
+    assert content(folder) == before
+
+
+def test_one_process_at_a_time(folder):
+    with run_folder.opened(folder, Config(), "abc"):
+        with (
+            pytest.raises(RunError, match="another process is training in this folder"),
+            run_folder.opened(folder, Config(), "abc"),
+        ):
+            pass
+        with pytest.raises(RunError, match="another process is training in this folder"):
+            run_folder.set_aside(folder)
+        assert folder.exists()
+    with run_folder.opened(folder, Config(), "abc"):
+        pass
+
+
+def test_setting_aside_keeps_everything(folder, tmp_path):
+    before = content(folder)
+    old = run_folder.set_aside(folder)
+    assert not folder.exists()
+    assert old.parent == tmp_path
+    assert re.fullmatch(r"run\.old-\d{8}-\d{6}", old.name)
+    assert content(old) == before
+    assert run_folder.set_aside(folder) is None
+
+
+def test_setting_aside_twice_in_a_second_keeps_both(tmp_path):
+    for text in ("first", "second", "third"):
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "x").write_text(text)
+        run_folder.set_aside(tmp_path / "run")
+    found = {path.read_text() for path in tmp_path.glob("run.old-*/x")}
+    assert found == {"first", "second", "third"}

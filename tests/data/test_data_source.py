@@ -1,0 +1,112 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from command_case import tiny_arrays
+
+from fsrf_jax.config import DataConfig
+from fsrf_jax.data import synthetic
+from fsrf_jax.data.source import fingerprint, open_source
+from fsrf_jax.data.synthetic import SyntheticOptions
+from fsrf_jax.errors import ConfigError, DataError
+
+SMALL = SyntheticOptions(train=20, valid=10, test=12, frames=4, min_frames=2)
+
+
+@pytest.fixture
+def npz(tmp_path):
+    np.savez(tmp_path / "x.npz", **tiny_arrays())
+    return str(tmp_path / "x.npz")
+
+
+def test_built_in_data_come_with_their_oracle():
+    source = open_source(DataConfig(synthetic=SMALL))
+    assert {name: len(split) for name, split in source.dataset.splits.items()} == {
+        "train": 20,
+        "valid": 10,
+        "test": 12,
+    }
+    split = source.split("test")
+    expected = synthetic.posterior_mean(source.world, split.features, split.valid)
+    np.testing.assert_allclose(source.oracle("test")(split.valid), expected)
+
+
+def test_a_file_has_no_oracle_and_its_labels_are_shifted(npz):
+    config = DataConfig(source="file", path=npz, label_shift=-3.0)
+    source = open_source(config)
+    assert source.oracle("test") is None
+    labels = tiny_arrays()["test_label"] - 3
+    np.testing.assert_allclose(source.split("test").labels, labels, rtol=1e-5)
+    assert source.split("test").labels.dtype == np.float32
+
+
+def test_modalities_are_those_of_the_config(npz):
+    config = DataConfig(source="file", path=npz, modalities=("vision", "audio"))
+    assert open_source(config).split("train").modalities == ("vision", "audio")
+
+
+def test_folds_are_dealt_after_the_shift(npz):
+    config = DataConfig(source="file", path=npz, folds=5, fold=2, label_shift=1.0)
+    source = open_source(config)
+    sizes = {name: len(split) for name, split in source.dataset.splits.items()}
+    assert sizes == {"train": 64, "valid": 8, "test": 8}
+    arrays = tiny_arrays()
+    for i, label in zip(source.split("test").ids, source.split("test").labels, strict=True):
+        split, _, row = i.partition("/")
+        assert label == pytest.approx(arrays[f"{split}_label"][int(row)] + 1, rel=1e-5)
+
+
+def test_built_in_data_can_be_dealt_too():
+    source = open_source(DataConfig(synthetic=SMALL, folds=11))
+    split = source.split("test")
+    assert len(split) == 2
+    expected = synthetic.posterior_mean(source.world, split.features, split.valid)
+    np.testing.assert_allclose(source.oracle("test")(split.valid), expected)
+
+
+def test_a_split_that_is_not_there():
+    source = open_source(DataConfig(synthetic=SMALL))
+    with pytest.raises(DataError, match="no split 'tets'; they have train, valid, test"):
+        source.split("tets")
+    with pytest.raises(DataError, match="no split 'tets'"):
+        open_source(DataConfig(synthetic=SMALL)).oracle("tets")
+    empty = dataclasses.replace(source.dataset, splits={"test": source.split("test").head(0)})
+    with pytest.raises(DataError, match="'test' has no samples"):
+        dataclasses.replace(source, dataset=empty).split("test")
+
+
+def test_options_that_do_not_fit():
+    with pytest.raises(ConfigError, match=r"data\.synthetic\.widths"):
+        open_source(DataConfig(synthetic=SMALL, modalities=("a", "b")))
+
+
+def test_the_fingerprint_is_of_all_that_counts():
+    dataset = open_source(DataConfig(synthetic=SMALL)).dataset
+    first = fingerprint(dataset)
+    assert first == fingerprint(open_source(DataConfig(synthetic=SMALL)).dataset)
+
+    def changed(part):
+        fresh = open_source(DataConfig(synthetic=SMALL)).dataset
+        split = fresh.splits["test"]
+        if part == "features":
+            split.features["audio"][1, 0, 0] += 1
+        elif part == "valid":
+            split.valid["audio"][1, 0] ^= True
+        elif part == "labels":
+            split.labels[1] += 1
+        elif part == "ids":
+            split.ids[1] = "other"
+        elif part == "modality":
+            split = dataclasses.replace(
+                split,
+                features={f"x{m}": x for m, x in split.features.items()},
+                valid={f"x{m}": v for m, v in split.valid.items()},
+            )
+        name = "dev" if part == "name" else "test"
+        splits = {k: v for k, v in fresh.splits.items() if k != "test"}
+        return fingerprint(dataclasses.replace(fresh, splits={**splits, name: split}))
+
+    found = {changed(p) for p in ("features", "valid", "labels", "ids", "modality", "name")}
+    assert len(found) == 6
+    assert first not in found
+    assert changed(None) == first

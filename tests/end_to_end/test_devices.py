@@ -1,0 +1,34 @@
+"""One run on one and on eight simulated devices."""
+
+import pytest
+from command_case import TINY, finish, read_json, read_lines, start
+
+# 37 samples in 3 batches of 12 or 13: no multiple of 8. 7 epochs are 21 steps.
+ARGV = (*TINY, "--data.synthetic.train", "37", "--training.epochs", "7")
+
+
+@pytest.fixture(scope="module", params=[8])
+def runs(request, tmp_path_factory):
+    """Folders of the run on one device and on several."""
+    folders = []
+    for devices in (1, request.param):
+        folder = tmp_path_factory.mktemp("devices") / "run"
+        done = finish(start("train", *ARGV, "--output.directory", folder, devices=devices))
+        assert (done.status, done.err) == (0, "")
+        assert len(read_json(folder / "environment.json")["devices"]) == devices
+        folders.append(folder)
+    return folders
+
+
+def test_losses_agree(runs):
+    one, many = (read_lines(folder / "metrics.jsonl") for folder in runs)
+    assert len(one) == len(many) == 7
+    for former, latter in zip(one, many, strict=True):
+        assert former == pytest.approx(latter, rel=1e-5)
+
+
+def test_results_agree(runs):
+    one, many = (read_json(folder / "results.json") for folder in runs)
+    for former, latter in zip(one["conditions"], many["conditions"], strict=True):
+        assert former["name"] == latter["name"]
+        assert former["metrics"] == pytest.approx(latter["metrics"], abs=1e-4)

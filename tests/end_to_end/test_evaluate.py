@@ -1,0 +1,83 @@
+"""bin/evaluate on finished runs: the same results again, or other ones elsewhere."""
+
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+from command_case import TINY, call, read_arrays, read_json, refused, tiny_mmsa
+
+RESULTS = ("results.json", "results.md", "metrics.jsonl", "config.yaml", "environment.json")
+
+
+@pytest.fixture
+def copied(trained, tmp_path):
+    return shutil.copytree(trained.folder, tmp_path / "run")
+
+
+def test_a_run_is_reproduced(copied, trained):
+    for name in ("results.json", "results.md", "results.png", "predictions.npz"):
+        (copied / name).unlink()
+    done = call("evaluate", copied)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.splitlines()[-1] == f"Results: {copied}/results.json"
+    table = trained.out[trained.out.index("Protocol corrkd") : trained.out.rindex("Run folder")]
+    assert table in done.out
+    for name in RESULTS:
+        assert (copied / name).read_bytes() == (trained.folder / name).read_bytes()
+    np.testing.assert_equal(
+        read_arrays(copied / "predictions.npz"), read_arrays(trained.folder / "predictions.npz")
+    )
+    assert sorted(p.name for p in copied.iterdir()) == sorted(
+        p.name for p in trained.folder.iterdir()
+    )
+
+
+def test_other_settings_go_elsewhere(copied, trained, tmp_path):
+    argv = ("--output", tmp_path / "more.json", "--evaluation.mask_seeds", "[1,0,7,8]")
+    assert call("evaluate", copied, *argv, "--evaluation.batch_size", "5").status == 0
+    for name in (*RESULTS, "results.png", "predictions.npz"):
+        assert (copied / name).read_bytes() == (trained.folder / name).read_bytes()
+    assert sorted(path.name for path in tmp_path.glob("more*")) == [
+        *("more.json", "more.md", "more.png", "more.predictions.npz"),
+    ]
+    more = read_json(tmp_path / "more.json")
+    assert more["mask_seeds"] == [1, 0, 7, 8]
+    former = read_arrays(copied / "predictions.npz")["predictions"]
+    found = read_arrays(tmp_path / "more.predictions.npz")["predictions"]
+    assert found.shape == (17, 4, 24)
+    # Masks belong to a seed whatever the others are, and the batch size changes nothing.
+    np.testing.assert_allclose(found[:, :2], former[:, [1, 0]], rtol=1e-4, atol=1e-6)
+    assert (found[11, 2] != found[11, 3]).any()
+
+
+def test_another_split(copied, tmp_path):
+    output = tmp_path / "valid.json"
+    assert call("evaluate", copied, "--output", output, "--evaluation.split", "valid").status == 0
+    results = read_json(output)
+    assert (results["split"], results["n"]) == ("valid", 16)
+    assert read_arrays(tmp_path / "valid.predictions.npz")["ids"][0] == "valid/00000"
+
+
+def test_changes_need_another_file(copied):
+    done = call("evaluate", copied, "--evaluation.mask_seeds", "[0,1,2]")
+    refused(done, 2, "--evaluation.mask_seeds: the results would differ", "--output FILE.json")
+
+
+def test_an_mmsa_pickle_trains_and_is_evaluated_elsewhere(tmp_path):
+    path = tmp_path / "x.pkl"
+    path.write_bytes(pickle.dumps(tiny_mmsa()))
+    run = tmp_path / "run"
+    argv = (*TINY, "--data.source", "file", "--data.path", path, "--output.directory", run)
+    done = call("train", *argv)
+    assert done.status == 0, done.err
+    before = (run / "results.json").read_bytes()
+    moved = path.rename(tmp_path / "y.pkl")
+    assert call("evaluate", run, "--data.path", moved).status == 0
+    assert (run / "results.json").read_bytes() == before
+    assert "bayes" not in read_json(run / "results.json")["average"]
+    ids = read_arrays(run / "predictions.npz")["ids"]
+    assert ids.tolist() == [f"test$_${i}" for i in range(24)]
+    # The same command with the moved data goes on with the run.
+    assert call("train", *argv, "--data.path", moved).status == 0
+    assert (run / "results.json").read_bytes() == before

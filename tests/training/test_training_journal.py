@@ -1,0 +1,69 @@
+import json
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from fsrf_jax.training.journal import open_journal
+from fsrf_jax.training.loop import EpochRecord
+
+
+def record(epoch):
+    return EpochRecord(epoch, {"task": 1 / epoch, "total": 2.0 * epoch}, 0.5 * epoch, 1)
+
+
+def write(folder, done, epochs):
+    with open_journal(folder, done) as report:
+        for epoch in epochs:
+            report(record(epoch))
+
+
+def read(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def line(epoch):
+    return {
+        "epoch": epoch,
+        "validation_mae": 0.5 * epoch,
+        "best_epoch": 1,
+        "task": 1 / epoch,
+        "total": 2.0 * epoch,
+    }
+
+
+def test_a_line_for_every_epoch_and_events(tmp_path):
+    write(tmp_path, 0, [1, 2, 3])
+    assert read(tmp_path) == [line(1), line(2), line(3)]
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    names = {"validation/mae", "training/task", "training/total"}
+    assert set(events.Tags()["scalars"]) | set(events.Tags()["tensors"]) == names
+    found = {
+        event.step: float(np.ravel(event.tensor_proto.float_val)[0])
+        for event in events.Tensors("training/total")
+    }
+    assert found == {1: 2.0, 2: 4.0, 3: 6.0}
+
+
+@pytest.mark.parametrize(("done", "kept"), [(0, []), (2, [1, 2]), (9, [1, 2, 3])])
+def test_later_lines_are_dropped(tmp_path, done, kept):
+    write(tmp_path, 0, [1, 2, 3])
+    write(tmp_path, done, [done + 1])
+    assert read(tmp_path) == [line(epoch) for epoch in [*kept, done + 1]]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["metrics.jsonl", "tensorboard"]
+
+
+@pytest.mark.parametrize("rest", ['{"epoch": 3, "vali', '{"epo', "{}\n", "{", "3", "null\n"])
+def test_a_line_cut_off_is_dropped(tmp_path, rest):
+    write(tmp_path, 0, [1, 2])
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write(rest)
+    write(tmp_path, 2, [3])
+    assert read(tmp_path) == [line(1), line(2), line(3)]
+
+
+def test_the_line_is_there_while_training_goes_on(tmp_path):
+    with open_journal(tmp_path, 0) as report:
+        report(record(1))
+        assert read(tmp_path) == [line(1)]
