@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+import itertools
 from functools import partial
 
 import chex
@@ -274,7 +275,7 @@ def test_available_modalities_do_not_depend_on_the_rates():
 
 
 def test_shared_rate():
-    valid = all_valid(2000, {m: 100 for m in NAMES})
+    valid = all_valid(2000, dict.fromkeys(NAMES, 100))
     for shared in (True, False):
         law = MissingLaw(shared_rate=shared, subset_weights=ALWAYS_ALL)
         view = view_of(jax.random.key(0), valid, law)
@@ -373,7 +374,7 @@ def test_keyed_uniforms_depend_on_seed_id_and_modality_alone():
 
 def test_keyed_uniforms_differ_by_seed_id_and_modality():
     n = 2000
-    lengths = {m: 3 for m in NAMES}
+    lengths = dict.fromkeys(NAMES, 3)
     ids = [f"sample {i}" for i in range(n)]
     columns = []
     for seed in (0, 1, -1):
@@ -404,7 +405,7 @@ def test_observe_at_is_nested_over_the_rates():
     views = [observe_at(uniforms, valid, NAMES, rate) for rate in rates]
     chex.assert_trees_all_equal(views[0], valid)
     assert not any(o.any() for o in views[-1].values())
-    for more, fewer in zip(views, views[1:], strict=False):
+    for more, fewer in itertools.pairwise(views):
         for m in NAMES:
             assert not (fewer[m] & ~more[m]).any()
     for m in NAMES:

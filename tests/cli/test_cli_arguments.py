@@ -148,6 +148,7 @@ def test_the_printed_config_is_read_back(argv, tmp_path, capsys):
     [
         (("--data.clp", "3"), ("--data.clp", "no such option", "nearest is --data.clip.")),
         (("--epochs", "3"), ("--epochs", "nearest is --training.epochs.")),
+        (("--losses.nois.weight", "3"), ("nearest is --losses.noise.weight.",)),
         (("--zzz=3",), ("--zzz: there is no such option", "--help lists all names")),
         (("--training.epochs", "many"), ("training.epochs", "'int'", "many")),
         (("--training.epochs", "2.5"), ("training.epochs", "'int'", "2.5")),

@@ -27,7 +27,7 @@ def factorize(parameters, pooled, available, train=False, key=None):
 
 
 def test_one_encoder_for_the_homogeneous_codes_and_private_ones_for_the_others():
-    same = {m: POOLED["audio"] for m in MODALITIES}
+    same = dict.fromkeys(MODALITIES, POOLED["audio"])
     h, s, n = factorize(PARAMETERS, same, ALL)
     for m in MODALITIES[1:]:
         np.testing.assert_allclose(h[m], h["language"], rtol=1e-5, atol=1e-6)
@@ -68,7 +68,7 @@ def test_a_modality_has_codes_of_its_own_only():
 
 
 def test_dropout_differs_between_modalities():
-    same = {m: POOLED["audio"] for m in MODALITIES}
+    same = dict.fromkeys(MODALITIES, POOLED["audio"])
     h, _, _ = factorize(PARAMETERS, same, ALL, True, jax.random.key(0))
     assert np.abs(h["audio"] - h["language"]).max() > 0.05
     alike = jax.tree.map(lambda x: jnp.stack([x[0]] * 3), PARAMETERS["noise"])

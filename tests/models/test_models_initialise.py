@@ -79,7 +79,7 @@ def test_every_kernel_of_the_network_keeps_the_variance(parameters):
         else:
             assert name in ("slot", "missing", "class")
             assert 0.01 < leaf.std() < 0.03
-    assert kernels == 32
+    assert kernels == 29
 
 
 def test_private_encoders_start_different(parameters):

@@ -38,6 +38,11 @@ for name in terms[0]:
     a, b = (np.concatenate([term[name] for term in run])[:20] for run in (terms, terms8))
     np.testing.assert_allclose(b, a, rtol=1e-5, atol=1e-6, err_msg=name)
 np.testing.assert_allclose(scores8[:6], scores[:6], rtol=1e-5)
+for tree in (parameters, parameters8):
+    encoders = [tree["network"][f"encoder_{m}"] for m in case.FRAMES]
+    for module in (*encoders, tree["network"]["Fusion_0"]):
+        bias = module["Block_0"]["SelfAttention_0"]["query_key_value"]["bias"]
+        module["Block_0"]["SelfAttention_0"]["query_key_value"]["bias"] = np.delete(bias, 1, 0)
 apart = jax.tree.map(lambda a, b: np.abs(a - b).max(), parameters, parameters8)
 print(max(jax.tree.leaves(apart)))
 """
@@ -47,7 +52,8 @@ def test_1_and_8_devices_train_alike():
     """21 steps on batches of 8, 7 and 7 samples: losses, scores and parameters.
 
     Adam divides a gradient by its own size, so rounding in a gradient near 0 moves a parameter by
-    a share of the learning rate (3e-3).
+    a share of the learning rate. The bias of the attention's keys, whose gradient is 0 but for
+    rounding, is left out: it has no influence on anything.
     """
     environment = os.environ | {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",

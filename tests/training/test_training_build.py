@@ -1,0 +1,87 @@
+import dataclasses
+
+import jax
+import numpy as np
+import training_case as case
+
+from fsrf_jax.config import Config
+from fsrf_jax.data.dataset import Split
+from fsrf_jax.missing import MissingLaw
+from fsrf_jax.training import build
+from fsrf_jax.types import LossWeights
+
+
+def changed(config, section, **values):
+    part = dataclasses.replace(getattr(config, section), **values)
+    return dataclasses.replace(config, **{section: part})
+
+
+def make_split(order=slice(None)):
+    batch = case.make_batch()
+    return Split(
+        ids=np.array([f"video_{i}" for i in range(case.SAMPLES)])[order],
+        features={m: np.asarray(x, np.float64)[order] for m, x in batch.features.items()},
+        valid={m: np.asarray(v)[order] for m, v in batch.valid.items()},
+        labels=np.asarray(batch.labels)[order],
+    )
+
+
+def test_method():
+    config = changed(Config(), "data", modalities=("audio", "language"))
+    config = changed(config, "training", batch_size=8, epochs=5)
+    config = changed(config, "model", width=16, heads=2, mask_aware=False)
+    method = build.make_method(config, case.FEATURES, 17)
+    assert method.steps_per_epoch == 3
+    assert method.network.modalities == ("audio", "language")
+    assert (method.network.width, method.network.mask_aware) == (16, False)
+    assert method.auxiliary.feature_widths == (("audio", 2), ("language", 3))
+    assert build.make_method(config, case.FEATURES, 16).steps_per_epoch == 2
+    for name in ("heads", "encoder_layers", "fusion_layers", "expansion", "kernel", "dropout"):
+        assert getattr(method.network, name) == getattr(config.model, name)
+
+
+def test_law():
+    config = changed(Config(), "missing", subset_weights={"language": 1.0, "audio+vision": 2.0})
+    config = changed(config, "missing", max_rate=0.4, shared_rate=True, pattern="block")
+    assert build.make_law(config) == MissingLaw(
+        max_rate=0.4,
+        shared_rate=True,
+        pattern="block",
+        subset_weights=((("language",), 1.0), (("audio", "vision"), 2.0)),
+    )
+
+
+def test_every_term_gets_its_own_weight():
+    config, names = Config(), list(LossWeights.__dataclass_fields__)
+    for number, name in enumerate(names):
+        term = dataclasses.replace(getattr(config.losses, name), weight=number + 0.5)
+        config = changed(config, "losses", **{name: term})
+    weights = build.make_weights(config)
+    assert [float(getattr(weights, name)) for name in names] == [
+        number + 0.5 for number in range(len(names))
+    ]
+    assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(weights))
+
+
+def test_batch():
+    split = make_split()
+    batch = build.make_batch(split)
+    np.testing.assert_array_equal(batch.weights, np.ones(case.SAMPLES))
+    for m in case.FRAMES:
+        assert batch.features[m].dtype == np.float32
+        np.testing.assert_array_equal(batch.features[m], split.features[m].astype(np.float32))
+        np.testing.assert_array_equal(batch.valid[m], split.valid[m])
+    assert build.feature_widths(split) == case.FEATURES
+
+
+def test_validation_masks_belong_to_the_sample():
+    law = MissingLaw()
+    order = np.random.default_rng(0).permutation(case.SAMPLES)
+    validation = build.make_validation(make_split(), law, 3)
+    other = build.make_validation(make_split(order), law, 3)
+    for m, t in case.FRAMES.items():
+        observed = np.asarray(validation.observed[m])
+        assert observed.shape == (3, case.SAMPLES, t)
+        assert not (observed & ~np.asarray(validation.batch.valid[m])).any()
+        np.testing.assert_array_equal(other.observed[m], observed[:, order])
+        assert (observed[0] != observed[1]).any()
