@@ -13,8 +13,8 @@ from fsrf_jax.cli.main import guarded
 from fsrf_jax.cli.run import Run, show_results, write_results
 from fsrf_jax.config import Config, EvaluationConfig
 from fsrf_jax.data import normalise
-from fsrf_jax.data.source import fingerprint, open_source
 from fsrf_jax.errors import ConfigError, RunError
+from fsrf_jax.source import fingerprint, open_source
 from fsrf_jax.training import checkpoints
 
 DESCRIPTION = """Evaluate the best network of a run folder and write the results into it, or

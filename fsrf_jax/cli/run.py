@@ -11,13 +11,13 @@ from rich.console import Console
 
 from fsrf_jax.config import Config
 from fsrf_jax.data.normalise import Normaliser
-from fsrf_jax.data.source import Source
 from fsrf_jax.evaluation import plots, tables
 from fsrf_jax.evaluation.evaluate import Evaluation, evaluate
 from fsrf_jax.evaluation.predictor import make_observer, make_predictor
 from fsrf_jax.evaluation.protocols import PROTOCOLS, RATES
 from fsrf_jax.evaluation.results import Results, results_dict, save_predictions, save_results
 from fsrf_jax.files import replacing
+from fsrf_jax.source import Source
 from fsrf_jax.training import build, checkpoints, sharding
 from fsrf_jax.training.loop import epochs_done
 from fsrf_jax.training.state import Method, TrainState, init_state

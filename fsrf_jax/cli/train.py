@@ -14,8 +14,8 @@ from fsrf_jax.cli.run import Run, show_results, write_results
 from fsrf_jax.config import Config
 from fsrf_jax.data import normalise
 from fsrf_jax.data.describe import describe
-from fsrf_jax.data.source import Source, fingerprint, open_source
 from fsrf_jax.evaluation.results import Results
+from fsrf_jax.source import Source, fingerprint, open_source
 from fsrf_jax.training import build, checkpoints, sharding
 from fsrf_jax.training.journal import open_journal
 from fsrf_jax.training.loop import EpochRecord, InterruptedTraining, epochs_done, fit, is_complete

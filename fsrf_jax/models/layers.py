@@ -41,7 +41,7 @@ class Dropout(nn.Module):
 
 
 class SelfAttention(nn.Module):
-    """Multi-head self-attention; a row with nothing to attend to gives zeros.
+    """Multi-head self-attention; a row with nothing to attend to mixes nothing in.
 
     Plain einsum attention is faster than `jax.nn.dot_product_attention` at the sequence lengths
     of this field, and `softmax(where=...)` keeps value and gradient finite for an empty row.

@@ -116,9 +116,9 @@ def _record(
         # One bad term makes the total and the norm bad at once, and all others a step later.
         name = min(first, key=lambda n: (first[n], n in ("total", "gradient_norm")))
         raise RunError(
-            f"The loss term {name} became {terms_s[name][first[name]]} in epoch {epoch}, "
-            f"step {first[name] + 1}. Lower optimizer.learning_rate, or set the weight of the "
-            "term to 0 to see whether it is the cause."
+            f"{name} became {terms_s[name][first[name]]} in epoch {epoch}, step {first[name] + 1}. "
+            "Lower optimizer.learning_rate, or look at the term's options; the last checkpoint "
+            "is kept."
         )
     means = {name: float(np.mean(values, dtype=np.float64)) for name, values in terms_s.items()}
     return EpochRecord(epoch, means, score, int(state.best_epoch))

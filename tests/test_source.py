@@ -6,9 +6,9 @@ from command_case import tiny_arrays
 
 from fsrf_jax.config import DataConfig
 from fsrf_jax.data import synthetic
-from fsrf_jax.data.source import fingerprint, open_source
 from fsrf_jax.data.synthetic import SyntheticOptions
 from fsrf_jax.errors import ConfigError, DataError
+from fsrf_jax.source import fingerprint, open_source
 
 SMALL = SyntheticOptions(train=20, valid=10, test=12, frames=4, min_frames=2)
 
