@@ -1,6 +1,6 @@
-"""The whole experiment as frozen dataclasses; defaults stand here and nowhere else.
+"""The whole experiment as frozen dataclasses, with the defaults of every experiment.
 
-`load` (in fsrf_jax.cli.arguments) fills them from a YAML file and the command line; `check`
+`fsrf_jax.cli.arguments` fills them from a YAML file and the command line; `check`
 looks at ranges and at fields that must fit each other. Tuples that hold one value a modality
 follow the order of `data.modalities`.
 """
@@ -32,7 +32,7 @@ class DataConfig:
     """Format of the file; auto looks at its content."""
     modalities: tuple[str, ...] = ("language", "audio", "vision")
     """Names of the modalities to use, two or more, as the file names them."""
-    label_shift: float = 0.0
+    label_shift: float = _within(0.0, -1e6, 1e6)
     """Added to every label of a file, to centre labels such as [1, 5] on 0."""
     folds: int = _within(0, 0)
     """0: the splits of the file. k: deal samples into k folds (test, validation, the rest)."""
@@ -40,9 +40,9 @@ class DataConfig:
     """Which fold is the test split; the next one is the validation split."""
     pooled: tuple[str, ...] = ("valid", "test")
     """Splits whose samples are dealt into folds; all others serve only to train."""
-    fold_seed: int = 0
+    fold_seed: int = _within(0, 0)
     """Seed of the dealing."""
-    clip: float = _within(10.0, 0.1)
+    clip: float = _within(10.0, 0.1, 1e6)
     """Normalised features are clipped to this many standard deviations."""
     synthetic: SyntheticOptions = field(default_factory=SyntheticOptions)
     """The built-in data."""
@@ -118,7 +118,7 @@ class NoiseConfig:
 
     weight: float = _within(0.1, 0)
     """Weight in the total."""
-    bound: float = _within(3.0, 0)
+    bound: float = _within(3.0, 1e-6)
     """Largest error of the adversary that counts: half the range of the labels."""
     floor: float = _within(1.0, 0)
     """Standard deviation below which a noise dimension is punished."""
@@ -292,19 +292,15 @@ def check(config: Config) -> Config:
         data.path,
         "nothing, because data.source is synthetic: give --data.source file as well",
     )
-    _expect(data.folds != 1, "data.folds", data.folds, "0 or at least 3")
-    _expect(data.folds != 2, "data.folds", data.folds, "0 or at least 3")
+    _expect(data.folds not in (1, 2), "data.folds", data.folds, "0 or at least 3")
     _expect(
         data.fold < max(data.folds, 1), "data.fold", data.fold, f"a fold below {data.folds or 1}"
     )
     even = model.width % 2 == 0 and model.width % model.heads == 0
     _expect(even, "model.width", model.width, f"an even multiple of model.heads ({model.heads})")
-    _expect(
-        len(config.evaluation.mask_seeds) > 0,
-        "evaluation.mask_seeds",
-        config.evaluation.mask_seeds,
-        "at least one seed",
-    )
+    seeds = config.evaluation.mask_seeds
+    different = len(seeds) > 0 and len(set(seeds)) == len(seeds)
+    _expect(different, "evaluation.mask_seeds", seeds, "one or more different seeds")
     for subset, odds in config.missing.subset_weights.items():
         unknown = set(subset.split("+")) - set(data.modalities)
         _expect(
@@ -315,6 +311,10 @@ def check(config: Config) -> Config:
         )
         key = f"missing.subset_weights.{subset}"
         _expect(math.isfinite(odds) and odds >= 0, key, odds, "a number of at least 0")
+    weights = config.missing.subset_weights
+    spelt_once = len({frozenset(subset.split("+")) for subset in weights}) == len(weights)
+    usable = not weights or (spelt_once and sum(weights.values()) > 0)
+    _expect(usable, "missing.subset_weights", weights, "each subset once, and odds above 0")
     return config
 
 

@@ -30,7 +30,7 @@ class Batch:
 
 @struct.dataclass
 class Codes:
-    """What the factorization makes of one view; every array is zero where nothing was observed.
+    """What the factorization makes of one view; a modality's codes are zero where it is absent.
 
     Attributes:
         available: float32 [b] per modality; 1 where at least one valid frame is observed.
@@ -38,7 +38,7 @@ class Codes:
         homogeneous: [b, d] per modality, H_m.
         heterogeneous: [b, d] per modality, S_m.
         noise: [b, d] per modality, N_m.
-        fused: [b, d], F.
+        fused: [b, d], F; of class token and [missing] tokens alone where nothing was observed.
     """
 
     available: ByModality

@@ -25,7 +25,7 @@ def command(argv: Sequence[str]) -> int:
     """Run `evaluate` with these arguments and return the exit status."""
     folder, config, output = _parse(argv)
     source = open_source(config.data)
-    if output == folder / "results.json":
+    if output.resolve() == (folder / "results.json").resolve():
         remedy = "give --output FILE.json to write the results elsewhere"
         run_folder.check_data(folder, fingerprint(source.dataset), remedy)
     run = Run.make(config, source)
@@ -57,7 +57,9 @@ def _parse(argv: Sequence[str]) -> tuple[Path, Config, Path]:
         raise RunError(f"{folder}: found no config.yaml, expected a run folder made by train.")
     config = arguments.load(saved)
     changes = {k: v for k, v in vars(parsed.evaluation).items() if v is not None}
-    if changes and parsed.output is None:
+    output = Path(parsed.output) if parsed.output else folder / "results.json"
+    own = output.resolve() == (folder / "results.json").resolve()
+    if changes and own:
         raise ConfigError(
             f"--evaluation.{next(iter(changes))}: the results would differ from those the run "
             "stands for; give --output FILE.json to write them elsewhere."
@@ -67,8 +69,7 @@ def _parse(argv: Sequence[str]) -> tuple[Path, Config, Path]:
         data=dataclasses.replace(config.data, path=parsed.data.path or config.data.path),
         evaluation=dataclasses.replace(config.evaluation, **changes),
     )
-    output = Path(parsed.output) if parsed.output else folder / "results.json"
-    if output.suffix != ".json" or not output.parent.is_dir():
+    if not output.parent.is_dir() or output.suffix in (".md", ".png", ".npz"):
         raise ConfigError(f"--output: found {output}, expected FILE.json in an existing folder.")
     return folder, configuration.check(config), output
 

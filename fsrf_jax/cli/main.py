@@ -21,8 +21,11 @@ def guarded(command: Callable[[Sequence[str]], int]) -> Callable[[], int]:
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             return error.status
+        except OSError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
         except KeyboardInterrupt:
-            print("interrupted; the same command goes on from what is saved", file=sys.stderr)
+            print("interrupted; what is saved stays in the run folder", file=sys.stderr)
             return 130
 
     return main

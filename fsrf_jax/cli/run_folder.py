@@ -10,7 +10,7 @@ import json
 import platform
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -30,7 +30,8 @@ FREE = ("data.path", "training.epochs", "output.")
 def choose(config: Config, name: str) -> Path:
     """The run folder of a config: as given, or runs/NAME-TIME."""
     if config.output.directory is not None:
-        return Path(config.output.directory)
+        given = Path(config.output.directory)
+        return given if given.name not in ("", "..") else given.resolve()
     return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
@@ -86,8 +87,11 @@ def set_aside(folder: Path) -> Path | None:
 
 
 @contextlib.contextmanager
-def opened(folder: Path, config: Config, fingerprint: str) -> Iterator[None]:
+def opened(folder: Path, config: Config, fingerprint: str) -> Iterator[Callable[[], None]]:
     """Create or reopen the folder for training, locked against a second process.
+
+    Gives a function that records the config and the environment in the folder, to be called
+    when a resumed run trains on: a finished run that is only shown stays as it is.
 
     Args:
         folder: the run folder.
@@ -100,11 +104,16 @@ def opened(folder: Path, config: Config, fingerprint: str) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         check_data(folder, fingerprint, "start anew with --overwrite")
-        with replacing(folder / "environment.json") as temporary:
-            temporary.write_text(json.dumps(_environment(fingerprint), indent=1) + "\n")
-        with replacing(folder / "config.yaml") as temporary:
-            temporary.write_text(arguments.to_yaml(config))
-        yield
+
+        def record() -> None:
+            with replacing(folder / "config.yaml") as temporary:
+                temporary.write_text(arguments.to_yaml(config))
+            with replacing(folder / "environment.json") as temporary:
+                temporary.write_text(json.dumps(_environment(fingerprint), indent=1) + "\n")
+
+        if not (folder / "config.yaml").exists():
+            record()
+        yield record
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -11,7 +11,6 @@ from fsrf_jax.cli import arguments, run_folder
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.cli.progress import training_progress
 from fsrf_jax.cli.run import Run, show_results, write_results
-from fsrf_jax.config import Config
 from fsrf_jax.data import normalise
 from fsrf_jax.data.describe import describe
 from fsrf_jax.evaluation.results import Results
@@ -42,15 +41,16 @@ def command(argv: Sequence[str]) -> int:
     for name in ("train", "valid", config.evaluation.split):
         source.split(name)
     normaliser = normalise.fit(source.split("train"), config.data.clip)
+    run = Run.make(config, source)
     if options.overwrite and (old := run_folder.set_aside(folder)):
         console.out(f"The old run folder is now {old}.", highlight=False)
     if config.output.progress:
         _introduce(console, source, folder)
     try:
-        with run_folder.opened(folder, config, fingerprint(source.dataset)):
-            results = _train_and_evaluate(config, source, normaliser, folder, console)
+        with run_folder.opened(folder, config, fingerprint(source.dataset)) as record:
+            results = _train_and_evaluate(run, normaliser, folder, console, record)
     except InterruptedTraining as interruption:
-        print(f"{interruption}; the same command goes on: {folder}", file=sys.stderr)
+        print(f"{interruption}; go on with --output.directory {folder}", file=sys.stderr)
         return interruption.status
     show_results(console, results)
     console.out(f"Run folder: {folder}", highlight=False)
@@ -65,14 +65,13 @@ def _introduce(console: Console, source: Source, folder: Path) -> None:
 
 
 def _train_and_evaluate(
-    config: Config,
-    source: Source,
+    run: Run,
     normaliser: normalise.Normaliser,
     folder: Path,
     console: Console,
+    record: Callable[[], None],
 ) -> Results:
-    run = Run.make(config, source)
-    training = config.training
+    training = run.config.training
     with checkpoints.open_manager(folder / "checkpoints") as manager:
         if manager.latest_step() is None:
             state = run.initial_state()()
@@ -83,6 +82,7 @@ def _train_and_evaluate(
             if finished is not None:
                 return finished
         else:
+            record()
             state = _train(run, state, normaliser, manager, folder, console)
     evaluation, results = run.evaluate(state, normaliser)
     write_results(folder / "results.json", evaluation, results)

@@ -15,6 +15,7 @@ from fsrf_jax.models import Network
 from fsrf_jax.training.build import make_batch
 from fsrf_jax.training.sharding import replicate
 from fsrf_jax.training.step import predict_rows
+from fsrf_jax.types import Batch, ByModality
 
 
 def make_predictor(
@@ -24,12 +25,12 @@ def make_predictor(
     batch, parameters = replicate((make_batch(split), parameters), mesh)
 
     @jax.jit
-    def predict(observed: dict[str, jax.Array]) -> jax.Array:
+    def predict(parameters: dict, batch: Batch, observed: ByModality) -> jax.Array:
         return predict_rows(network, mesh, parameters, batch, observed, batch_size)
 
     def predictor(observed: Mapping[str, np.ndarray]) -> np.ndarray:
         masks = {m: jnp.asarray(mask) for m, mask in observed.items()}
-        return np.asarray(predict(replicate(masks, mesh)))
+        return np.asarray(predict(parameters, batch, replicate(masks, mesh)))
 
     return predictor
 

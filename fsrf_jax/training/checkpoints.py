@@ -7,7 +7,10 @@ stored beside the arrays and compared.
 """
 
 import contextlib
+import gc
 import hashlib
+import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -70,6 +73,7 @@ def restore(manager: Manager, target: Any) -> Any:
         raise RunError(f"{manager.directory}: found no checkpoint; train the run first.")
     place = Path(manager.directory) / str(epoch)
     remedy = f"Move the folder {place} away to go on from an earlier checkpoint."
+    failure = None
     try:
         restored = manager.restore(
             epoch,
@@ -78,8 +82,11 @@ def restore(manager: Manager, target: Any) -> Any:
             ),
         )
     except Exception as error:  # Orbax, TensorStore and JSON each raise errors of their own
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        raise RunError(f"{place}: cannot restore the checkpoint: {reason}. {remedy}") from error
+        failure = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        traceback.clear_frames(error.__traceback__)
+    if failure is not None:
+        _collect_quietly()
+        raise RunError(f"{place}: cannot restore the checkpoint: {failure}. {remedy}")
     found = digests(restored["arrays"])
     for leaf, digest in restored["digests"].items():
         if found.get(leaf) != digest:
@@ -88,6 +95,18 @@ def restore(manager: Manager, target: Any) -> Any:
                 f"with it. {remedy}"
             )
     return restored["arrays"]
+
+
+def _collect_quietly() -> None:
+    """Collect the coroutines that a failed restore leaves behind, and their complaints with them.
+
+    They would print tracebacks when the program ends, behind the one message that matters.
+    """
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        gc.collect()
+    finally:
+        sys.unraisablehook = hook
 
 
 def digests(arrays: Any) -> dict[str, str]:

@@ -18,7 +18,8 @@ def open_journal(folder: Path, epochs_done: int) -> Iterator[Callable[[EpochReco
     Args:
         folder: the run folder.
         epochs_done: epochs behind the state that training goes on from; lines of later epochs,
-            written before an interruption, are dropped, since these epochs are done again.
+            written before an interruption, are dropped from metrics.jsonl, since these epochs are
+            done again; their TensorBoard events stand twice, with equal values.
     """
     lines = folder / "metrics.jsonl"
     if lines.exists():

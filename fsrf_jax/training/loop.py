@@ -97,12 +97,13 @@ def fit(
             record = _record(method, state, jax.device_get(terms_s), float(score))
             report(record)
             complete = is_complete(method, state, epochs, patience)
-            if complete or received or record.epoch % checkpoint_every == 0:
+            stop = received[:1]  # read once: a signal may come at any moment
+            if complete or stop or record.epoch % checkpoint_every == 0:
                 arrays = {"state": state, "preparation": preparation}
                 checkpoints.save(manager, record.epoch, arrays)
-            if received and not complete:
+            if stop:
                 manager.wait_until_finished()
-                raise InterruptedTraining(received[0], record.epoch)
+                raise InterruptedTraining(stop[0], record.epoch)
     return state
 
 
@@ -119,6 +120,11 @@ def _record(
             f"{name} became {terms_s[name][first[name]]} in epoch {epoch}, step {first[name] + 1}. "
             "Lower optimizer.learning_rate, or look at the term's options; the last checkpoint "
             "is kept."
+        )
+    if not np.isfinite(score):
+        raise RunError(
+            f"The validation MAE became {score} in epoch {epoch}. Lower optimizer.learning_rate; "
+            "the last checkpoint is kept."
         )
     means = {name: float(np.mean(values, dtype=np.float64)) for name, values in terms_s.items()}
     return EpochRecord(epoch, means, score, int(state.best_epoch))

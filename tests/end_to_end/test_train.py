@@ -184,10 +184,7 @@ def test_a_finished_run_is_shown_again(copied):
     assert (again.st_ino, again.st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
     assert "language+audio+vision" in done.out
     assert "epoch " not in done.out.replace("after epoch", "")
-    after = files(folder)
-    for path in before:
-        if path.name != "environment.json":
-            assert after[path] == before[path] or path.name == "config.yaml", path
+    assert files(folder) == before
 
 
 def test_lost_results_are_computed_again(copied):
@@ -377,5 +374,5 @@ def test_a_modality_may_be_absent_for_good_in_training(tmp_path):
 
 def test_a_loss_that_overflows_ends_with_advice(tmp_path):
     argv = (*TINY, "--output.directory", tmp_path / "run", "--losses.noise.weight", "3e38")
-    refused(call("train", *argv), 2, "became inf in epoch 1, step 1.", "the weight of the term")
+    refused(call("train", *argv), 2, "became inf in epoch 1, step 1.", "learning_rate")
     assert not (tmp_path / "run" / "results.json").exists()
