@@ -32,7 +32,7 @@ class DataConfig:
     """Format of the file; auto looks at its content."""
     modalities: tuple[str, ...] = ("language", "audio", "vision")
     """Names of the modalities to use, two or more, as the file names them."""
-    label_shift: float = _within(0.0, -1e6, 1e6)
+    label_shift: float = _within(0.0, -1000, 1000)
     """Added to every label of a file, to centre labels such as [1, 5] on 0."""
     folds: int = _within(0, 0)
     """0: the splits of the file. k: deal samples into k folds (test, validation, the rest)."""
@@ -42,7 +42,7 @@ class DataConfig:
     """Splits whose samples are dealt into folds; all others serve only to train."""
     fold_seed: int = _within(0, 0)
     """Seed of the dealing."""
-    clip: float = _within(10.0, 0.1, 1e6)
+    clip: float = _within(10.0, 0.1, 1000)
     """Normalised features are clipped to this many standard deviations."""
     synthetic: SyntheticOptions = field(default_factory=SyntheticOptions)
     """The built-in data."""

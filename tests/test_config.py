@@ -111,7 +111,13 @@ def check_ranges_only(config):
             "model.width: found 10, expected an even multiple of model.heads (4)",
         ),
         ({"model.width": 3, "model.heads": 1}, "model.width: found 3, expected an even"),
-        ({"evaluation.mask_seeds": ()}, "evaluation.mask_seeds: found [], expected at least one"),
+        ({"evaluation.mask_seeds": ()}, "evaluation.mask_seeds: found [], expected one or more"),
+        ({"evaluation.mask_seeds": (1, 1)}, "found [1, 1], expected one or more different seeds"),
+        ({"missing.subset_weights": {"audio": 0.0}}, "expected each subset once, and odds above 0"),
+        (
+            {"missing.subset_weights": {"audio+vision": 1.0, "vision+audio": 2.0}},
+            "expected each subset once",
+        ),
         (
             {"missing.subset_weights": {"language+adio": 1.0}},
             "missing.subset_weights: found 'language+adio', expected names of data.modalities "

@@ -279,12 +279,12 @@ def test_a_damaged_checkpoint(run, trained):
     [
         (("--evaluation.mask_seeds", "[5]"), ("--evaluation.mask_seeds", "--output FILE.json")),
         (("--evaluation.split", "valid"), ("--evaluation.split", "--output FILE.json")),
-        (("--output", "x.txt"), ("--output: found x.txt, expected FILE.json",)),
+        (("--output", "x.png"), ("--output: found x.png, expected FILE.json",)),
         (("--output", "nowhere/x.json"), ("--output: found nowhere/x.json", "existing folder")),
         (("--data.path", "x.npz"), ("data.path", "data.source is synthetic")),
         (("--evaluation.seeds", "3"), ("--evaluation.seeds: there is no such option",)),
         (("--output", "x.json", "--evaluation.batch_size", "0"), ("batch_size: found 0",)),
-        (("--output", "x.json", "--evaluation.mask_seeds", "[]"), ("at least one seed",)),
+        (("--output", "x.json", "--evaluation.mask_seeds", "[]"), ("different seeds",)),
     ],
 )
 def test_mistaken_evaluations(run, argv, parts):

@@ -283,7 +283,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(signum, uninterrupted,
     assert 1 <= epoch < 40
     name = signal.Signals(signum).name
     assert done.err == (
-        f"stopped by {name} after epoch {epoch}; the same command goes on: {folder}\n"
+        f"stopped by {name} after epoch {epoch}; go on with --output.directory {folder}\n"
     )
     assert (folder / "checkpoints" / str(epoch)).is_dir()
     assert not (folder / "results.json").exists()

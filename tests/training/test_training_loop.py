@@ -99,12 +99,17 @@ def test_a_second_signal_acts_at_once(tmp_path):
         fit(tmp_path, report=stop_twice)
 
 
-def test_a_signal_in_the_last_epoch_ends_like_any_other(tmp_path):
-    state, records = fit(
-        tmp_path, report=lambda record: os.kill(os.getpid(), signal.SIGTERM), epochs=1
-    )
-    assert len(records) == 1
-    chex.assert_trees_all_equal(case.as_numpy(restore(tmp_path)), case.as_numpy(state))
+def test_a_signal_in_the_last_epoch_stops_like_any_other(tmp_path):
+    with pytest.raises(InterruptedTraining) as caught:
+        fit(tmp_path, report=lambda record: os.kill(os.getpid(), signal.SIGTERM), epochs=1)
+    assert caught.value.status == 143
+    assert loop.epochs_done(case.METHOD, restore(tmp_path)) == 1
+
+
+def test_a_validation_score_that_is_not_finite_is_an_error():
+    state = case.make_state().replace(step=jnp.int32(case.STEPS))
+    with pytest.raises(RunError, match="validation MAE became nan in epoch 1"):
+        loop._record(case.METHOD, state, {"task": np.ones(3)}, float("nan"))
 
 
 def test_patience_ends_training(tmp_path):
@@ -147,7 +152,7 @@ def test_nan_names_the_term_the_epoch_and_the_step(tmp_path):
     bad = data.replace(labels=data.labels.at[3].set(jnp.nan))
     with pytest.raises(RunError, match=r"(\w+) became nan in epoch 1, step [123]") as caught:
         fit(tmp_path, data=jax.device_put(bad, data.labels.sharding))
-    assert any(f"term {name} " in str(caught.value) for name in ("task", "heterogeneous", "noise"))
+    assert any(f"{name} became" in str(caught.value) for name in ("task", "heterogeneous", "noise"))
     assert "learning_rate" in str(caught.value)
 
 
