@@ -7,8 +7,7 @@ import models_case as case
 import numpy as np
 import pytest
 
-from fsrf_jax.models.encoder import ModalityEncoder, masked_mean, neighbours
-from fsrf_jax.models.layers import dense
+from fsrf_jax.models.encoder import ModalityEncoder, masked_mean
 
 B, T, F = 4, 6, 3
 AWARE = ModalityEncoder(
@@ -39,24 +38,6 @@ def test_masked_mean():
         np.testing.assert_allclose(mean_bd[b], expected_d, rtol=1e-5, atol=1e-6)
         share = 1 / max(mask_t.sum(), 1)
         np.testing.assert_allclose(gradient[b], share * mask_t[:, None] * np.ones(2), rtol=1e-6)
-
-
-@pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 9])
-def test_neighbours_and_dense_are_a_convolution(kernel):
-    layer = dense(2)
-    x_btf = case.normal(2, 2, T, F)
-    parameters = case.parameters_of(layer, neighbours(x_btf, kernel))
-    y_bto = layer.apply({"params": parameters}, neighbours(x_btf, kernel))
-    weight_kfo = np.asarray(parameters["kernel"], np.float64).reshape(kernel, F, 2)
-    first = kernel - 1 - (kernel - 1) // 2
-    for b in range(2):
-        for o in range(2):
-            full = sum(
-                np.convolve(np.asarray(x_btf[b, :, f], np.float64), weight_kfo[::-1, f, o])
-                for f in range(F)
-            )
-            expected_t = full[first : first + T] + parameters["bias"][o]
-            np.testing.assert_allclose(y_bto[b, :, o], expected_t, rtol=1e-4, atol=1e-5)
 
 
 @both

@@ -56,7 +56,7 @@ def parameters():
 
 def fan_in(path, shape):
     names = [part.key for part in path]
-    if "output" in names:
+    if "output" in names or "frames" in names:
         return shape[0] * shape[1]
     private = {"heterogeneous", "noise", "adversary"} & set(names)
     return shape[1] if private else shape[0]
