@@ -12,12 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fsrf_jax.data.synthetic import SyntheticOptions
-from fsrf_jax.errors import ConfigError
-
-
-def _within(default: Any, low: float, high: float = float("inf"), below: bool = False) -> Any:
-    """A field whose number must lie in [low, high], or in [low, high) with `below`."""
-    return field(default=default, metadata={"range": (low, high, below)})
+from fsrf_jax.losses.divergences import DIVERGENCES
+from fsrf_jax.losses.options import LossOptions, check_losses
+from fsrf_jax.ranges import check_ranges, expect, within
 
 
 @dataclass(frozen=True)
@@ -32,17 +29,19 @@ class DataConfig:
     """Format of the file; auto looks at its content."""
     modalities: tuple[str, ...] = ("language", "audio", "vision")
     """Names of the modalities to use, two or more, as the file names them."""
-    label_shift: float = _within(0.0, -1000, 1000)
+    label_shift: float = within(0.0, -1000, 1000)
     """Added to every label of a file, to centre labels such as [1, 5] on 0."""
-    folds: int = _within(0, 0)
+    cuts: tuple[float, ...] = ()
+    """Increasing cut points that turn numbers into classes, or into one binary task for each."""
+    folds: int = within(0, 0)
     """0: the splits of the file. k: deal samples into k folds (test, validation, the rest)."""
-    fold: int = _within(0, 0)
+    fold: int = within(0, 0)
     """Which fold is the test split; the next one is the validation split."""
     pooled: tuple[str, ...] = ("valid", "test")
     """Splits whose samples are dealt into folds; all others serve only to train."""
-    fold_seed: int = _within(0, 0)
+    fold_seed: int = within(0, 0)
     """Seed of the dealing."""
-    clip: float = _within(10.0, 0.1, 1000)
+    clip: float = within(10.0, 0.1, 1000)
     """Normalised features are clipped to this many standard deviations."""
     synthetic: SyntheticOptions = field(default_factory=SyntheticOptions)
     """The built-in data."""
@@ -52,153 +51,81 @@ class DataConfig:
 class MissingConfig:
     """Random missingness in training and validation (MRM)."""
 
-    max_rate: float = _within(1.0, 0, 1)
+    max_rate: float = within(1.0, 0, 1)
     """Each modality's frame-missing rate is drawn from U(0, max_rate)."""
+    fixed_rate: bool = False
+    """Each modality's frame-missing rate is max_rate itself."""
     shared_rate: bool = False
     """One rate for all modalities of a sample."""
     pattern: Literal["frames", "block"] = "frames"
     """Drop frames one by one, or one contiguous block."""
     subset_weights: dict[str, float] = field(default_factory=dict)
     """Odds of each available subset, as {language+audio: 2.0, ...}; empty: all alike."""
+    clean_view: bool = False
+    """A third view of each training sample, with nothing missing."""
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """Sizes of the network."""
 
-    width: int = _within(40, 2)
+    width: int = within(40, 2)
     """Width d of every code; even, and a multiple of heads."""
-    heads: int = _within(4, 1)
+    heads: int = within(4, 1)
     """Attention heads."""
-    encoder_layers: int = _within(1, 0)
+    encoder_layers: int = within(1, 0)
     """Transformer blocks of each modality's encoder."""
-    fusion_layers: int = _within(1, 1)
+    fusion_layers: int = within(1, 1)
     """Transformer blocks of the fusion."""
-    expansion: int = _within(2, 1)
+    expansion: int = within(2, 1)
     """Hidden width of a block as a multiple of width."""
-    kernel: int = _within(3, 1)
+    kernel: int = within(3, 1)
     """Frames under the encoders' convolution."""
-    dropout: float = _within(0.1, 0, 0.996, below=True)
+    dropout: float = within(0.1, 0, 0.996, below=True)
     """Dropout rate, rounded to a multiple of 1/256."""
     mask_aware: bool = True
     """Attention and pooling run over observed frames; off: over all valid ones."""
+    pool: Literal["mean", "last", "attention", "cls"] = "mean"
+    """How frames become one vector: mean, last frame, learned attention, or a class token."""
+    missing_frame: Literal["zero", "learned"] = "zero"
+    """What stands in for a missing frame: zeros, or a learned vector of each modality."""
+    fusion: Literal["transformer", "concatenation"] = "transformer"
+    """Transformer over the codes, or a perceptron on all of them."""
 
 
 @dataclass(frozen=True)
-class TaskConfig:
-    """The task loss."""
+class WeightsConfig:
+    """How much each loss term counts; changing one never compiles anew."""
 
-    kind: Literal["l1", "mse", "huber"] = "l1"
-    """Absolute, squared or Huber error of the label."""
-
-
-@dataclass(frozen=True)
-class HomogeneousConfig:
-    """Homogeneous codes of one sample's modalities agree."""
-
-    weight: float = _within(0.1, 0)
-    """Weight in the total."""
-    divergence: Literal["infonce", "mse", "cosine", "mmd"] = "infonce"
-    """What disagreement means."""
-    temperature: float = _within(0.1, 1e-3)
-    """Temperature of infonce."""
-
-
-@dataclass(frozen=True)
-class HeterogeneousConfig:
-    """A modality's heterogeneous code adds to the task what its homogeneous code lacks."""
-
-    weight: float = _within(0.1, 0)
-    """Weight in the total."""
-
-
-@dataclass(frozen=True)
-class NoiseConfig:
-    """The noise code says nothing of the label (adversarial), and does not vanish."""
-
-    weight: float = _within(0.1, 0)
-    """Weight in the total."""
-    bound: float = _within(3.0, 1e-6)
-    """Largest error of the adversary that counts: half the range of the labels."""
-    floor: float = _within(1.0, 0)
-    """Standard deviation below which a noise dimension is punished."""
-
-
-@dataclass(frozen=True)
-class RedundancyConfig:
-    """Homogeneous, heterogeneous and noise codes share nothing."""
-
-    weight: float = _within(0.1, 0)
-    """Weight in the total."""
-    dependence: Literal["cross_correlation"] = "cross_correlation"
-    """What sharing means."""
-
-
-@dataclass(frozen=True)
-class ReconstructionConfig:
-    """The three codes together give back the modality's mean frame."""
-
-    weight: float = _within(0.1, 0)
-    """Weight in the total."""
-
-
-@dataclass(frozen=True)
-class FeatureDistillationConfig:
-    """Codes of the two views teach each other."""
-
-    weight: float = _within(0.1, 0)
-    """Weight in the total."""
-    mmd: float = _within(1.0, 0)
-    """Share of the distribution-level divergence mmd."""
-    mse: float = _within(1.0, 0)
-    """Share of the sample-level divergence mse."""
-
-
-@dataclass(frozen=True)
-class PredictionDistillationConfig:
-    """Predictions of the two views teach each other."""
-
-    weight: float = _within(0.1, 0)
-    """Weight in the total."""
-
-
-@dataclass(frozen=True)
-class LossesConfig:
-    """One section per loss term."""
-
-    task: TaskConfig = field(default_factory=TaskConfig)
-    """Prediction of the label."""
-    homogeneous: HomogeneousConfig = field(default_factory=HomogeneousConfig)
+    homogeneous: float = within(0.1, 0)
     """DHF: homogeneous codes agree."""
-    heterogeneous: HeterogeneousConfig = field(default_factory=HeterogeneousConfig)
+    heterogeneous: float = within(0.1, 0)
     """DHF: heterogeneous codes add to the task."""
-    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    noise: float = within(0.1, 0)
     """DHF: noise codes are silent on the label."""
-    redundancy: RedundancyConfig = field(default_factory=RedundancyConfig)
-    """DHF: no redundancy."""
-    reconstruction: ReconstructionConfig = field(default_factory=ReconstructionConfig)
+    variance_floor: float = within(0.1, 0)
+    """DHF: noise codes do not vanish."""
+    redundancy: float = within(0.1, 0)
+    """DHF: codes share nothing."""
+    reconstruction: float = within(0.1, 0)
     """DHF: nothing is lost."""
-    feature_distillation: FeatureDistillationConfig = field(
-        default_factory=FeatureDistillationConfig
-    )
-    """DAS: codes."""
-    prediction_distillation: PredictionDistillationConfig = field(
-        default_factory=PredictionDistillationConfig
-    )
-    """DAS: predictions."""
+    feature_distillation: dict[str, float] = field(default_factory=lambda: {"mmd": 0.1, "mse": 0.1})
+    """DAS: codes of two views agree; a weight for each divergence, by name."""
+    prediction_distillation: float = within(0.1, 0)
+    """DAS: predictions of two views agree."""
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
     """AdamW with linear warm-up, cosine decay to 0 and clipping."""
 
-    learning_rate: float = _within(1e-3, 0)
+    learning_rate: float = within(1e-3, 0)
     """Peak learning rate."""
-    weight_decay: float = _within(1e-4, 0)
+    weight_decay: float = within(1e-4, 0)
     """Decoupled weight decay."""
-    warmup: float = _within(0.1, 0, 1)
+    warmup: float = within(0.1, 0, 1)
     """Share of all steps spent warming up."""
-    clip_norm: float = _within(1.0, 1e-6)
+    clip_norm: float = within(1.0, 1e-6)
     """Largest norm of the gradient."""
 
 
@@ -206,16 +133,16 @@ class OptimizerConfig:
 class TrainingConfig:
     """The training loop."""
 
-    seed: int = _within(0, 0)
+    seed: int = within(0, 0)
     """Seed of parameters, order, masks and dropout."""
-    epochs: int = _within(30, 1)
+    epochs: int = within(30, 1)
     """Passes over the training split."""
-    batch_size: int = _within(64, 1)
+    batch_size: int = within(64, 1)
     """Largest number of samples in a step, over all devices together."""
-    validation_draws: int = _within(4, 1)
+    validation_draws: int = within(4, 1)
     """Fixed draws of the training missingness under which every validation sample is scored."""
-    patience: int = _within(0, 0)
-    """Stop after so many epochs without a better validation MAE; 0: never."""
+    patience: int = within(0, 0)
+    """Stop after so many epochs without a better validation error; 0: never."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +155,7 @@ class EvaluationConfig:
     """Split to evaluate."""
     mask_seeds: tuple[int, ...] = (0, 1, 2)
     """Seeds of the test masks."""
-    batch_size: int = _within(512, 1)
+    batch_size: int = within(512, 1)
     """Samples in one pass of the network."""
 
 
@@ -238,7 +165,7 @@ class OutputConfig:
 
     directory: str | None = None
     """Run folder; by default runs/ and the config's name and the time."""
-    checkpoint_every: int = _within(5, 1)
+    checkpoint_every: int = within(5, 1)
     """Epochs between checkpoints."""
     progress: bool = True
     """Show progress."""
@@ -254,8 +181,10 @@ class Config:
     """Missingness in training."""
     model: ModelConfig = field(default_factory=ModelConfig)
     """Network."""
-    losses: LossesConfig = field(default_factory=LossesConfig)
-    """Loss terms."""
+    losses: LossOptions = field(default_factory=LossOptions)
+    """What each loss term is."""
+    weights: WeightsConfig = field(default_factory=WeightsConfig)
+    """How much each loss term counts."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """Optimizer."""
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -268,9 +197,9 @@ class Config:
 
 def check(config: Config) -> Config:
     """The config itself, or a ConfigError that names the first key whose value does not fit."""
-    _check_ranges(config, "")
+    check_ranges(config)
     data, model = config.data, config.model
-    _expect(
+    expect(
         len(data.modalities) >= 2 and len(set(data.modalities)) == len(data.modalities),
         "data.modalities",
         data.modalities,
@@ -279,43 +208,59 @@ def check(config: Config) -> Config:
     for name in data.modalities:
         # Conditions are named language+audio and rate=0.3, and a / would nest in files.
         plain = name != "" and not re.search(r"[\s+=/]", name)
-        _expect(plain, "data.modalities", name, "names without spaces, +, = and /")
-    _expect(
+        expect(plain, "data.modalities", name, "names without spaces, +, = and /")
+    expect(
         data.source == "synthetic" or data.path is not None,
         "data.path",
         data.path,
         "a data file, because data.source is file: give --data.path FILE",
     )
-    _expect(
+    expect(
         data.source == "file" or data.path is None,
         "data.path",
         data.path,
         "nothing, because data.source is synthetic: give --data.source file as well",
     )
-    _expect(data.folds not in (1, 2), "data.folds", data.folds, "0 or at least 3")
-    _expect(
+    expect(data.folds not in (1, 2), "data.folds", data.folds, "0 or at least 3")
+    expect(
         data.fold < max(data.folds, 1), "data.fold", data.fold, f"a fold below {data.folds or 1}"
     )
     even = model.width % 2 == 0 and model.width % model.heads == 0
-    _expect(even, "model.width", model.width, f"an even multiple of model.heads ({model.heads})")
+    expect(even, "model.width", model.width, f"an even multiple of model.heads ({model.heads})")
     seeds = config.evaluation.mask_seeds
     different = len(seeds) > 0 and len(set(seeds)) == len(seeds)
-    _expect(different, "evaluation.mask_seeds", seeds, "one or more different seeds")
-    for subset, odds in config.missing.subset_weights.items():
-        unknown = set(subset.split("+")) - set(data.modalities)
-        _expect(
-            not unknown,
-            "missing.subset_weights",
-            subset,
-            f"names of data.modalities ({', '.join(data.modalities)}) joined by +",
-        )
-        key = f"missing.subset_weights.{subset}"
-        _expect(math.isfinite(odds) and odds >= 0, key, odds, "a number of at least 0")
-    weights = config.missing.subset_weights
-    spelt_once = len({frozenset(subset.split("+")) for subset in weights}) == len(weights)
-    usable = not weights or (spelt_once and sum(weights.values()) > 0)
-    _expect(usable, "missing.subset_weights", weights, "each subset once, and odds above 0")
+    expect(different, "evaluation.mask_seeds", seeds, "one or more different seeds")
+    check_losses(config.losses)
+    _check_weights(config.weights.feature_distillation)
+    clean = config.losses.reconstruction.target != "complete" or config.missing.clean_view
+    target = config.losses.reconstruction.target
+    expect(
+        clean, "losses.reconstruction.target", target, "frames or view, or missing.clean_view: true"
+    )
+    _check_subsets(config.missing.subset_weights, data.modalities)
     return config
+
+
+def _check_weights(by_divergence: dict[str, float]) -> None:
+    key = "weights.feature_distillation"
+    for name, weight in by_divergence.items():
+        known = ", ".join(sorted(DIVERGENCES))
+        expect(name in DIVERGENCES, key, name, f"names of divergences ({known})")
+        usable = math.isfinite(weight) and weight >= 0
+        expect(usable, f"{key}.{name}", weight, "a number of at least 0")
+
+
+def _check_subsets(odds_by_subset: dict[str, float], modalities: tuple[str, ...]) -> None:
+    key = "missing.subset_weights"
+    for subset, odds in odds_by_subset.items():
+        unknown = set(subset.split("+")) - set(modalities)
+        names = f"names of data.modalities ({', '.join(modalities)}) joined by +"
+        expect(not unknown, key, subset, names)
+        usable = math.isfinite(odds) and odds >= 0
+        expect(usable, f"{key}.{subset}", odds, "a number of at least 0")
+    once = len({frozenset(subset.split("+")) for subset in odds_by_subset}) == len(odds_by_subset)
+    usable = not odds_by_subset or (once and sum(odds_by_subset.values()) > 0)
+    expect(usable, key, odds_by_subset, "each subset once, and odds above 0")
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
@@ -329,22 +274,3 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
         else:
             leaves[name] = list(value) if isinstance(value, tuple) else value
     return leaves
-
-
-def _check_ranges(config: Any, prefix: str) -> None:
-    for item in dataclasses.fields(config):
-        value = getattr(config, item.name)
-        if dataclasses.is_dataclass(value):
-            _check_ranges(value, f"{prefix}{item.name}.")
-        elif "range" in item.metadata:
-            low, high, below = item.metadata["range"]
-            inside = math.isfinite(value) and low <= value <= high and not (below and value == high)
-            limit = f"at most {high:g}" if not below else f"below {high:g}"
-            expected = f"at least {low:g}" + ("" if high == float("inf") else f" and {limit}")
-            _expect(inside, f"{prefix}{item.name}", value, f"a number of {expected}")
-
-
-def _expect(holds: bool, key: str, value: Any, expected: str) -> None:
-    if not holds:
-        shown = list(value) if isinstance(value, tuple) else value
-        raise ConfigError(f"{key}: found {shown!r}, expected {expected}.")

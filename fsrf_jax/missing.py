@@ -30,12 +30,14 @@ class MissingLaw:
         pattern: "frames" drops frames independently; "block" drops one contiguous block.
         subset_weights: (modalities, weight) pairs, the odds of each subset to be the available
             one; empty means every non-empty subset alike.
+        fixed_rate: the frame-missing rate of every modality is max_rate itself.
     """
 
     max_rate: float = 1.0
     shared_rate: bool = False
     pattern: str = "frames"
     subset_weights: tuple[tuple[tuple[str, ...], float], ...] = field(default=())
+    fixed_rate: bool = False
 
 
 @struct.dataclass
@@ -92,10 +94,14 @@ def observe(uniforms: Uniforms, valid: ByModality, law: MissingLaw) -> ByModalit
     candidates: ByModality = {}
     observed: ByModality = {}
     for i, m in enumerate(names):
-        rate_b = law.max_rate * uniforms.rate[names[0] if law.shared_rate else m]
+        u_b = uniforms.rate[names[0] if law.shared_rate else m]
+        rate_b = law.max_rate * (jnp.ones_like(u_b) if law.fixed_rate else u_b)
+        if law.pattern == "block":
+            dropped_bt = _block(uniforms.frames[m], rate_b, valid[m])
+        else:
+            dropped_bt = uniforms.frames[m] < rate_b[:, None]
         candidates[m] = valid[m] & chosen_bm[:, i][:, None]
-        drop = _drop_block if law.pattern == "block" else _drop_frames
-        observed[m] = candidates[m] & ~drop(uniforms.frames[m], rate_b, valid[m])
+        observed[m] = candidates[m] & ~dropped_bt
     return _keep_one(observed, candidates, uniforms.frames)
 
 
@@ -121,14 +127,8 @@ def _choose_subset(
     return jnp.asarray(subsets_sm)[index_b] & has_bm
 
 
-def _drop_frames(u_bt: jax.Array, rate_b: jax.Array, valid_bt: jax.Array) -> jax.Array:
-    """Drop each frame on its own with probability rate."""
-    del valid_bt
-    return u_bt < rate_b[:, None]
-
-
-def _drop_block(u_bt: jax.Array, rate_b: jax.Array, valid_bt: jax.Array) -> jax.Array:
-    """Drop round(rate * length) neighbouring valid frames; the first number says where."""
+def _block(u_bt: jax.Array, rate_b: jax.Array, valid_bt: jax.Array) -> jax.Array:
+    """A run of round(rate * length) neighbouring valid frames; the first number says where."""
     rank_bt = jnp.cumsum(valid_bt, axis=1) - 1
     length_b = valid_bt.sum(axis=1)
     size_b = jnp.round(rate_b * length_b).astype(jnp.int32)
@@ -147,6 +147,23 @@ def _keep_one(observed: ByModality, candidates: ByModality, u: ByModality) -> By
         first_of_ties = last_bt & (jnp.cumsum(last_bt, axis=1) == 1)
         kept[m] = observed[m] | (first_of_ties & empty_b[:, None])
     return kept
+
+
+def completeness(valid: ByModality, observed: ByModality) -> jax.Array:
+    """How much of each sample is observed, float32 [b] in [0, 1].
+
+    The mean, over the modalities that a sample has, of the observed share of its valid frames:
+    a modality counts alike however many frames it has. 0 for a sample that has none.
+
+    Args:
+        valid: bool [b, t] per modality.
+        observed: bool [b, t] per modality; what it says of frames that are not valid is ignored.
+    """
+    names = sorted(valid)  # the order of a dictionary does not survive jit
+    length_bm = jnp.stack([valid[m].sum(axis=1) for m in names], axis=1)
+    seen_bm = jnp.stack([(valid[m] & observed[m]).sum(axis=1) for m in names], axis=1)
+    share_bm = seen_bm / jnp.maximum(length_bm, 1)
+    return share_bm.sum(axis=1) / jnp.maximum((length_bm > 0).sum(axis=1), 1)
 
 
 def keyed_uniforms(mask_seed: int, ids: Sequence[str], valid: Mapping[str, np.ndarray]) -> Uniforms:

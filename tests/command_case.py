@@ -26,8 +26,9 @@ TINY = (
     *SIZES,
 )
 TERMS = (
-    *("task", "homogeneous", "heterogeneous", "noise", "redundancy", "reconstruction"),
-    *("feature_distillation", "prediction_distillation"),
+    *("task", "homogeneous", "heterogeneous", "noise", "variance_floor", "redundancy"),
+    *("reconstruction", "feature_distillation.mmd", "feature_distillation.mse"),
+    "prediction_distillation",
 )
 METRICS = ("mae", "corr", "acc2_non0", "f1_non0", "acc2_has0", "f1_has0", "acc5", "acc7")
 

@@ -38,26 +38,21 @@ def test_the_default_world_is_that_of_the_issue():
     assert world.private == (1, 1, 1)
 
 
-def test_every_loss_weight_has_a_section():
-    losses = Config().losses
-    weighted = {
-        f.name for f in dataclasses.fields(losses) if "weight" in flatten(getattr(losses, f.name))
-    }
-    assert weighted == {f.name for f in dataclasses.fields(LossWeights)}
-    assert "task" in {f.name for f in dataclasses.fields(losses)}
+def test_every_loss_weight_has_a_key():
+    assert set(vars(Config().weights)) == {f.name for f in dataclasses.fields(LossWeights)}
 
 
 def test_a_config_is_frozen_all_the_way_down():
     config = Config()
     with pytest.raises(dataclasses.FrozenInstanceError):
-        config.losses.noise.weight = 1.0
+        config.losses.noise.floor = 1.0
 
 
 def test_flatten_names_every_leaf():
     flat = flatten(changed("missing.subset_weights", {"language+audio": 2.0}))
     assert flat["training.epochs"] == 30
     assert flat["data.modalities"] == ["language", "audio", "vision"]
-    assert flat["losses.feature_distillation.mmd"] == 1.0
+    assert flat["weights.feature_distillation"] == {"mmd": 0.1, "mse": 0.1}
     assert flat["missing.subset_weights"] == {"language+audio": 2.0}
     assert not any(isinstance(value, tuple) for value in flat.values())
 
@@ -113,6 +108,20 @@ def check_ranges_only(config):
         ({"model.width": 3, "model.heads": 1}, "model.width: found 3, expected an even"),
         ({"evaluation.mask_seeds": ()}, "evaluation.mask_seeds: found [], expected one or more"),
         ({"evaluation.mask_seeds": (1, 1)}, "found [1, 1], expected one or more different seeds"),
+        (
+            {"weights.feature_distillation": {"mdd": 1.0}},
+            "weights.feature_distillation: found 'mdd', expected names of divergences (cmd, coral,",
+        ),
+        (
+            {"weights.feature_distillation": {"mmd": -1.0}},
+            "weights.feature_distillation.mmd: found -1.0, expected a number of at least 0",
+        ),
+        (
+            {"losses.reconstruction.target": "complete"},
+            "losses.reconstruction.target: found 'complete', expected frames or view, or "
+            "missing.clean_view: true",
+        ),
+        ({"losses.distillation.codes": ()}, "losses.distillation.codes: found [], expected one or"),
         ({"missing.subset_weights": {"audio": 0.0}}, "expected each subset once, and odds above 0"),
         (
             {"missing.subset_weights": {"audio+vision": 1.0, "vision+audio": 2.0}},

@@ -115,7 +115,7 @@ def _check_options(parser: jsonargparse.ArgumentParser, argv: Sequence[str]) -> 
         name = option.partition("=")[0]
         if not name.startswith("--") or name in known or name == "--":
             continue
-        if name.startswith("--missing.subset_weights."):
+        if name.startswith(("--missing.subset_weights.", "--weights.feature_distillation.")):
             continue
         raise ConfigError(f"{name}: there is no such option; {_nearest(name, known)}.")
 

@@ -48,6 +48,6 @@ def training_progress(
 
 def _summary(record: EpochRecord) -> str:
     return (
-        f"loss {record.terms['total']:.4f}  validation MAE {record.validation_mae:.4f} "
+        f"loss {record.terms['total']:.4f}  validation error {record.validation_error:.4f} "
         f"(best after epoch {record.best_epoch})"
     )

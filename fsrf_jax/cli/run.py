@@ -91,7 +91,7 @@ class Run:
         results = results_dict(evaluation, settings.split, self.config.training.seed)
         results["epochs_trained"] = epochs_done(self.method, state)
         results["best_epoch"] = int(state.best_epoch)
-        results["validation_mae"] = float(state.best_score)
+        results["validation_error"] = float(state.best_score)
         return evaluation, results
 
 

@@ -1,33 +1,36 @@
-"""Losses: pure functions of arrays and pytrees, each a statistic of the whole batch."""
+"""Losses: pure functions of arrays and pytrees, each a statistic of the whole batch.
 
+Read in this order: `averaging` and `codes` (means by weights); the measures (`divergences`,
+`dependence`); the terms (`task`; of DHF `factorization`, `heterogeneous`, `noise` and
+`reconstruction`; of DAS `distillation`); their `options`; and `total`. docs/losses.md shows each.
+"""
+
+from fsrf_jax.losses import distillation as distillation
+from fsrf_jax.losses import factorization as factorization
+from fsrf_jax.losses import heterogeneous as heterogeneous
+from fsrf_jax.losses import noise as noise
+from fsrf_jax.losses import reconstruction as reconstruction
 from fsrf_jax.losses.averaging import Term as Term
-from fsrf_jax.losses.averaging import average as average
-from fsrf_jax.losses.averaging import column_means as column_means
-from fsrf_jax.losses.averaging import mean_of_active as mean_of_active
-from fsrf_jax.losses.averaging import mean_over as mean_over
-from fsrf_jax.losses.averaging import proportions as proportions
-from fsrf_jax.losses.averaging import weighted_mean as weighted_mean
-from fsrf_jax.losses.averaging import weighted_std as weighted_std
 from fsrf_jax.losses.dependence import DEPENDENCE as DEPENDENCE
 from fsrf_jax.losses.dependence import Dependence as Dependence
+from fsrf_jax.losses.dependence import cosine_squared as cosine_squared
 from fsrf_jax.losses.dependence import cross_correlation as cross_correlation
-from fsrf_jax.losses.distillation import features as features
-from fsrf_jax.losses.distillation import predictions as predictions
+from fsrf_jax.losses.dependence import hsic as hsic
+from fsrf_jax.losses.dependence import orthogonality as orthogonality
 from fsrf_jax.losses.divergences import DIVERGENCES as DIVERGENCES
 from fsrf_jax.losses.divergences import Divergence as Divergence
+from fsrf_jax.losses.divergences import cmd as cmd
+from fsrf_jax.losses.divergences import coral as coral
 from fsrf_jax.losses.divergences import cosine as cosine
+from fsrf_jax.losses.divergences import gaussian_kl as gaussian_kl
 from fsrf_jax.losses.divergences import infonce as infonce
+from fsrf_jax.losses.divergences import js as js
 from fsrf_jax.losses.divergences import mmd as mmd
 from fsrf_jax.losses.divergences import mse as mse
-from fsrf_jax.losses.factorization import TaskLoss as TaskLoss
-from fsrf_jax.losses.factorization import heterogeneous as heterogeneous
-from fsrf_jax.losses.factorization import homogeneous as homogeneous
-from fsrf_jax.losses.factorization import mean_valid_frame as mean_valid_frame
-from fsrf_jax.losses.factorization import noise as noise
-from fsrf_jax.losses.factorization import reconstruction as reconstruction
-from fsrf_jax.losses.factorization import redundancy as redundancy
-from fsrf_jax.losses.factorization import variance_floor as variance_floor
-from fsrf_jax.losses.task import REGRESSION as REGRESSION
-from fsrf_jax.losses.task import regression as regression
-from fsrf_jax.losses.total import LossOptions as LossOptions
+from fsrf_jax.losses.divergences import sinkhorn as sinkhorn
+from fsrf_jax.losses.divergences import sliced_wasserstein as sliced_wasserstein
+from fsrf_jax.losses.heterogeneous import supervised_contrastive as supervised_contrastive
+from fsrf_jax.losses.noise import variance_floor as variance_floor
+from fsrf_jax.losses.options import LossOptions as LossOptions
+from fsrf_jax.losses.task import task_loss as task_loss
 from fsrf_jax.losses.total import total_loss as total_loss

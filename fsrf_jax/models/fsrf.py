@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from fsrf_jax import missing
 from fsrf_jax.models.encoder import ModalityEncoder
 from fsrf_jax.models.factorization import Factorizer
 from fsrf_jax.models.fusion import Fusion
@@ -27,7 +28,7 @@ reverse_gradient.defvjp(lambda x: (x, None), lambda _, gradient: (-gradient,))
 
 
 class Network(nn.Module):
-    """Encoders, factorization, fusion and the regression head: all that inference needs.
+    """Encoders, factorization, fusion and the head: all that inference needs.
 
     Attributes:
         modalities: names; the order of the fusion's slots.
@@ -39,6 +40,12 @@ class Network(nn.Module):
         kernel: frames under the encoders' convolution.
         dropout: rate everywhere.
         mask_aware: see `ModalityEncoder`.
+        pool: see `ModalityEncoder`.
+        missing_frame: see `ModalityEncoder`.
+        fusion: kind of `Fusion`.
+        random_noise: see `Factorizer`.
+        head: what the head's output means: number, gaussian, class or binary.
+        outputs: width of the head: 1 for a number, 2 for a gaussian, one a class or task.
     """
 
     modalities: tuple[str, ...]
@@ -50,12 +57,18 @@ class Network(nn.Module):
     kernel: int = 3
     dropout: float = 0.1
     mask_aware: bool = True
+    pool: str = "mean"
+    missing_frame: str = "zero"
+    fusion: str = "transformer"
+    random_noise: bool = False
+    head: str = "number"
+    outputs: int = 1
 
     @nn.compact
     def __call__(
         self, features: ByModality, valid: ByModality, observed: ByModality, *, train: bool
     ) -> tuple[Codes, jax.Array]:
-        """Codes and predicted labels [b] of one view.
+        """Codes and the head's raw output [b, o] of one view.
 
         Args:
             features: normalised, [b, t, f] per modality.
@@ -74,59 +87,98 @@ class Network(nn.Module):
                 self.kernel,
                 self.dropout,
                 self.mask_aware,
+                pool=self.pool,
+                missing_frame=self.missing_frame,
                 name=f"encoder_{m}",
             )
             pooled[m], available[m] = encoder(features[m], valid[m], observed[m], train=train)
-        factorizer = Factorizer(self.modalities, self.width, self.dropout)
-        homogeneous, heterogeneous, noise = factorizer(pooled, available, train=train)
+        factorizer = Factorizer(self.modalities, self.width, self.dropout, self.random_noise)
+        homogeneous, heterogeneous, noise, moments = factorizer(pooled, available, train=train)
         fusion = Fusion(
-            self.modalities, self.heads, self.fusion_layers, self.expansion, self.dropout
+            self.modalities,
+            self.heads,
+            self.fusion_layers,
+            self.expansion,
+            self.dropout,
+            kind=self.fusion,
         )
         fused = fusion(homogeneous, heterogeneous, available, train=train)
-        codes = Codes(available, pooled, homogeneous, heterogeneous, noise, fused)
-        return codes, dense(1, name="regression")(fused)[:, 0]
+        codes = Codes(available, pooled, homogeneous, heterogeneous, noise, moments, fused)
+        return codes, dense(self.outputs, name="head")(fused)
 
 
 class AuxiliaryHeads(nn.Module):
-    """Heads that only the losses need: task heads on [sg(H_m), S_m] and on N_m, decoders.
+    """Heads that only the losses need: task heads on S_m and on N_m, decoders.
 
     Attributes:
-        feature_widths: (modality, f) pairs, the widths the decoders give back.
+        target_widths: (modality, f) pairs, the widths the decoders give back.
         hidden: hidden width of every head.
+        outputs: width of the task heads, as the network's.
+        heterogeneous: "task": task heads on [sg(H_m), S_m]; "task_alone": on S_m;
+            "modality": one classifier of the modality on S_m; "contrastive": none.
+        noise: "adversarial": task heads on N_m behind a reversed gradient; "uniform": on N_m;
+            "bottleneck", "dependence": none.
+        crossed: decode from S_m and H_n of every other modality, instead of H_m, S_m, N_m.
     """
 
-    feature_widths: tuple[tuple[str, int], ...]
+    target_widths: tuple[tuple[str, int], ...]
     hidden: int
+    outputs: int = 1
+    heterogeneous: str = "task"
+    noise: str = "adversarial"
+    crossed: bool = False
 
     @nn.compact
     def __call__(self, codes: Codes) -> Auxiliary:
-        """Predictions from the codes of one view."""
-        modalities = [m for m, _ in self.feature_widths]
-        h_mbd, s_mbd, n_mbd = (
-            jnp.stack([code[m] for m in modalities])
-            for code in (codes.homogeneous, codes.heterogeneous, codes.noise)
-        )
-
-        def task_heads(name: str, x_mbd: jax.Array) -> ByModality:
-            """One head for each modality, with parameters of its own."""
-            heads = nn.vmap(
-                lambda head, x_bd: head(x_bd, train=False),
-                variable_axes={"params": 0},
-                split_rngs={"params": True},
-            )
-            prediction_mb = heads(Perceptron(self.hidden, 1, name=name), x_mbd)[..., 0]
-            return {m: prediction_mb[i] for i, m in enumerate(modalities)}
-
-        with_h_mbd = jnp.concatenate([jax.lax.stop_gradient(h_mbd), s_mbd], axis=-1)
-        all_mbd = jnp.concatenate([h_mbd, s_mbd, n_mbd], axis=-1)
+        """What the heads give for codes [b, d]; `frozen_noise` is left to `apply_heads`."""
         return Auxiliary(
-            heterogeneous=task_heads("heterogeneous", with_h_mbd),
-            noise=task_heads("adversary", reverse_gradient(n_mbd)),
-            reconstruction={
-                m: Perceptron(self.hidden, f, name=f"decoder_{m}")(all_mbd[i], train=False)
-                for i, (m, f) in enumerate(self.feature_widths)
-            },
+            heterogeneous=self._heterogeneous(codes),
+            noise=self._noise(codes),
+            frozen_noise={},
+            reconstruction={m: self._decode(codes, m, f) for m, f in self.target_widths},
         )
+
+    def _heterogeneous(self, codes: Codes) -> ByModality:
+        s_mbd = self._stack(codes.heterogeneous)
+        if self.heterogeneous == "contrastive":
+            return {}
+        if self.heterogeneous == "modality":
+            classifier = Perceptron(self.hidden, len(self.target_widths), name="modality")
+            return self._by_modality(classifier(s_mbd, train=False))
+        if self.heterogeneous == "task":
+            h_mbd = jax.lax.stop_gradient(self._stack(codes.homogeneous))
+            s_mbd = jnp.concatenate([h_mbd, s_mbd], axis=-1)
+        return self._task_heads("heterogeneous", s_mbd)
+
+    def _noise(self, codes: Codes) -> ByModality:
+        n_mbd = self._stack(codes.noise)
+        if self.noise == "adversarial":
+            return self._task_heads("adversary", reverse_gradient(n_mbd))
+        return self._task_heads("adversary", n_mbd) if self.noise == "uniform" else {}
+
+    def _decode(self, codes: Codes, m: str, f: int) -> jax.Array:
+        h, s, n = codes.homogeneous, codes.heterogeneous, codes.noise
+        decoder = Perceptron(self.hidden, f, name=f"decoder_{m}")
+        if not self.crossed:
+            return decoder(jnp.concatenate([h[m], s[m], n[m]], axis=-1), train=False)
+        others_bod = jnp.stack([h[o] for o in sorted(h) if o != m], axis=1)
+        s_bod = jnp.broadcast_to(s[m][:, None, :], others_bod.shape)
+        return decoder(jnp.concatenate([others_bod, s_bod], axis=-1), train=False)
+
+    def _task_heads(self, name: str, x_mbd: jax.Array) -> ByModality:
+        """One head for each modality, with parameters of its own."""
+        heads = nn.vmap(
+            lambda head, x_bd: head(x_bd, train=False),
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+        )
+        return self._by_modality(heads(Perceptron(self.hidden, self.outputs, name=name), x_mbd))
+
+    def _stack(self, code: ByModality) -> jax.Array:
+        return jnp.stack([code[m] for m, _ in self.target_widths])
+
+    def _by_modality(self, raw_mbo: jax.Array) -> ByModality:
+        return {m: raw_mbo[i] for i, (m, _) in enumerate(self.target_widths)}
 
 
 def init(network: Network, auxiliary: AuxiliaryHeads, batch: Batch, key: jax.Array) -> Parameters:
@@ -176,9 +228,21 @@ def forward_views(
         rngs={"dropout": key},
     )
     codes, prediction = views_passed
-    heads: Any = auxiliary.apply({"params": parameters["auxiliary"]}, codes)
-    outputs = Outputs(codes, prediction, heads)
+    heads = apply_heads(auxiliary, parameters["auxiliary"], codes)
+    completeness = jnp.concatenate([missing.completeness(batch.valid, view) for view in views])
+    outputs = Outputs(codes, prediction, completeness, heads)
     return jax.tree.map(lambda x: x.reshape(k, b, *x.shape[1:]), outputs)
+
+
+def apply_heads(auxiliary: AuxiliaryHeads, parameters: dict, codes: Codes) -> Auxiliary:
+    """What all heads give; for uniform noise, those on N_m once learn and once are held still."""
+    heads: Any = auxiliary.apply({"params": parameters}, codes)
+    if auxiliary.noise != "uniform":
+        return heads
+    held_codes = codes.replace(noise=jax.lax.stop_gradient(codes.noise))
+    learning: Any = auxiliary.apply({"params": parameters}, held_codes)
+    held: Any = auxiliary.apply({"params": jax.lax.stop_gradient(parameters)}, codes)
+    return heads.replace(noise=learning.noise, frozen_noise=held.noise)
 
 
 def predict(
@@ -188,7 +252,14 @@ def predict(
     valid: ByModality,
     observed: ByModality,
 ) -> jax.Array:
-    """Predicted labels [b] of one view, without dropout; only `parameters["network"]` is read."""
+    """Predictions of one view, without dropout; only `parameters["network"]` is read.
+
+    Returns:
+        [b] numbers (means, of a gaussian head), [b, o] class or task probabilities.
+    """
     variables = {"params": parameters["network"]}
     outputs: Any = network.apply(variables, features, valid, observed, train=False)
-    return outputs[1]
+    raw_bo = outputs[1]
+    if network.head == "class":
+        return jax.nn.softmax(raw_bo)
+    return jax.nn.sigmoid(raw_bo) if network.head == "binary" else raw_bo[:, 0]

@@ -117,6 +117,12 @@ def sinusoidal_positions(t: int, d: int) -> jax.Array:
     return jnp.concatenate([jnp.sin(angle_td), jnp.cos(angle_td)], axis=-1)
 
 
+def prepend(token_d: jax.Array, x_btd: jax.Array) -> jax.Array:
+    """One token in front of every sequence: [b, 1 + t, d]."""
+    token_b1d = jnp.broadcast_to(token_d, (x_btd.shape[0], 1, x_btd.shape[2]))
+    return jnp.concatenate([token_b1d, x_btd], axis=1)
+
+
 def where_available(available_b: jax.Array, x_bd: jax.Array) -> jax.Array:
     """x_bd with the rows of unavailable samples set to zero, and no gradient through them."""
     return jnp.where(available_b[:, None] > 0, x_bd, 0.0)

@@ -1,5 +1,6 @@
 """From the config to what the training loop takes."""
 
+import dataclasses
 from collections.abc import Mapping
 
 import jax
@@ -9,16 +10,21 @@ import numpy as np
 from fsrf_jax import models
 from fsrf_jax.config import Config
 from fsrf_jax.data.dataset import Split
-from fsrf_jax.losses import LossOptions
 from fsrf_jax.missing import MissingLaw, keyed_uniforms, observe
 from fsrf_jax.training.state import Method, make_optimizer
 from fsrf_jax.training.step import Validation
 from fsrf_jax.types import Batch, LossWeights
 
 
-def make_network(config: Config) -> models.Network:
-    """The network of a config."""
-    m = config.model
+def make_network(config: Config, outputs: int) -> models.Network:
+    """The network of a config.
+
+    Args:
+        config: the experiment.
+        outputs: numbers, classes or binary tasks that the labels have, see `Source.outputs`.
+    """
+    m, task = config.model, config.losses.task
+    gaussian = task.kind == "gaussian"
     return models.Network(
         modalities=config.data.modalities,
         width=m.width,
@@ -29,27 +35,57 @@ def make_network(config: Config) -> models.Network:
         kernel=m.kernel,
         dropout=m.dropout,
         mask_aware=m.mask_aware,
+        pool=m.pool,
+        missing_frame=m.missing_frame,
+        fusion=m.fusion,
+        random_noise=config.losses.noise.kind == "bottleneck",
+        head="gaussian" if gaussian else task.form,
+        outputs=2 if gaussian else outputs,
     )
 
 
-def make_method(config: Config, widths: Mapping[str, int], samples: int) -> Method:
+def make_heads(config: Config, widths: Mapping[str, int], outputs: int) -> models.AuxiliaryHeads:
+    """The heads that only the losses need.
+
+    Args:
+        config: the experiment.
+        widths: feature width of each modality.
+        outputs: width of the network's own head.
+    """
+    losses = config.losses
+    encodings = losses.reconstruction.target != "frames"
+    return models.AuxiliaryHeads(
+        target_widths=tuple(
+            (m, config.model.width if encodings else widths[m]) for m in config.data.modalities
+        ),
+        hidden=config.model.width,
+        outputs=outputs,
+        heterogeneous=losses.heterogeneous.kind,
+        noise=losses.noise.kind,
+        crossed=losses.reconstruction.crossed,
+    )
+
+
+def make_method(
+    config: Config, widths: Mapping[str, int], samples: int, outputs: int = 1
+) -> Method:
     """All that is fixed at compilation.
 
     Args:
         config: the experiment.
         widths: feature width of each modality.
         samples: size of the training split.
+        outputs: numbers, classes or binary tasks that the labels have.
     """
     o = config.optimizer
     steps = -(-samples // config.training.batch_size)
+    network = make_network(config, outputs)
     return Method(
-        network=make_network(config),
-        auxiliary=models.AuxiliaryHeads(
-            feature_widths=tuple((m, widths[m]) for m in config.data.modalities),
-            hidden=config.model.width,
-        ),
-        losses=make_loss_options(config),
+        network=network,
+        auxiliary=make_heads(config, widths, network.outputs),
+        losses=config.losses,
         missing=make_law(config),
+        clean_view=config.missing.clean_view,
         optimizer=make_optimizer(
             learning_rate=o.learning_rate,
             weight_decay=o.weight_decay,
@@ -61,28 +97,9 @@ def make_method(config: Config, widths: Mapping[str, int], samples: int) -> Meth
     )
 
 
-def make_loss_options(config: Config) -> LossOptions:
-    """Static options of the loss terms."""
-    losses = config.losses
-    return LossOptions(
-        task_kind=losses.task.kind,
-        homogeneous=losses.homogeneous.divergence,
-        temperature=losses.homogeneous.temperature,
-        redundancy=losses.redundancy.dependence,
-        noise_bound=losses.noise.bound,
-        noise_floor=losses.noise.floor,
-        feature_distillation=(
-            (losses.feature_distillation.mmd, "mmd"),
-            (losses.feature_distillation.mse, "mse"),
-        ),
-    )
-
-
 def make_weights(config: Config) -> LossWeights:
     """Weights of the loss terms."""
-    losses = config.losses
-    names = LossWeights.__dataclass_fields__
-    return LossWeights(**{name: jnp.float32(getattr(losses, name).weight) for name in names})
+    return LossWeights(**jax.tree.map(jnp.float32, dataclasses.asdict(config.weights)))
 
 
 def make_law(config: Config) -> MissingLaw:
@@ -91,6 +108,7 @@ def make_law(config: Config) -> MissingLaw:
     return MissingLaw(
         max_rate=missing.max_rate,
         shared_rate=missing.shared_rate,
+        fixed_rate=missing.fixed_rate,
         pattern=missing.pattern,
         subset_weights=tuple(
             (tuple(subset.split("+")), weight) for subset, weight in missing.subset_weights.items()

@@ -31,12 +31,12 @@ def open_journal(folder: Path, epochs_done: int) -> Iterator[Callable[[EpochReco
     def write(record: EpochRecord) -> None:
         head = {
             "epoch": record.epoch,
-            "validation_mae": record.validation_mae,
+            "validation_error": record.validation_error,
             "best_epoch": record.best_epoch,
         }
         with lines.open("a") as file:
             file.write(json.dumps(head | record.terms) + "\n")
-        writer.add_scalar("validation/mae", record.validation_mae, record.epoch)
+        writer.add_scalar("validation/error", record.validation_error, record.epoch)
         for name, value in record.terms.items():
             writer.add_scalar(f"training/{name}", value, record.epoch)
 

@@ -32,13 +32,13 @@ class EpochRecord:
     Attributes:
         epoch: epochs done.
         terms: mean over the steps of every raw loss term, the total and the gradient's norm.
-        validation_mae: MAE on the validation split under the training missingness.
-        best_epoch: epochs done when the best validation MAE so far was reached.
+        validation_error: MAE on the validation split under the training missingness.
+        best_epoch: epochs done when the best validation error so far was reached.
     """
 
     epoch: int
     terms: dict[str, float]
-    validation_mae: float
+    validation_error: float
     best_epoch: int
 
 
@@ -123,7 +123,7 @@ def _record(
         )
     if not np.isfinite(score):
         raise RunError(
-            f"The validation MAE became {score} in epoch {epoch}. Lower optimizer.learning_rate; "
+            f"The validation error became {score} in epoch {epoch}. Lower optimizer.learning_rate; "
             "the last checkpoint is kept."
         )
     means = {name: float(np.mean(values, dtype=np.float64)) for name, values in terms_s.items()}

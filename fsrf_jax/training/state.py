@@ -23,6 +23,7 @@ class Method:
         auxiliary: the heads that only the losses need.
         losses: static options of the loss terms.
         missing: law of the views' missingness.
+        clean_view: whether a third view, with nothing missing, stands beside the two.
         optimizer: gradient transformation.
         steps_per_epoch: number of batches an epoch is dealt into.
     """
@@ -33,6 +34,7 @@ class Method:
     missing: MissingLaw
     optimizer: optax.GradientTransformation
     steps_per_epoch: int
+    clean_view: bool = False
 
 
 @struct.dataclass
@@ -49,7 +51,7 @@ class TrainState:
         parameters: of network and auxiliary heads.
         optimizer: the optimizer's state.
         best_network: the network's parameters with the best validation score so far.
-        best_score: float32 scalar, its validation MAE.
+        best_score: float32 scalar, its validation error.
         best_epoch: int32 scalar, epochs done when it was reached; 0 before the first.
     """
 

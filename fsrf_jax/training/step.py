@@ -11,12 +11,16 @@ from jax.sharding import Mesh
 
 from fsrf_jax import models
 from fsrf_jax.losses import total_loss
+from fsrf_jax.losses.distillation import warm_up
 from fsrf_jax.missing import random_view
 from fsrf_jax.training import sharding
 from fsrf_jax.training.state import Method, TrainState
 from fsrf_jax.types import Batch, ByModality, LossWeights
 
-VIEWS = 2  # incomplete views of a sample that teach each other
+# A class that was thought impossible counts as this unlikely, so that no score is infinite.
+SMALLEST_PROBABILITY = 1e-7
+
+VIEWS = 2  # incomplete views of a sample
 
 
 @struct.dataclass
@@ -35,7 +39,7 @@ class Validation:
 def train_step(
     method: Method, state: TrainState, batch: Batch, weights: LossWeights
 ) -> tuple[TrainState, dict[str, jax.Array]]:
-    """One optimizer step on two random views of a batch.
+    """One optimizer step on two random views of a batch, and the clean one where there is one.
 
     Args:
         method: what is fixed.
@@ -50,6 +54,8 @@ def train_step(
     step_key = jax.random.fold_in(step_stream, state.step)
     *view_keys, dropout_key = jax.random.split(step_key, VIEWS + 1)
     views = [random_view(key, batch.valid, method.missing) for key in view_keys]
+    views += [batch.valid] if method.clean_view else []
+    weights = warm_up(weights, _warm_up_share(method, state.step))
 
     def objective(parameters: dict) -> tuple[jax.Array, dict[str, jax.Array]]:
         outputs = models.forward_views(
@@ -64,6 +70,12 @@ def train_step(
         state, step=state.step + 1, parameters=parameters, optimizer=optimizer
     )
     return state, terms | {"gradient_norm": optax.tree.norm(gradient)}
+
+
+def _warm_up_share(method: Method, step: jax.Array) -> jax.Array:
+    """Share of its weight that distillation has at a step, in (0, 1]."""
+    steps = method.losses.distillation.warmup * method.steps_per_epoch
+    return jnp.minimum((step + 1) / max(steps, 1), 1.0)
 
 
 def epoch_order(state: TrainState, n: int, steps: int, rows: int) -> jax.Array:
@@ -111,7 +123,7 @@ def train_epoch(
         weights: of the loss terms.
 
     Returns:
-        The new state, every term of every step [steps], and the validation MAE.
+        The new state, every term of every step [steps], and the validation error.
     """
     n, steps = data.labels.shape[0], method.steps_per_epoch
     rows = sharding.padded_rows(-(-n // steps), mesh)
@@ -122,7 +134,7 @@ def train_epoch(
 
     state, terms = jax.lax.scan(body, state, epoch_order(state, n, steps, rows))
     network = state.parameters["network"]
-    score = validation_mae(method.network, mesh, network, validation)
+    score = validation_error(method.network, mesh, network, validation)
     better = score < state.best_score
     state = dataclasses.replace(
         state,
@@ -135,17 +147,32 @@ def train_epoch(
     return state, terms, score
 
 
-def validation_mae(
+def validation_error(
     network: models.Network, mesh: Mesh, parameters: dict, validation: Validation
 ) -> jax.Array:
-    """Mean absolute error over the validation samples and all their fixed masks."""
+    """Mean error over the validation samples and all their fixed masks.
+
+    The absolute error of a number; the cross-entropy of classes, and of binary tasks their mean.
+    """
     batch = validation.batch
 
-    def absolute_error(observed: ByModality) -> jax.Array:
+    def error(observed: ByModality) -> jax.Array:
         prediction = predict_rows(network, mesh, parameters, batch, observed, batch_size=512)
-        return jnp.abs(prediction - batch.labels).mean()
+        return prediction_errors(network.head, prediction, batch.labels).mean()
 
-    return jax.lax.map(absolute_error, validation.observed).mean()
+    return jax.lax.map(error, validation.observed).mean()
+
+
+def prediction_errors(head: str, prediction: jax.Array, labels: jax.Array) -> jax.Array:
+    """Error of each prediction, [n], as `models.predict` gives them: see `validation_error`."""
+    if head == "class":
+        classes_n1 = labels.astype(jnp.int32)[:, None]
+        right_n = jnp.take_along_axis(prediction, classes_n1, axis=1)[:, 0]
+        return -jnp.log(jnp.maximum(right_n, SMALLEST_PROBABILITY))
+    if head == "binary":
+        right_no = jnp.where(labels > 0.5, prediction, 1 - prediction)
+        return -jnp.log(jnp.maximum(right_no, SMALLEST_PROBABILITY)).mean(axis=1)
+    return jnp.abs(prediction - labels)
 
 
 def predict_rows(
@@ -156,7 +183,7 @@ def predict_rows(
     observed: ByModality,
     batch_size: int,
 ) -> jax.Array:
-    """Predicted labels [n] for any number of samples, `batch_size` at a time; traceable."""
+    """`models.predict` for any number of samples n, `batch_size` at a time; traceable."""
     n = batch.labels.shape[0]
     rows = sharding.padded_rows(min(batch_size, n), mesh)
     chunks = -(-n // rows)
@@ -167,4 +194,5 @@ def predict_rows(
         inputs = jax.tree.map(lambda x: x[index_b], (batch.features, batch.valid, observed))
         return models.predict(network, {"network": parameters}, *sharding.split_rows(inputs, mesh))
 
-    return jax.lax.map(chunk, order).reshape(-1)[:n]
+    predicted = jax.lax.map(chunk, order)
+    return predicted.reshape(-1, *predicted.shape[2:])[:n]

@@ -148,7 +148,7 @@ def test_the_printed_config_is_read_back(argv, tmp_path, capsys):
     [
         (("--data.clp", "3"), ("--data.clp", "no such option", "nearest is --data.clip.")),
         (("--epochs", "3"), ("--epochs", "nearest is --training.epochs.")),
-        (("--losses.nois.weight", "3"), ("nearest is --losses.noise.weight.",)),
+        (("--weights.nois", "3"), ("nearest is --weights.noise.",)),
         (("--zzz=3",), ("--zzz: there is no such option", "--help lists all names")),
         (("--training.epochs", "many"), ("training.epochs", "'int'", "many")),
         (("--training.epochs", "2.5"), ("training.epochs", "'int'", "2.5")),
@@ -178,7 +178,7 @@ def test_mistaken_options_are_named(argv, parts):
         ("training: {epoch: 3}", ("training.epoch: there is no such key", "is training.epochs.")),
         ("epochs: 3", ("epochs: there is no such key", "nearest is training.epochs.")),
         ("trainin: {epochs: 3}", ("trainin: there is no such key", "nearest is training.")),
-        ("losses: {noise: {wieght: 1}}", ("losses.noise.wieght", "is losses.noise.weight.")),
+        ("losses: {noise: {flor: 1}}", ("losses.noise.flor", "is losses.noise.floor.")),
         ("data: {synthetic: {tran: 3}}", ("data.synthetic.tran", "is data.synthetic.train.")),
         ("zzz: 3", ("zzz: there is no such key", "--help lists all names")),
         ("3: 4", ("3: there is no such key",)),

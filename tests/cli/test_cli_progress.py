@@ -25,9 +25,9 @@ def test_a_line_an_epoch_where_there_is_no_terminal(monkeypatch):
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(times))
     lines = shown([record(1), record(2), record(3, best=2)]).splitlines()
     assert lines == [
-        "epoch 1/10  loss 2.0000  validation MAE 1.5000 (best after epoch 1)",
-        "epoch 2/10  loss 1.0000  validation MAE 1.5000 (best after epoch 1)  16 s left",
-        "epoch 3/10  loss 0.6667  validation MAE 1.5000 (best after epoch 2)  14 s left",
+        "epoch 1/10  loss 2.0000  validation error 1.5000 (best after epoch 1)",
+        "epoch 2/10  loss 1.0000  validation error 1.5000 (best after epoch 1)  16 s left",
+        "epoch 3/10  loss 0.6667  validation error 1.5000 (best after epoch 2)  14 s left",
     ]
 
 
@@ -43,7 +43,7 @@ def test_a_bar_on_a_terminal():
     text = shown([record(1), record(10)], terminal=True)
     assert "10/10" in text
     assert "loss 0.2000" in text
-    assert "validation MAE 1.5000" in text
+    assert "validation error 1.5000" in text
     assert "epoch 1/10" not in text
 
 

@@ -129,15 +129,15 @@ def test_metrics_have_a_line_an_epoch_with_every_raw_term(trained):
     for line in lines:
         assert set(line) == {
             *TERMS,
-            *("epoch", "validation_mae", "best_epoch", "total", "gradient_norm"),
+            *("epoch", "validation_error", "best_epoch", "total", "gradient_norm"),
         }
         assert all(np.isfinite(value) for value in line.values())
         weighted = line["task"] + 0.1 * sum(line[name] for name in TERMS[1:])
         assert line["total"] == pytest.approx(weighted, rel=1e-5)
-    best = min(lines, key=lambda line: line["validation_mae"])
+    best = min(lines, key=lambda line: line["validation_error"])
     assert lines[-1]["best_epoch"] == best["epoch"]
     results = read_json(trained.folder / "results.json")
-    assert results["validation_mae"] == best["validation_mae"]
+    assert results["validation_error"] == best["validation_error"]
     assert results["best_epoch"] == best["epoch"]
 
 
@@ -145,8 +145,8 @@ def test_tensorboard_shows_the_same(trained):
     events = EventAccumulator(str(trained.folder / "tensorboard")).Reload()
     lines = read_lines(trained.folder / "metrics.jsonl")
     tags = {f"training/{name}" for name in (*TERMS, "total", "gradient_norm")}
-    assert set(events.Tags()["tensors"]) == tags | {"validation/mae"}
-    for tag, key in (("training/noise", "noise"), ("validation/mae", "validation_mae")):
+    assert set(events.Tags()["tensors"]) == tags | {"validation/error"}
+    for tag, key in (("training/noise", "noise"), ("validation/error", "validation_error")):
         found = [(e.step, float(e.tensor_proto.float_val[0])) for e in events.Tensors(tag)]
         assert found == [(line["epoch"], pytest.approx(line[key])) for line in lines]
 
@@ -155,7 +155,7 @@ def test_what_is_printed(trained):
     lines = trained.out.splitlines()
     assert lines[0].split()[:2] == ["split", "n"]
     progress = [line for line in lines if line.startswith("epoch ")]
-    shape = r"epoch {}/2  loss [\d.]+  validation MAE [\d.]+ \(best after epoch \d\){}"
+    shape = r"epoch {}/2  loss [\d.]+  validation error [\d.]+ \(best after epoch \d\){}"
     assert re.fullmatch(shape.format(1, ""), progress[0])
     assert re.fullmatch(shape.format(2, r"  \d+ s left"), progress[1])
     assert len(progress) == 2
@@ -373,6 +373,6 @@ def test_a_modality_may_be_absent_for_good_in_training(tmp_path):
 
 
 def test_a_loss_that_overflows_ends_with_advice(tmp_path):
-    argv = (*TINY, "--output.directory", tmp_path / "run", "--losses.noise.weight", "3e38")
+    argv = (*TINY, "--output.directory", tmp_path / "run", "--weights.noise", "3e38")
     refused(call("train", *argv), 2, "became inf in epoch 1, step 1.", "learning_rate")
     assert not (tmp_path / "run" / "results.json").exists()

@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 import numpy as np
 from scipy.spatial.distance import cosine as scipy_cosine
-from scipy.special import logsumexp
+from scipy.special import expit, log_softmax, logsumexp, softmax
+from scipy.stats import bernoulli, entropy
 from sklearn.metrics.pairwise import euclidean_distances
 
 from fsrf_jax.types import Auxiliary, Batch, Codes, LossWeights, Outputs
@@ -12,6 +13,8 @@ MODALITIES = ("language", "audio", "vision")
 FEATURES = {"language": 5, "audio": 3, "vision": 4}
 FRAMES = {"language": 4, "audio": 6, "vision": 5}
 MULTIPLES = (0.25, 0.5, 1.0, 2.0, 4.0)
+KINDS = {"number": "l1", "class": "cross_entropy", "binary": "binary_cross_entropy"}
+OUTPUTS = {"number": 1, "class": 3, "binary": 2}
 
 
 def codes_and_weights(seed, b=9, d=4):
@@ -83,7 +86,59 @@ def std(x, w):
     return np.sqrt(np.average((x - centre) ** 2, axis=0, weights=w))
 
 
-def example_batch(seed=0, b=16):
+def task_errors(raw, labels, form):
+    """Absolute error, or cross-entropy, of every row."""
+    if form == "number":
+        return np.abs(raw[:, 0] - labels)
+    if form == "class":
+        return -log_softmax(raw, axis=1)[np.arange(len(raw)), labels.astype(int)]
+    return -bernoulli.logpmf(labels, expit(raw)).mean(1)
+
+
+def said(raw, labels, w, form):
+    """How far every row is from a prediction that is the same for all samples."""
+    if form == "number":
+        return np.square(raw[:, 0] - mean(labels, w))
+    if form == "class":
+        return entropy(np.full_like(raw, 1 / raw.shape[1]), softmax(raw, axis=1), axis=1)
+    two_classes = np.stack([expit(raw), expit(-raw)], axis=-1)
+    return entropy(np.full_like(two_classes, 0.5), two_classes, axis=-1).mean(1)
+
+
+def label_rows(labels, form):
+    if form == "class":
+        return np.eye(OUTPUTS[form])[labels.astype(int)]
+    return labels if form == "binary" else labels[:, None]
+
+
+def supervised_contrastive(x, y, w, temperature=0.1, bandwidth=0.5):
+    keep = w > 0
+    x, y, w = x[keep], y[keep], w[keep]
+    if len(w) < 2:
+        return 0.0
+    x = x / np.linalg.norm(x, axis=1, keepdims=True)
+    loss = []
+    for i in range(len(w)):
+        others = [j for j in range(len(w)) if j != i]
+        distances = np.sum((y[others] - y[i]) ** 2, axis=1)
+        target = softmax(np.log(w[others]) - distances / (2 * bandwidth**2))
+        logits = x[others] @ x[i] / temperature + np.log(w[others])
+        loss.append(-target @ (logits - logsumexp(logits)))
+    return mean(loss, w)
+
+
+def example_labels(form="number", seed=0, b=16):
+    rng = np.random.default_rng(seed + 200)
+    if form == "class":
+        labels = rng.permutation(np.arange(b) % OUTPUTS[form])
+    elif form == "binary":
+        labels = rng.integers(2, size=(b, OUTPUTS[form]))
+    else:
+        labels = rng.uniform(-3, 3, size=b)
+    return jnp.asarray(labels, jnp.float32)
+
+
+def example_batch(seed=0, b=16, form="number"):
     rng = np.random.default_rng(seed)
     valid = {m: rng.uniform(size=(b, FRAMES[m])) < 0.8 for m in MODALITIES}
     valid["vision"][2] = False
@@ -91,19 +146,34 @@ def example_batch(seed=0, b=16):
         m: (rng.normal(size=(b, FRAMES[m], FEATURES[m])) * valid[m][:, :, None]).astype(np.float32)
         for m in MODALITIES
     }
-    labels = rng.uniform(-3, 3, size=b).astype(np.float32)
     weights = np.ones(b, np.float32)
     weights[-2:] = 0
     return Batch(
         features={m: jnp.asarray(v) for m, v in features.items()},
         valid={m: jnp.asarray(v) for m, v in valid.items()},
-        labels=jnp.asarray(labels),
+        labels=example_labels(form, seed, b),
         weights=jnp.asarray(weights),
     )
 
 
-def example_outputs(seed=0, b=16, d=6, k=2, available=None):
-    """Outputs of k views; `available` fixes the availability of each modality for all samples."""
+def example_outputs(
+    seed=0,
+    *,
+    b=16,
+    d=6,
+    k=2,
+    available=None,
+    outputs=1,
+    heterogeneous="task",
+    noise="adversarial",
+    crossed=False,
+    decoded=None,
+):
+    """Outputs of k views, with the heads that the options of these names ask for.
+
+    `available` fixes the availability of each modality for all samples; `outputs` is the width of
+    the heads, `decoded` those of the decoders (by default those of the features).
+    """
     rng = np.random.default_rng(seed + 100)
 
     def normal(*shape):
@@ -117,24 +187,52 @@ def example_outputs(seed=0, b=16, d=6, k=2, available=None):
     def coded():
         return {m: jnp.asarray(normal(k, b, d) * present[m][:, :, None]) for m in MODALITIES}
 
-    return Outputs(
-        codes=Codes(
-            available={m: jnp.asarray(v) for m, v in present.items()},
-            pooled=coded(),
-            homogeneous=coded(),
-            heterogeneous=coded(),
-            noise=coded(),
-            fused=jnp.asarray(normal(k, b, d)),
-        ),
-        prediction=jnp.asarray(normal(k, b)),
-        auxiliary=Auxiliary(
-            heterogeneous={m: jnp.asarray(normal(k, b)) for m in MODALITIES},
-            noise={m: jnp.asarray(2 * normal(k, b)) for m in MODALITIES},
-            reconstruction={m: jnp.asarray(normal(k, b, FEATURES[m])) for m in MODALITIES},
-        ),
+    def heads(*shape):
+        return {m: jnp.asarray(2 * normal(k, b, *shape)) for m in MODALITIES}
+
+    codes = Codes(
+        available={m: jnp.asarray(v) for m, v in present.items()},
+        pooled=coded(),
+        homogeneous=coded(),
+        heterogeneous=coded(),
+        noise=coded(),
+        noise_moments={},
+        fused=jnp.asarray(normal(k, b, d)),
     )
+    prediction = jnp.asarray(normal(k, b, outputs))
+    completeness = jnp.asarray(rng.uniform(0.05, 1, size=(k, b)), jnp.float32)
+    others = (len(MODALITIES) - 1,) if crossed else ()
+    widths = decoded or FEATURES
+    auxiliary = Auxiliary(
+        heterogeneous=heads(outputs) if heterogeneous.startswith("task") else {},
+        noise=heads(outputs) if noise in ("adversarial", "uniform") else {},
+        frozen_noise={},
+        reconstruction={m: jnp.asarray(normal(k, b, *others, widths[m])) for m in MODALITIES},
+    )
+    if heterogeneous == "modality":
+        auxiliary = auxiliary.replace(heterogeneous=heads(len(MODALITIES)))
+    if noise == "uniform":
+        # The head held still says the same as the one that learns; only the gradient differs.
+        auxiliary = auxiliary.replace(frozen_noise=dict(auxiliary.noise))
+    if noise == "bottleneck":
+        codes = codes.replace(noise_moments=heads(2, d))
+    return Outputs(codes, prediction, completeness, auxiliary)
 
 
-def example_weights(value=None):
-    values = np.linspace(0.1, 0.7, 7) if value is None else np.full(7, value)
-    return LossWeights(*[jnp.float32(v) for v in values])
+def example_weights(value=None, divergences=("mmd", "mse")):
+    """Weights 0.1, 0.2, ... in the order of `by_name`, or one value for all."""
+    values = iter(np.linspace(0.1, 0.9, 9) if value is None else np.full(9, value))
+
+    def take():
+        return jnp.float32(next(values))
+
+    return LossWeights(
+        homogeneous=take(),
+        heterogeneous=take(),
+        noise=take(),
+        variance_floor=take(),
+        redundancy=take(),
+        reconstruction=take(),
+        feature_distillation={name: take() for name in sorted(divergences)},
+        prediction_distillation=take(),
+    )

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from fsrf_jax import models
+from fsrf_jax.missing import completeness
+from fsrf_jax.models.fsrf import apply_heads
+from fsrf_jax.types import Codes
 
 BATCH = case.make_batch()
 B = len(BATCH.labels)
@@ -37,7 +40,7 @@ def gradient_of_parts(parameters, share):
         case.NETWORK, case.AUXILIARY, parameters, BATCH, [OBSERVED, THINNED], jax.random.key(0)
     )
     parts = vars(outputs.auxiliary) | {"prediction": outputs.prediction}
-    return sum(share[name] * weighted_sum(part) for name, part in parts.items())
+    return sum(share[name] * weighted_sum(parts[name]) for name in share)
 
 
 def gradient_of(part):
@@ -49,12 +52,14 @@ def gradient_of(part):
 def test_one_view_alone_equals_the_stacked_pass(network):
     views = [OBSERVED, THINNED]
     outputs = forward(network, case.AUXILIARY, PARAMETERS, BATCH, views, jax.random.key(0))
-    assert outputs.prediction.shape == (2, B)
+    assert outputs.prediction.shape == (2, B, 1)
+    for k, view in enumerate(views):
+        np.testing.assert_array_equal(outputs.completeness[k], completeness(BATCH.valid, view))
     for k, view in enumerate(views):
         alone = predict(
             network, {"network": PARAMETERS["network"]}, BATCH.features, BATCH.valid, view
         )
-        np.testing.assert_allclose(alone, outputs.prediction[k], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(alone, outputs.prediction[k, :, 0], rtol=1e-4, atol=1e-5)
         for m in case.MODALITIES:
             np.testing.assert_array_equal(outputs.codes.available[m][k], view[m].any(axis=1))
             absent_b = ~view[m].any(axis=1)
@@ -63,8 +68,10 @@ def test_one_view_alone_equals_the_stacked_pass(network):
                 assert code[m].shape == (2, B, 8)
                 case.assert_zero(code[m][k, absent_b])
             assert outputs.auxiliary.reconstruction[m].shape == (2, B, case.FEATURES[m])
-            assert outputs.auxiliary.heterogeneous[m].shape == (2, B)
-            assert outputs.auxiliary.noise[m].shape == (2, B)
+            assert outputs.auxiliary.heterogeneous[m].shape == (2, B, 1)
+            assert outputs.auxiliary.noise[m].shape == (2, B, 1)
+    assert outputs.auxiliary.frozen_noise == {}
+    assert outputs.codes.noise_moments == {}
     assert outputs.codes.fused.shape == (2, B, 8)
     chex.assert_tree_all_finite(outputs)
 
@@ -191,5 +198,101 @@ def test_seeds_of_the_parameters():
     )
     again = make(case.NETWORK, case.AUXILIARY, BATCH, jax.random.key(0))
     chex.assert_trees_all_equal(same, again)
-    kernel = "regression"
-    assert np.abs(same["network"][kernel]["kernel"] - other["network"][kernel]["kernel"]).min() > 0
+    first, second = (p["network"]["head"]["kernel"] for p in (same, other))
+    assert np.abs(first - second).min() > 0
+
+
+@jax.jit
+def outputs_of_kinds(parameters, codes):
+    """What every kind of auxiliary head gives, and its gradient in codes and parameters."""
+
+    def value(parameters, codes):
+        kinds = {name: apply_heads(heads, parameters[name], codes) for name, heads in KINDS.items()}
+        return weighted_sum(kinds), kinds
+
+    return jax.grad(value, (0, 1), has_aux=True)(parameters, codes)
+
+
+KINDS = {
+    "alone": dataclasses.replace(case.AUXILIARY, heterogeneous="task_alone", noise="dependence"),
+    "modality": dataclasses.replace(case.AUXILIARY, heterogeneous="modality", noise="bottleneck"),
+    "uniform": dataclasses.replace(case.AUXILIARY, heterogeneous="contrastive", noise="uniform"),
+    "crossed": dataclasses.replace(case.AUXILIARY, crossed=True, outputs=3),
+}
+
+
+def code_of(seed):
+    return {m: case.normal(seed + i, B, 8) for i, m in enumerate(case.MODALITIES)}
+
+
+CODES = Codes(BATCH.features, code_of(0), code_of(2), code_of(4), code_of(6), {}, jnp.zeros((B, 8)))
+
+
+def test_kinds_of_auxiliary_heads():
+    parameters = {
+        name: case.parameters_of(heads, CODES, seed=i)
+        for i, (name, heads) in enumerate(KINDS.items())
+    }
+    gradient, kinds = outputs_of_kinds(parameters, CODES)
+    for m in case.MODALITIES:
+        assert kinds["alone"].heterogeneous[m].shape == (B, 1)
+        assert kinds["modality"].heterogeneous[m].shape == (B, 2)
+        assert kinds["uniform"].noise[m].shape == (B, 1)
+        np.testing.assert_array_equal(kinds["uniform"].noise[m], kinds["uniform"].frozen_noise[m])
+        assert kinds["crossed"].heterogeneous[m].shape == (B, 3)
+        assert kinds["crossed"].reconstruction[m].shape == (B, 1, case.FEATURES[m])
+    assert kinds["alone"].noise == kinds["modality"].noise == {}
+    assert kinds["uniform"].heterogeneous == {}
+    # Behind sg(H) and S the head of kind task is wider than that on S alone.
+    assert parameters["alone"]["heterogeneous"]["Dense_0"]["kernel"].shape == (2, 8, 8)
+    assert parameters["modality"]["modality"]["Dense_1"]["kernel"].shape == (8, 2)
+    assert parameters["crossed"]["decoder_audio"]["Dense_0"]["kernel"].shape == (16, 8)
+    chex.assert_tree_all_finite(gradient)
+
+
+def test_crossed_decoders_read_the_other_modality():
+    heads = KINDS["crossed"]
+    parameters = case.parameters_of(heads, CODES)
+
+    def audio(codes):
+        return (apply_heads(heads, parameters, codes).reconstruction["audio"] ** 2).sum()
+
+    gradient = jax.jit(jax.grad(audio))(CODES)
+    assert np.abs(gradient.homogeneous["language"]).max() > 0
+    assert np.abs(gradient.heterogeneous["audio"]).max() > 0
+    unread = gradient.homogeneous["audio"], gradient.heterogeneous["language"], gradient.noise
+    case.assert_zero(unread)
+
+
+def test_the_uniform_head_learns_from_held_codes_and_the_codes_from_a_held_head():
+    heads = KINDS["uniform"]
+    parameters = case.parameters_of(heads, CODES)
+
+    @jax.jit
+    @partial(jax.grad, argnums=(0, 1))
+    def gradients(parameters, codes, share):
+        given = apply_heads(heads, parameters, codes)
+        return share[0] * weighted_sum(given.noise) + share[1] * weighted_sum(given.frozen_noise)
+
+    of_parameters, of_codes = gradients(parameters, CODES, jnp.array([1.0, 0]))
+    case.assert_zero(of_codes)
+    assert case.largest(of_parameters["adversary"]) > 0
+    of_parameters, of_codes = gradients(parameters, CODES, jnp.array([0.0, 1]))
+    case.assert_zero(of_parameters)
+    assert case.largest(of_codes.noise) > 0
+
+
+@pytest.mark.parametrize(
+    ("head", "outputs"), [("number", 1), ("gaussian", 2), ("class", 3), ("binary", 3)]
+)
+def test_what_a_prediction_is(head, outputs):
+    network = dataclasses.replace(case.NETWORK, head=head, outputs=outputs)
+    parameters = case.disturb(make(network, case.AUXILIARY, BATCH, jax.random.key(0)))
+    predicted = predict(network, parameters, BATCH.features, BATCH.valid, OBSERVED)
+    assert parameters["network"]["head"]["bias"].shape == (outputs,)
+    if head in ("number", "gaussian"):
+        assert predicted.shape == (B,)
+        return
+    assert predicted.shape == (B, 3)
+    assert ((predicted > 0) & (predicted < 1)).all()
+    assert np.allclose(predicted.sum(axis=1), 1, atol=1e-5) == (head == "class")

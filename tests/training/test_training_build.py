@@ -2,10 +2,17 @@ import dataclasses
 
 import jax
 import numpy as np
+import pytest
 import training_case as case
 
 from fsrf_jax.config import Config
 from fsrf_jax.data.dataset import Split
+from fsrf_jax.losses.options import (
+    HeterogeneousOptions,
+    NoiseOptions,
+    ReconstructionOptions,
+    TaskOptions,
+)
 from fsrf_jax.missing import MissingLaw
 from fsrf_jax.training import build
 from fsrf_jax.types import LossWeights
@@ -34,10 +41,41 @@ def test_method():
     assert method.steps_per_epoch == 3
     assert method.network.modalities == ("audio", "language")
     assert (method.network.width, method.network.mask_aware) == (16, False)
-    assert method.auxiliary.feature_widths == (("audio", 2), ("language", 3))
+    assert method.auxiliary.target_widths == (("audio", 2), ("language", 3))
     assert build.make_method(config, case.FEATURES, 16).steps_per_epoch == 2
-    for name in ("heads", "encoder_layers", "fusion_layers", "expansion", "kernel", "dropout"):
+    for name in vars(config.model):
         assert getattr(method.network, name) == getattr(config.model, name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "head", "outputs"),
+    [("huber", "number", 1), ("gaussian", "gaussian", 2)]
+    + [("cross_entropy", "class", 5), ("binary_cross_entropy", "binary", 5)],
+)
+def test_heads_follow_the_task(kind, head, outputs):
+    config = changed(Config(), "losses", task=TaskOptions(kind))
+    config = changed(config, "data", modalities=("audio", "language"))
+    method = build.make_method(config, case.FEATURES, 17, 1 if outputs < 3 else 5)
+    assert (method.network.head, method.network.outputs) == (head, outputs)
+    assert method.auxiliary.outputs == outputs
+
+
+def test_heads_follow_the_terms():
+    config = changed(
+        Config(),
+        "losses",
+        heterogeneous=HeterogeneousOptions("modality"),
+        noise=NoiseOptions("bottleneck"),
+        reconstruction=ReconstructionOptions("view", crossed=True),
+    )
+    config = changed(config, "data", modalities=("audio", "language"))
+    config = changed(config, "missing", clean_view=True)
+    method = build.make_method(config, case.FEATURES, 17)
+    assert method.network.random_noise
+    assert method.clean_view
+    heads = method.auxiliary
+    assert (heads.heterogeneous, heads.noise, heads.crossed) == ("modality", "bottleneck", True)
+    assert heads.target_widths == (("audio", 40), ("language", 40))
 
 
 def test_law():
@@ -52,14 +90,11 @@ def test_law():
 
 
 def test_every_term_gets_its_own_weight():
-    config, names = Config(), list(LossWeights.__dataclass_fields__)
-    for number, name in enumerate(names):
-        term = dataclasses.replace(getattr(config.losses, name), weight=number + 0.5)
-        config = changed(config, "losses", **{name: term})
+    names = sorted(set(LossWeights.__dataclass_fields__) - {"feature_distillation"})
+    given = {name: number + 0.5 for number, name in enumerate(names)}
+    config = changed(Config(), "weights", feature_distillation={"cmd": 9.0}, **given)
     weights = build.make_weights(config)
-    assert [float(getattr(weights, name)) for name in names] == [
-        number + 0.5 for number in range(len(names))
-    ]
+    assert weights.by_name() == given | {"feature_distillation.cmd": 9}
     assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(weights))
 
 

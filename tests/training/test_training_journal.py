@@ -25,7 +25,7 @@ def read(folder):
 def line(epoch):
     return {
         "epoch": epoch,
-        "validation_mae": 0.5 * epoch,
+        "validation_error": 0.5 * epoch,
         "best_epoch": 1,
         "task": 1 / epoch,
         "total": 2.0 * epoch,
@@ -37,7 +37,7 @@ def test_a_line_for_every_epoch_and_events(tmp_path):
     assert read(tmp_path) == [line(1), line(2), line(3)]
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
-    names = {"validation/mae", "training/task", "training/total"}
+    names = {"validation/error", "training/task", "training/total"}
     assert set(events.Tags()["scalars"]) | set(events.Tags()["tensors"]) == names
     found = {
         event.step: float(np.ravel(event.tensor_proto.float_val)[0])

@@ -62,7 +62,7 @@ def test_records_and_checkpoints(uninterrupted):
     folder, state, records = uninterrupted
     assert [record.epoch for record in records] == [1, 2, 3, 4, 5, 6]
     assert {"task", "total", "gradient_norm", "redundancy"} < set(records[0].terms)
-    best = min(records, key=lambda record: record.validation_mae)
+    best = min(records, key=lambda record: record.validation_error)
     assert records[-1].best_epoch == best.epoch == state.best_epoch
     assert sorted(p.name for p in folder.iterdir() if p.name.isdigit()) == ["4", "6"]
     chex.assert_trees_all_equal(case.as_numpy(restore(folder)), state)
@@ -108,7 +108,7 @@ def test_a_signal_in_the_last_epoch_stops_like_any_other(tmp_path):
 
 def test_a_validation_score_that_is_not_finite_is_an_error():
     state = case.make_state().replace(step=jnp.int32(case.STEPS))
-    with pytest.raises(RunError, match="validation MAE became nan in epoch 1"):
+    with pytest.raises(RunError, match="validation error became nan in epoch 1"):
         loop._record(case.METHOD, state, {"task": np.ones(3)}, float("nan"))
 
 

@@ -8,15 +8,19 @@ import numpy as np
 import optax
 import pytest
 import training_case as case
+from sklearn.metrics import log_loss
 
 from fsrf_jax import models
+from fsrf_jax.losses import LossOptions
+from fsrf_jax.losses.options import DistillationOptions
 from fsrf_jax.training.step import (
     epoch_order,
     predict_rows,
+    prediction_errors,
     take,
     train_epoch,
     train_step,
-    validation_mae,
+    validation_error,
 )
 
 # With this optimizer the change of the parameters is the gradient.
@@ -36,9 +40,9 @@ def gradient_and_terms(batch, weights):
 
 def test_terms_and_gradient():
     gradient, terms = gradient_and_terms(BATCH, case.make_weights())
-    names = {"task", "total", "gradient_norm", *vars(case.make_weights())}
+    names = {"task", "total", "gradient_norm", *case.make_weights().by_name()}
     assert set(terms) == names
-    total = terms["task"] + sum(0.3 * terms[name] for name in vars(case.make_weights()))
+    total = terms["task"] + sum(0.3 * terms[name] for name in case.make_weights().by_name())
     np.testing.assert_allclose(terms["total"], total, rtol=1e-5)
     norm = np.sqrt(sum((leaf.astype(float) ** 2).sum() for leaf in jax.tree.leaves(gradient)))
     np.testing.assert_allclose(terms["gradient_norm"], norm, rtol=1e-3)
@@ -76,7 +80,7 @@ def test_without_its_terms_the_noise_code_learns_nothing():
         leaves = jax.tree.leaves(gradient["network"]["Factorizer_0"]["noise"])
         return max(np.abs(leaf).max() for leaf in leaves)
 
-    of_noise = ("noise", "redundancy", "reconstruction")
+    of_noise = ("noise", "variance_floor", "redundancy", "reconstruction")
     assert change_of_noise(**dict.fromkeys(of_noise, 0.0)) == 0
     for name in of_noise:
         others = dict.fromkeys(set(of_noise) - {name}, 0.0)
@@ -197,16 +201,61 @@ def predictions(network_parameters, batch, observed):
     return predict(case.METHOD.network, variables, batch.features, batch.valid, observed)
 
 
-def test_validation_mae_against_a_plain_mean():
+def test_validation_error_against_a_plain_mean():
     validation, network = case.make_validation(), case.make_state().parameters["network"]
     errors = []
     for k in range(2):
         observed = jax.tree.map(lambda masks, k=k: masks[k], validation.observed)
         prediction = np.asarray(predictions(network, validation.batch, observed), np.float64)
         errors += list(np.abs(prediction - np.asarray(validation.batch.labels, np.float64)))
-    score = jax.jit(partial(validation_mae, case.METHOD.network, case.MESH))(network, validation)
+    score = jax.jit(partial(validation_error, case.METHOD.network, case.MESH))(network, validation)
     np.testing.assert_allclose(score, np.mean(errors), rtol=1e-5)
     assert len(errors) == 2 * case.VALIDATION
+
+
+def test_prediction_errors():
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(3), size=20)
+    probabilities[0] = [1, 0, 0]
+    classes, tasks = rng.integers(0, 3, 20), rng.integers(0, 2, (20, 3))
+    classes[0] = 0
+    arrays = [jnp.asarray(a, jnp.float32) for a in (probabilities, classes, tasks)]
+    error = prediction_errors("class", arrays[0], arrays[1]).mean()
+    np.testing.assert_allclose(error, log_loss(classes, probabilities, labels=range(3)), rtol=1e-5)
+    error = prediction_errors("binary", arrays[0][1:], arrays[2][1:]).mean()
+    each = [log_loss(tasks[1:, i], probabilities[1:, i], labels=[0, 1]) for i in range(3)]
+    np.testing.assert_allclose(error, np.mean(each), rtol=1e-5)
+    wrong = prediction_errors("class", arrays[0][:1], jnp.ones(1))
+    np.testing.assert_allclose(wrong, -np.log(1e-7), rtol=1e-5)
+
+
+def test_distillation_warms_up():
+    options = dataclasses.replace(LossOptions(), distillation=DistillationOptions(warmup=2.0))
+    method = dataclasses.replace(PLAIN, losses=options)
+    weights = case.make_weights()
+    shares = []
+    for number in (0, 2, 5, 50):
+        state = case.make_state()
+        state = state.replace(
+            step=jnp.int32(number), optimizer=PLAIN.optimizer.init(state.parameters)
+        )
+        _, terms = step(method, state, BATCH, weights)
+        plain = {name: terms[name] for name in weights.by_name()}
+        das = sum(value for name, value in plain.items() if "distillation" in name)
+        others = sum(value for name, value in plain.items() if "distillation" not in name)
+        shares.append((terms["total"] - terms["task"] - 0.3 * others) / (0.3 * das))
+    np.testing.assert_allclose(shares, [1 / 6, 3 / 6, 1, 1], rtol=1e-3)
+
+
+def test_a_clean_view_stands_beside_the_two():
+    method = dataclasses.replace(PLAIN, clean_view=True)
+    state = case.make_state()
+    state = state.replace(optimizer=PLAIN.optimizer.init(state.parameters))
+    _, terms = step(method, state, BATCH, case.make_weights())
+    _, without = step(PLAIN, state, BATCH, case.make_weights())
+    assert terms["task"] != without["task"]
+    text = str(jax.make_jaxpr(partial(train_step, method))(state, BATCH, case.make_weights()))
+    assert "f32[24,4,3]" in text  # three views of eight rows
 
 
 @pytest.mark.parametrize("batch_size", [3, 16, 22, 512])

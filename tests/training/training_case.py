@@ -59,8 +59,14 @@ def make_validation():
 
 
 def make_weights(**changed):
-    names = LossWeights.__dataclass_fields__
-    return LossWeights(**{name: jnp.float32(changed.get(name, 0.3)) for name in names})
+    """Every term weighs 0.3 but the changed ones."""
+
+    def weight(name):
+        return jnp.float32(changed.get(name, 0.3))
+
+    divergences = {name: weight(name) for name in ("mmd", "mse")}
+    others = set(LossWeights.__dataclass_fields__) - {"feature_distillation"}
+    return LossWeights(feature_distillation=divergences, **{name: weight(name) for name in others})
 
 
 @functools.cache

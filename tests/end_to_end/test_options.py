@@ -1,0 +1,175 @@
+"""Every choice that the config offers for the losses, the network and the missingness trains."""
+
+import dataclasses
+import json
+import typing
+
+import pytest
+from command_case import TINY, call, read_json, read_lines
+
+from fsrf_jax.config import Config
+from fsrf_jax.losses import DIVERGENCES
+
+CUTS = {"data.cuts": [-1.0, 1.0]}
+# Each row is a run with the built-in data; together they make every choice once.
+ROWS = [
+    {
+        "losses.task.kind": "mse",
+        "losses.homogeneous.divergence": "mse",
+        "weights.feature_distillation": {"cmd": 0.1, "mse": 0.1},
+        "losses.heterogeneous.kind": "task_alone",
+        "losses.noise.kind": "uniform",
+        "losses.redundancy.dependence": "hsic",
+        "losses.reconstruction.target": "view",
+        "losses.distillation.direction": "to_less_complete",
+        "losses.distillation.prediction": "squared",
+        "model.pool": "last",
+        "missing.pattern": "block",
+    },
+    {
+        "losses.task.kind": "huber",
+        "losses.homogeneous.divergence": "cmd",
+        "weights.feature_distillation": {"coral": 0.1, "mmd": 0.1},
+        "losses.heterogeneous.kind": "modality",
+        "losses.noise.kind": "bottleneck",
+        "losses.redundancy.dependence": "orthogonality",
+        "losses.reconstruction.target": "complete",
+        "missing.clean_view": True,
+        "losses.distillation.weigh_teacher": True,
+        "model.pool": "attention",
+        "model.missing_frame": "learned",
+    },
+    {
+        "losses.task.kind": "gaussian",
+        "losses.homogeneous.divergence": "coral",
+        "weights.feature_distillation": {"cosine": 0.1},
+        "losses.heterogeneous.kind": "contrastive",
+        "losses.noise.kind": "dependence",
+        "losses.noise.dependence": "hsic",
+        "losses.redundancy.dependence": "cosine_squared",
+        "losses.reconstruction.crossed": True,
+        "losses.distillation.prediction": "gaussian_kl",
+        "losses.distillation.warmup": 1.5,
+        "model.pool": "cls",
+        "model.encoder_layers": 1,
+        "model.mask_aware": False,
+    },
+    {
+        **CUTS,
+        "losses.task.kind": "cross_entropy",
+        "losses.homogeneous.divergence": "cosine",
+        "weights.feature_distillation": {"gaussian_kl": 0.1},
+        "losses.heterogeneous.kind": "contrastive",
+        "losses.noise.kind": "uniform",
+        "losses.distillation.prediction": "kl",
+        "losses.distillation.temperature": 2.0,
+        "model.fusion": "concatenation",
+        "missing.fixed_rate": True,
+        "missing.max_rate": 0.5,
+    },
+    {
+        **CUTS,
+        "losses.task.kind": "binary_cross_entropy",
+        "losses.homogeneous.divergence": "gaussian_kl",
+        "weights.feature_distillation": {"infonce": 0.1},
+        "losses.noise.kind": "uniform",
+        "losses.distillation.codes": ["fused"],
+        "missing.shared_rate": True,
+    },
+    {
+        **CUTS,
+        "losses.task.kind": "cross_entropy",
+        "losses.homogeneous.divergence": "js",
+        "weights.feature_distillation": {"js": 0.1},
+        "losses.noise.kind": "dependence",
+        "losses.noise.dependence": "cross_correlation",
+        "losses.reconstruction.target": "complete",
+        "losses.reconstruction.crossed": True,
+        "missing.clean_view": True,
+        "losses.distillation.codes": ["homogeneous", "heterogeneous"],
+    },
+    {
+        **CUTS,
+        "losses.task.kind": "binary_cross_entropy",
+        "losses.homogeneous.divergence": "sinkhorn",
+        "weights.feature_distillation": {"sinkhorn": 0.1, "sliced_wasserstein": 0.1},
+        "losses.noise.kind": "dependence",
+        "losses.noise.dependence": "orthogonality",
+        "missing.subset_weights": {"language": 1.0, "audio+vision": 2.0},
+    },
+    {
+        "losses.homogeneous.divergence": "sliced_wasserstein",
+        "weights.feature_distillation": {},
+        "losses.distillation.direction": "off",
+    },
+    {"losses.homogeneous.divergence": "mmd"},
+]
+
+
+def choices():
+    """Every (key, choice) that the types of the sections name."""
+    for section in ("losses", "model", "missing"):
+        yield from section_choices(getattr(Config(), section), f"{section}.")
+    yield from (("weights.feature_distillation", name) for name in DIVERGENCES)
+
+
+def section_choices(options, prefix):
+    types = typing.get_type_hints(type(options))
+    for item in dataclasses.fields(options):
+        value, kind = getattr(options, item.name), types[item.name]
+        if dataclasses.is_dataclass(value):
+            yield from section_choices(value, f"{prefix}{item.name}.")
+        elif kind is bool:
+            yield from ((f"{prefix}{item.name}", choice) for choice in (False, True))
+        elif typing.get_origin(kind) is typing.Literal:
+            yield from ((f"{prefix}{item.name}", choice) for choice in typing.get_args(kind))
+
+
+def chosen(row):
+    for key, value in row.items():
+        if isinstance(value, dict):
+            yield from ((key, name) for name in value)
+        elif not isinstance(value, list):
+            yield key, value
+
+
+def test_the_rows_make_every_choice():
+    defaults = {
+        (key, value)
+        for key, value in choices()
+        if key != "weights.feature_distillation" and default(key) == value
+    }
+    made = {pair for row in ROWS for pair in chosen(row)}
+    assert set(choices()) - made - defaults == set()
+
+
+def default(key):
+    value = Config()
+    for part in key.split("."):
+        value = getattr(value, part)
+    return value
+
+
+@pytest.mark.parametrize("row", ROWS, ids=range(len(ROWS)))
+def test_the_choices_train_and_evaluate(row, tmp_path):
+    argv = [
+        f"--{key}={json.dumps(value) if not isinstance(value, str) else value}"
+        for key, value in row.items()
+    ]
+    done = call("train", *TINY, *argv, "--output.directory", tmp_path / "run")
+    assert done.status == 0, done.err
+    first, last = read_lines(tmp_path / "run" / "metrics.jsonl")
+    terms = set(first) - {"epoch", "best_epoch", "validation_error", "gradient_norm"}
+    weighted = row.get("weights.feature_distillation", {"mmd": 0.1, "mse": 0.1})
+    names = {name for name in terms if name.startswith("feature_distillation.")}
+    assert names == {f"feature_distillation.{name}" for name in weighted}
+    assert last["total"] < first["total"]
+    if row.get("losses.distillation.direction") == "off":
+        assert last["prediction_distillation"] == 0
+    else:
+        # Nothing is switched off by accident: every term is there.
+        assert all(last[name] != 0 for name in terms), last
+    results = read_json(tmp_path / "run" / "results.json")
+    assert results["epochs_trained"] == 2
+    forms = {"cross_entropy": "class", "binary_cross_entropy": "binary"}
+    assert results["form"] == forms.get(row.get("losses.task.kind"), "number")
