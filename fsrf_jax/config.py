@@ -227,6 +227,8 @@ def check(config: Config) -> Config:
     )
     even = model.width % 2 == 0 and model.width % model.heads == 0
     expect(even, "model.width", model.width, f"an even multiple of model.heads ({model.heads})")
+    sees = model.pool != "cls" or model.encoder_layers > 0
+    expect(sees, "model.encoder_layers", 0, "1 or more, because model.pool is cls")
     seeds = config.evaluation.mask_seeds
     different = len(seeds) > 0 and len(set(seeds)) == len(seeds)
     expect(different, "evaluation.mask_seeds", seeds, "one or more different seeds")

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from fsrf_jax.config import DataConfig
-from fsrf_jax.data import synthetic
+from fsrf_jax.data import labels, synthetic
 from fsrf_jax.data.dataset import Dataset, Split
 from fsrf_jax.data.folds import fold_split
 from fsrf_jax.data.load import load
-from fsrf_jax.errors import DataError
+from fsrf_jax.errors import ConfigError, DataError
 
 Oracle = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
@@ -24,10 +24,16 @@ class Source:
     Attributes:
         dataset: splits `train`, `valid` and others, not normalised.
         world: the synthetic world; None for data from a file.
+        form: of the labels, see `fsrf_jax.data.labels`.
+        outputs: values of a prediction: 1, or the number of classes or tasks.
+        cuts: cut points that made the labels; may be empty.
     """
 
     dataset: Dataset
     world: synthetic.World | None
+    form: str
+    outputs: int
+    cuts: tuple[float, ...]
 
     def split(self, name: str) -> Split:
         """The split of that name.
@@ -46,16 +52,27 @@ class Source:
         """Bayes-optimal predictions for masks of a split; None where nobody knows them."""
         if self.world is None:
             return None
-        return synthetic.make_oracle(self.world, self.split(name).features)
+        return synthetic.make_oracle(self.world, self.split(name).features, self.form, self.cuts)
 
 
-def open_source(config: DataConfig) -> Source:
+def open_source(config: DataConfig, form: str = "number") -> Source:
     """Make or read the data of a config.
 
+    Args:
+        config: its section data.
+        form: of the labels that the task needs; `data.cuts` make classes or tasks of numbers,
+            after `data.label_shift`.
+
     Raises:
-        DataError: a file that cannot be read or used.
-        ConfigError: options of the built-in data that do not fit each other.
+        DataError: a file that cannot be read or used, or whose labels are of another form.
+        ConfigError: options of the built-in data, or cut points, that do not fit.
     """
+    labels.check_cuts(config.cuts, form)
+    if config.source == "synthetic" and form != "number" and not config.cuts:
+        raise ConfigError(
+            "data.cuts: found nothing, expected cut points, because the built-in labels are "
+            "numbers and the task is not: give --data.cuts [0] or more of them."
+        )
     world = None
     if config.source == "synthetic":
         dataset, world = synthetic.make_dataset(config.synthetic, config.modalities)
@@ -63,6 +80,7 @@ def open_source(config: DataConfig) -> Source:
         assert config.path is not None  # config.check
         dataset = load(config.path, config.modalities, format=config.format)
         dataset = _shift_labels(dataset, config.label_shift)
+    dataset = labels.to_form(dataset, form, config.cuts)
     if config.folds:
         dataset = fold_split(
             dataset,
@@ -71,7 +89,8 @@ def open_source(config: DataConfig) -> Source:
             pooled=config.pooled,
             seed=config.fold_seed,
         )
-    return Source(dataset, world)
+    outputs = labels.outputs(dataset, form, config.cuts)
+    return Source(dataset, world, form, outputs, config.cuts)
 
 
 def fingerprint(dataset: Dataset) -> str:

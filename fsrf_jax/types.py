@@ -38,8 +38,8 @@ class Codes:
         homogeneous: [b, d] per modality, H_m.
         heterogeneous: [b, d] per modality, S_m.
         noise: [b, d] per modality, N_m.
-        noise_moments: [b, 2, d] per modality, mean and log-variance of N_m where it is random; empty
-            where it is not.
+        noise_moments: [b, 2, d] per modality, mean and log-variance of N_m where it is random;
+            empty where it is not.
         fused: [b, d], F; of class token and [missing] tokens alone where nothing was observed.
     """
 
@@ -122,3 +122,23 @@ class LossWeights:
             else:
                 named[term] = weight
         return named
+
+
+@struct.dataclass
+class HyperParameters:
+    """Numbers that steer training and never compile anew; all scalars.
+
+    In a population of runs that train as one program, every leaf has a leading axis of members.
+
+    Attributes:
+        weights: of the loss terms.
+        learning_rate: the optimizer's peak.
+        temperature: of the distillation of class predictions.
+        dropout: in place of the network's own rate; None leaves that, which is then a constant of
+            the program, and the faster choice where it is 0.
+    """
+
+    weights: LossWeights
+    learning_rate: jax.Array
+    temperature: jax.Array
+    dropout: jax.Array | None = None

@@ -106,6 +106,10 @@ def check_ranges_only(config):
             "model.width: found 10, expected an even multiple of model.heads (4)",
         ),
         ({"model.width": 3, "model.heads": 1}, "model.width: found 3, expected an even"),
+        (
+            {"model.pool": "cls", "model.encoder_layers": 0},
+            "model.encoder_layers: found 0, expected 1 or more, because model.pool is cls",
+        ),
         ({"evaluation.mask_seeds": ()}, "evaluation.mask_seeds: found [], expected one or more"),
         ({"evaluation.mask_seeds": (1, 1)}, "found [1, 1], expected one or more different seeds"),
         (

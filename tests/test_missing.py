@@ -15,6 +15,7 @@ from scipy.stats import chisquare, kstest
 from fsrf_jax.missing import (
     MissingLaw,
     Uniforms,
+    completeness,
     draw_uniforms,
     keyed_uniforms,
     observe,
@@ -38,6 +39,7 @@ SUBSETS = [
 ]
 ALWAYS_ALL = ((NAMES, 1.0),)
 WHOLE = MissingLaw(max_rate=0.0)
+KEY = jax.random.key(0)
 
 view_of = jax.jit(random_view, static_argnames="law")
 observe_of = jax.jit(observe, static_argnames="law")
@@ -87,7 +89,9 @@ def reference_observe(uniforms, valid, law):
         chosen = subsets[int(np.searchsorted(ends, u.subset[i], side="right"))]
         frames = []
         for m in sorted(chosen):
-            rate = np.float32(law.max_rate) * u.rate[names[0] if law.shared_rate else m][i]
+            rate = np.float32(law.max_rate)
+            if not law.fixed_rate:
+                rate *= u.rate[names[0] if law.shared_rate else m][i]
             places = np.flatnonzero(valid[m][i])
             if law.pattern == "block":
                 size = round(float(rate) * len(places))
@@ -110,6 +114,7 @@ LAWS = {
         subset_weights=((("language",), 1.0), (("vision", "audio"), 3.0), (NAMES, 0.0)),
     ),
     "block": MissingLaw(pattern="block"),
+    "fixed": MissingLaw(max_rate=0.7, fixed_rate=True),
 }
 
 
@@ -194,7 +199,7 @@ def view_at(key, valid, max_rate, law):
         [
             MissingLaw(),
             MissingLaw(shared_rate=True, subset_weights=((("audio",), 2.0), (("vision",), 1e-6))),
-            MissingLaw(pattern="block", subset_weights=ALWAYS_ALL),
+            MissingLaw(pattern="block", subset_weights=ALWAYS_ALL, fixed_rate=True),
         ]
     ),
 )
@@ -209,11 +214,13 @@ def test_never_empty_and_never_padding(seed, density, max_rate, law):
         assert not (view[m] & ~valid[m]).any()
 
 
-def test_exactly_one_frame_is_kept_where_all_are_lost():
+@pytest.mark.parametrize("fixed", [False, True])
+def test_exactly_one_frame_is_kept_where_all_are_lost(fixed):
     valid = some_valid(3, 200)
     uniforms = draw_uniforms(jax.random.key(0), valid)
-    uniforms = uniforms.replace(rate={m: np.ones(200, np.float32) for m in NAMES})
-    view = observe_of(uniforms, valid, MissingLaw())
+    if not fixed:
+        uniforms = uniforms.replace(rate={m: np.ones(200, np.float32) for m in NAMES})
+    view = observe_of(uniforms, valid, MissingLaw(fixed_rate=fixed))
     something = np.stack([v.any(axis=1) for v in valid.values()]).any(axis=0)
     np.testing.assert_array_equal(sum(o.sum(axis=1) for o in view.values()), something)
 
@@ -283,6 +290,30 @@ def test_shared_rate():
         assert (between > 0.95).all() if shared else (np.abs(between) < 0.1).all()
 
 
+def test_fixed_rate():
+    """The missing share varies as it does when every frame is drawn alone, and no more."""
+    n, t = 5000, 50
+    law = MissingLaw(max_rate=0.3, fixed_rate=True, subset_weights=ALWAYS_ALL)
+    shares = []
+    for observed_bt in view_of(
+        jax.random.key(0), all_valid(n, dict.fromkeys(NAMES, t)), law
+    ).values():
+        share_b = 1 - np.asarray(observed_bt).mean(axis=1)
+        np.testing.assert_allclose(share_b.mean(), 0.3, atol=0.005)
+        np.testing.assert_allclose(share_b.var(), 0.3 * 0.7 / t, rtol=0.1)
+        shares.append(share_b)
+    assert np.abs(correlations(shares)).max() < 5 / n**0.5
+
+
+@pytest.mark.parametrize(("max_rate", "missing"), [(0.0, 0), (0.4, 4), (0.9, 9)])
+def test_fixed_rate_of_blocks(max_rate, missing):
+    """Every available modality loses as many frames; the others have none."""
+    valid = all_valid(200, dict.fromkeys(NAMES, 10))
+    view = view_at(KEY, valid, max_rate, MissingLaw(fixed_rate=True, pattern="block"))
+    counts = np.stack([np.asarray(o).sum(axis=1) for o in view.values()])
+    assert set(counts.ravel().tolist()) == {0, 10 - missing}
+
+
 @pytest.mark.parametrize("padding", ["none", "front", "back", "both"])
 def test_block_drops_one_run_of_the_right_size(padding):
     n, t, length = 500, 12, 12 if padding == "none" else 8
@@ -322,6 +353,46 @@ def test_ranks_are_checked():
     uniforms = draw_uniforms(jax.random.key(0), valid)
     with pytest.raises(AssertionError):
         observe(uniforms, valid | {"audio": valid["audio"][:, :, None]}, MissingLaw())
+
+
+def test_the_rate_is_drawn_by_default():
+    assert not MissingLaw().fixed_rate
+
+
+def completeness_case():
+    """Whole, half, nothing observed, nothing valid; and a modality that the sample never had."""
+    valid = {
+        "language": [[1, 1, 1, 1], [1, 1, 1, 1], [1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]],
+        "audio": [[1, 1], [1, 1], [1, 0], [0, 0], [1, 1]],
+    }
+    observed = {
+        "language": [[1, 1, 1, 1], [1, 0, 0, 0], [0, 0, 1, 1], [1, 1, 1, 1], [1, 0, 0, 0]],
+        "audio": [[1, 1], [0, 1], [0, 1], [1, 1], [1, 0]],
+    }
+    return tuple(
+        {m: np.asarray(rows, bool) for m, rows in masks.items()} for masks in (valid, observed)
+    )
+
+
+def test_completeness_by_hand():
+    share_b = jax.jit(completeness)(*completeness_case())
+    assert share_b.dtype == jnp.float32
+    np.testing.assert_array_equal(share_b, [1, 0.375, 0, 0, 0.5])
+
+
+def test_completeness_of_random_views():
+    valid = some_valid(2, 300)
+    observed = some_valid(5, 300)
+    share_b = np.asarray(jax.jit(completeness)(valid, observed))
+    for i, share in enumerate(share_b):
+        shares = [observed[m][i, valid[m][i]].mean() for m in NAMES if valid[m][i].any()]
+        np.testing.assert_allclose(share, np.mean(shares) if shares else 0, rtol=1e-6)
+    assert share_b.min() == 0
+    assert share_b.max() <= 1
+    whole_b = np.stack([v.any(axis=1) for v in valid.values()]).any(axis=0)
+    np.testing.assert_array_equal(completeness(valid, valid), whole_b)
+    turned = [{m: masks[m] for m in reversed(NAMES)} for masks in (valid, observed)]
+    np.testing.assert_array_equal(jax.jit(completeness)(*turned), share_b)
 
 
 IDS = ["video_1", "video_1$_$3", "", "数"]

@@ -5,7 +5,7 @@ import pytest
 from command_case import tiny_arrays
 
 from fsrf_jax.config import DataConfig
-from fsrf_jax.data import synthetic
+from fsrf_jax.data import labels, synthetic
 from fsrf_jax.data.synthetic import SyntheticOptions
 from fsrf_jax.errors import ConfigError, DataError
 from fsrf_jax.source import fingerprint, open_source
@@ -62,6 +62,52 @@ def test_built_in_data_can_be_dealt_too():
     assert len(split) == 2
     expected = synthetic.posterior_mean(source.world, split.features, split.valid)
     np.testing.assert_allclose(source.oracle("test")(split.valid), expected)
+
+
+@pytest.mark.parametrize(("form", "outputs"), [("class", 3), ("binary", 2)])
+def test_built_in_labels_are_cut_and_so_is_their_oracle(form, outputs):
+    source = open_source(DataConfig(synthetic=SMALL, cuts=(-0.5, 1.0), folds=3), form)
+    numbers = open_source(DataConfig(synthetic=SMALL, folds=3))
+    assert (source.form, source.outputs) == (form, outputs)
+    assert (numbers.form, numbers.outputs) == ("number", 1)
+    for name in ("train", "valid", "test"):
+        expected = labels.cut_labels(numbers.split(name).labels, (-0.5, 1.0), form)
+        np.testing.assert_array_equal(source.split(name).labels, expected)
+    split = source.split("test")
+    law = synthetic.make_posterior(source.world, split.features)(split.valid)
+    expected = labels.cut_gaussian(*law, (-0.5, 1.0), form)
+    assert expected.shape == (len(split), outputs)
+    np.testing.assert_allclose(source.oracle("test")(split.valid), expected)
+    assert fingerprint(source.dataset) != fingerprint(numbers.dataset)
+
+
+def test_labels_of_a_file_are_cut_after_the_shift(npz):
+    config = DataConfig(source="file", path=npz, label_shift=-3.0, cuts=(-3.0,))
+    source = open_source(config, "class")
+    assert source.outputs == 2
+    np.testing.assert_array_equal(source.split("test").labels, tiny_arrays()["test_label"] > 0)
+
+
+def test_classes_and_tasks_of_a_file_are_taken_as_they_are(tmp_path):
+    rng = np.random.default_rng(0)
+    for form, width, y in (("class", 5, (5,)), ("binary", 4, (2, 4))):
+        made = {f"{s}_label": rng.integers(y[0], size=(n, *y[1:]))
+                for s, n in (("train", 40), ("valid", 16), ("test", 24))}  # fmt: skip
+        np.savez(tmp_path / "y.npz", **tiny_arrays(**made))
+        source = open_source(DataConfig(source="file", path=str(tmp_path / "y.npz")), form)
+        assert source.outputs == width
+        np.testing.assert_array_equal(source.split("valid").labels, made["valid_label"])
+
+
+def test_labels_and_cuts_must_fit_the_form(npz):
+    with pytest.raises(DataError, match=r"'train': 40 of 40 labels do not fit .*give data\.cuts"):
+        open_source(DataConfig(source="file", path=npz), "class")
+    with pytest.raises(ConfigError, match=r"data\.cuts: found nothing, .*give --data\.cuts"):
+        open_source(DataConfig(synthetic=SMALL), "binary")
+    with pytest.raises(ConfigError, match=r"data\.cuts: found \[0\.0\], expected nothing"):
+        open_source(DataConfig(synthetic=SMALL, cuts=(0.0,)))
+    with pytest.raises(ConfigError, match=r"data\.cuts: .*increasing"):
+        open_source(DataConfig(synthetic=SMALL, cuts=(1.0, 0.0)), "class")
 
 
 def test_a_split_that_is_not_there():

@@ -162,5 +162,6 @@ def _nearest(name: str, known: Iterable[str]) -> str:
 
 def _one_line(message: str) -> str:
     message = message.replace("Expected a <class 'tuple'>", "Expected a list such as [a,b]")
+    message = re.sub(r"Expected a typing.Literal\[([^\]]*)\]", r"Expected one of \1", message)
     message = re.sub(r'Parser key "([^"]+)":?', r"\1:", message)
     return re.sub(r"\s+", " ", message.replace("<class ", "").replace("'>", "'")).strip()

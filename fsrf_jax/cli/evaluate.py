@@ -24,7 +24,7 @@ elsewhere with --output. Settings of the evaluation can be changed if the result
 def command(argv: Sequence[str]) -> int:
     """Run `evaluate` with these arguments and return the exit status."""
     folder, config, output = _parse(argv)
-    source = open_source(config.data)
+    source = open_source(config.data, config.losses.task.form)
     if output.resolve() == (folder / "results.json").resolve():
         remedy = "give --output FILE.json to write the results elsewhere"
         run_folder.check_data(folder, fingerprint(source.dataset), remedy)

@@ -17,7 +17,7 @@ from fsrf_jax.evaluation.predictor import make_observer, make_predictor
 from fsrf_jax.evaluation.protocols import PROTOCOLS, RATES
 from fsrf_jax.evaluation.results import Results, results_dict, save_predictions, save_results
 from fsrf_jax.files import replacing
-from fsrf_jax.source import Source
+from fsrf_jax.source import Source, fingerprint
 from fsrf_jax.training import build, checkpoints, sharding
 from fsrf_jax.training.loop import epochs_done
 from fsrf_jax.training.state import Method, TrainState, init_state
@@ -44,7 +44,7 @@ class Run:
         """The run of a config and its data."""
         train = source.split("train")
         widths = build.feature_widths(train)
-        method = build.make_method(config, widths, len(train))
+        method = build.make_method(config, widths, len(train), source.outputs)
         return cls(config, source, sharding.data_mesh(), method)
 
     def initial_state(self) -> Callable[[], TrainState]:
@@ -87,8 +87,14 @@ class Run:
             settings.mask_seeds,
             make_observer(split, settings.mask_seeds),
             self.source.oracle(settings.split),
+            self.source.form,
         )
-        results = results_dict(evaluation, settings.split, self.config.training.seed)
+        results = results_dict(
+            evaluation,
+            settings.split,
+            self.config.training.seed,
+            fingerprint(self.source.dataset),
+        )
         results["epochs_trained"] = epochs_done(self.method, state)
         results["best_epoch"] = int(state.best_epoch)
         results["validation_error"] = float(state.best_score)

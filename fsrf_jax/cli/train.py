@@ -37,7 +37,7 @@ def command(argv: Sequence[str]) -> int:
     if not options.overwrite:
         run_folder.check_same(folder, config)
     console = Console()
-    source = open_source(config.data)
+    source = open_source(config.data, config.losses.task.form)
     for name in ("train", "valid", config.evaluation.split):
         source.split(name)
     normaliser = normalise.fit(source.split("train"), config.data.clip)
@@ -123,7 +123,7 @@ def _train(
             run.method,
             mesh,
             state,
-            *sharding.replicate((data, validation, build.make_weights(run.config)), mesh),
+            *sharding.replicate((data, validation, build.make_hyper(run.config)), mesh),
             epochs=training.epochs,
             patience=training.patience,
             manager=manager,

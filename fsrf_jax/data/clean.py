@@ -13,7 +13,7 @@ def clean(dataset: Dataset) -> Dataset:
     """Check a data set as read from a file, and clean it.
 
     A frame with a value that is NaN or infinite, as float32, is made zero and not valid; labels
-    [n, 1] and [n, 1, 1] become [n]. What was changed is counted in the notes.
+    [n, 1] and [n, 1, 1] become [n], [n, e] stay. What was changed is counted in the notes.
 
     Args:
         dataset: splits with features [n, t, f] or [n, f] and valid [n, t] of any numeric dtype.
@@ -23,7 +23,7 @@ def clean(dataset: Dataset) -> Dataset:
 
     Raises:
         DataError: shapes do not fit together, ids are not unique, a label is not finite, or the
-            widths of a modality differ between splits.
+            widths of a modality or of the labels differ between splits.
     """
     if not dataset.splits:
         raise DataError("the data set has no split; expected train, valid and test")
@@ -34,10 +34,10 @@ def clean(dataset: Dataset) -> Dataset:
 
 
 def _clean_split(name: str, split: Split, notes: list[str]) -> Split:
-    labels = _flat_labels(name, split.labels)
+    labels = _labels(name, split.labels)
     ids = np.asarray(split.ids, dtype=np.str_)
     _check_ids(name, ids, labels)
-    finite = np.isfinite(labels)
+    finite = np.isfinite(labels.reshape(len(labels), -1)).all(axis=1)
     if not finite.all():
         raise DataError(
             f"split {name!r}: {int((~finite).sum())} of {len(labels)} labels are NaN or infinite "
@@ -55,14 +55,14 @@ def _clean_split(name: str, split: Split, notes: list[str]) -> Split:
     return Split(ids, features, valid, labels)
 
 
-def _flat_labels(name: str, labels: np.ndarray) -> np.ndarray:
+def _labels(name: str, labels: np.ndarray) -> np.ndarray:
     array = np.asarray(labels)
     if array.ndim > 1 and array.size == len(array):
         array = array.reshape(-1)
-    if array.ndim != 1 or array.dtype.kind not in "biuf":
+    if array.ndim not in (1, 2) or 0 in array.shape[1:] or array.dtype.kind not in "biuf":
         raise DataError(
             f"split {name!r}: labels have shape {array.shape} and dtype {array.dtype}; "
-            "expected one number a sample, [n]"
+            "expected one number a sample, [n], or one a task, [n, tasks]"
         )
     if not len(array):
         raise DataError(f"split {name!r} has no samples; remove the split or fill it")
@@ -71,7 +71,7 @@ def _flat_labels(name: str, labels: np.ndarray) -> np.ndarray:
 
 
 def _check_ids(name: str, ids: np.ndarray, labels: np.ndarray) -> None:
-    if ids.shape != labels.shape:
+    if ids.shape != labels.shape[:1]:
         raise DataError(
             f"split {name!r}: ids have shape {ids.shape}, labels {labels.shape}; "
             "expected one id a label"
@@ -127,6 +127,11 @@ def _clean_features(
 def _check_widths(splits: Mapping[str, Split]) -> None:
     first_name, first = next(iter(splits.items()))
     for name, split in splits.items():
+        if split.labels.shape[1:] != first.labels.shape[1:]:
+            raise DataError(
+                f"split {first_name!r}: labels have shape {first.labels.shape}, in split {name!r} "
+                f"{split.labels.shape}; expected [n], or [n, tasks] with the same tasks, in all"
+            )
         if split.modalities != first.modalities:
             raise DataError(
                 f"split {name!r} has the modalities {split.modalities}, split {first_name!r} "

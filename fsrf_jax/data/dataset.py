@@ -14,7 +14,7 @@ class Split:
         ids: str [n], unique.
         features: float32 [n, t_m, f_m] per modality, finite; zero where not valid.
         valid: bool [n, t_m] per modality; False is padding or a frame the sample never had.
-        labels: float32 [n], finite.
+        labels: float32 [n], or [n, e] for e tasks, finite; see `fsrf_jax.data.labels`.
     """
 
     ids: np.ndarray

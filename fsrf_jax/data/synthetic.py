@@ -8,8 +8,9 @@ The label and frame t of modality m, with a transient `e_t` that is new in each 
     x_t   = A_m u + B_m w_m + R_m r_m + C_m e_t + noise,      stored as  warp(x_t)
 
 Lengths do not depend on the latents, and the warp is elementwise and invertible. Given the frames
-that are observed, y is therefore Gaussian with a mean in closed form (`posterior_mean`), which is
-optimal for sign accuracy, absolute and squared error, and correlation.
+that are observed, y is therefore Gaussian with a mean and variance in closed form. The mean is
+optimal for sign accuracy, absolute and squared error, and correlation; both together give the
+probability of every class that cut points make of y.
 
 Axis letters: n sample, t frame, f feature, k latent.
 """
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fsrf_jax.data.dataset import Dataset, Split
+from fsrf_jax.data.labels import cut_gaussian
 from fsrf_jax.errors import ConfigError
 
 
@@ -213,10 +215,14 @@ def make_dataset(options: SyntheticOptions, modalities: tuple[str, ...]) -> tupl
     return Dataset(splits=splits), world
 
 
-def make_oracle(
+Masks = Mapping[str, np.ndarray]
+"""Which frames are observed: bool [n, t] per modality."""
+
+
+def make_posterior(
     world: World, features: Mapping[str, np.ndarray]
-) -> Callable[[Mapping[str, np.ndarray]], np.ndarray]:
-    """Return a function from observed masks to the exact E[y | observed frames].
+) -> Callable[[Masks], tuple[np.ndarray, np.ndarray]]:
+    """Return a function from observed masks to the exact law of y given the observed frames.
 
     The work that does not depend on the mask is done once, here.
 
@@ -225,7 +231,7 @@ def make_oracle(
         features: [n, t, f] per modality as `sample` gives them (warped, not normalised).
 
     Returns:
-        A function of bool masks [n, t] per modality to the posterior mean, float64 [n].
+        A function of masks to the mean and the variance of the Gaussian y, float64 [n] each.
     """
     # With S_m the covariance of a frame given z = (u, w, r), frames are independent given z:
     # precision of z = 1 + sum_m n_m L_m' S_m^-1 L_m and z's mean = precision^-1 sum L_m' S_m^-1 x.
@@ -240,7 +246,7 @@ def make_oracle(
         projected[name] = x_ntf @ solved_fk
         information[name] = loading_fk.T @ solved_fk
 
-    def predict(observed: Mapping[str, np.ndarray]) -> np.ndarray:
+    def posterior(observed: Masks) -> tuple[np.ndarray, np.ndarray]:
         precision = np.eye(len(weights_k))
         evidence = np.zeros(len(weights_k))
         for name in world.modalities:
@@ -248,14 +254,40 @@ def make_oracle(
             precision = precision + mask_nt.sum(1)[:, None, None] * information[name]
             evidence = evidence + np.where(mask_nt[:, :, None], projected[name], 0.0).sum(1)
         gain = np.linalg.solve(precision, np.broadcast_to(weights_k[:, None], (*evidence.shape, 1)))
-        return np.sum(gain[..., 0] * evidence, axis=1)
+        variance = gain[..., 0] @ weights_k + world.label_noise**2
+        return np.sum(gain[..., 0] * evidence, axis=1), variance
+
+    return posterior
+
+
+def make_oracle(
+    world: World,
+    features: Mapping[str, np.ndarray],
+    form: str = "number",
+    cuts: tuple[float, ...] = (),
+) -> Callable[[Masks], np.ndarray]:
+    """Return a function from observed masks to the best possible prediction.
+
+    Args:
+        world: the world the features were drawn from.
+        features: as in `make_posterior`.
+        form: of the labels, see `fsrf_jax.data.labels`.
+        cuts: what made labels of y; none for numbers.
+
+    Returns:
+        A function of masks to float64 [n], the mean of y; or to the probability of each class
+        [n, c + 1] or, for tasks, of 1 [n, c].
+    """
+    posterior = make_posterior(world, features)
+
+    def predict(observed: Masks) -> np.ndarray:
+        mean, variance = posterior(observed)
+        return mean if form == "number" else cut_gaussian(mean, variance, cuts, form)
 
     return predict
 
 
-def posterior_mean(
-    world: World, features: Mapping[str, np.ndarray], observed: Mapping[str, np.ndarray]
-) -> np.ndarray:
+def posterior_mean(world: World, features: Mapping[str, np.ndarray], observed: Masks) -> np.ndarray:
     """Exact E[y | observed frames], float64 [n]; see `make_oracle`, better for many masks."""
     return make_oracle(world, features)(observed)
 

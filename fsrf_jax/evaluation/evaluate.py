@@ -7,14 +7,15 @@ import numpy as np
 
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.errors import UserError
-from fsrf_jax.evaluation.metrics import Metrics, floor, mean_metrics, regression_metrics
+from fsrf_jax.evaluation.metrics import FAMILIES, MetricFamily, Metrics, mean_metrics
 from fsrf_jax.evaluation.protocols import Condition, Protocol
 
 Masks = Mapping[str, np.ndarray]
 """Which frames are observed: bool [n, t] per modality."""
 
 Predictor = Callable[[Masks], np.ndarray]
-"""The predicted labels [n] of the split's samples, given which frames are observed."""
+"""The predictions of the split's samples, given which frames are observed: numbers [n], or
+probabilities of classes or tasks [n, o]."""
 
 
 @dataclass(frozen=True)
@@ -23,16 +24,18 @@ class ConditionResult:
 
     Attributes:
         condition: the condition.
-        predictions: [s, n].
+        predictions: [s, n] or [s, n, o].
         per_seed: metrics for each mask seed.
         metrics: their mean.
-        bayes: mean metrics of the oracle on the same samples and masks; None without an oracle.
+        bayes_per_seed: metrics of the oracle on the same samples and masks; empty without one.
+        bayes: their mean; None without an oracle.
     """
 
     condition: Condition
     predictions: np.ndarray
     per_seed: list[Metrics]
     metrics: Metrics
+    bayes_per_seed: list[Metrics]
     bayes: Metrics | None
 
 
@@ -41,14 +44,16 @@ class Evaluation:
     """All that one evaluation measured.
 
     Attributes:
+        form: of the labels; it names the family of metrics.
         protocol: the protocol.
         mask_seeds: seeds of the random masks.
         ids: str [n].
-        labels: [n].
+        labels: [n], or [n, o] for binary tasks.
         floor: the best constant prediction, the same under every condition.
         conditions: in the order of the protocol.
     """
 
+    form: str
     protocol: Protocol
     mask_seeds: tuple[int, ...]
     ids: np.ndarray
@@ -64,6 +69,7 @@ def evaluate(
     mask_seeds: Sequence[int],
     observe: Callable[[Condition, int], Masks],
     oracle: Predictor | None = None,
+    form: str = "number",
 ) -> Evaluation:
     """Measure `predict` under every condition and mask seed.
 
@@ -72,27 +78,30 @@ def evaluate(
     Args:
         protocol: the conditions.
         split: the samples; only its ids, labels and validity masks are used here.
-        predict: observed masks to predictions [n]; it holds the features itself.
+        predict: observed masks to predictions; it holds the features itself.
         mask_seeds: seeds of the random masks, at least one.
         observe: condition and mask seed to observed masks, bool [n, t] per modality.
         oracle: observed masks to the best possible predictions, where they are known.
+        form: of the labels, a key of `FAMILIES`.
 
     Raises:
-        UserError: a prediction is not finite.
+        UserError: a prediction is not finite, or no probability where it must be one.
         ValueError: no mask seed, or masks or predictions do not fit the split.
     """
     if not mask_seeds:
         raise ValueError("expected at least one mask seed, found none")
+    family = FAMILIES[form]
     conditions = tuple(
-        _measure(condition, split, predict, mask_seeds, observe, oracle)
+        _measure(condition, split, predict, mask_seeds, observe, oracle, family)
         for condition in protocol.conditions
     )
     return Evaluation(
+        form=form,
         protocol=protocol,
         mask_seeds=tuple(mask_seeds),
         ids=np.asarray(split.ids, str),
         labels=np.asarray(split.labels),
-        floor=floor(split.labels),
+        floor=family.floor(split.labels),
         conditions=conditions,
     )
 
@@ -104,6 +113,7 @@ def _measure(
     mask_seeds: Sequence[int],
     observe: Callable[[Condition, int], Masks],
     oracle: Predictor | None,
+    family: MetricFamily,
 ) -> ConditionResult:
     """Predict and score one condition under every mask seed."""
     predictions: list[np.ndarray] = []
@@ -117,22 +127,26 @@ def _measure(
         masks = observe(condition, seed)
         _check_masks(condition, masks, split)
         predictions.append(np.asarray(predict(masks)))
-        per_seed.append(_score(condition, predictions[-1], split.labels))
+        per_seed.append(_score(family, condition, predictions[-1], split.labels))
         if oracle is not None:
-            bayes.append(_score(condition, oracle(masks), split.labels))
+            bayes.append(_score(family, condition, oracle(masks), split.labels))
     return ConditionResult(
         condition=condition,
         predictions=np.stack(predictions),
         per_seed=per_seed,
         metrics=mean_metrics(per_seed),
+        # One table stands for every seed where nothing is random.
+        bayes_per_seed=[dict(table) for table in (bayes * len(mask_seeds))[: len(mask_seeds)]],
         bayes=mean_metrics(bayes) if bayes else None,
     )
 
 
-def _score(condition: Condition, predictions: np.ndarray, labels: np.ndarray) -> Metrics:
+def _score(
+    family: MetricFamily, condition: Condition, predictions: np.ndarray, labels: np.ndarray
+) -> Metrics:
     """Compute the metrics, and name the condition if they cannot be."""
     try:
-        return regression_metrics(predictions, labels)
+        return family.compute(predictions, labels)
     except (UserError, ValueError) as error:
         raise type(error)(f"condition {condition.name}: {error}") from error
 

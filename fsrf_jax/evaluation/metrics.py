@@ -1,131 +1,136 @@
-"""Metrics of sentiment regression, and the best figure that a constant prediction reaches.
+"""The metrics of each form of label, and how tables and plots show them."""
 
-The semantics are those of MMSA, the field's reference, with labels in [-3, 3]. All figures are
-fractions, and None where a metric is undefined: it is never a made-up 0.
-"""
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from fsrf_jax.errors import UserError
+from fsrf_jax.evaluation import classification, regression
+from fsrf_jax.evaluation.figures import Metrics, mean_of, std_metrics
+from fsrf_jax.evaluation.regression import LOWER_IS_BETTER, METRICS, floor, regression_metrics
 
-METRICS = ("mae", "corr", "acc2_non0", "f1_non0", "acc2_has0", "f1_has0", "acc5", "acc7")
-LOWER_IS_BETTER = frozenset({"mae"})
+__all__ = [
+    "FAMILIES",
+    "LOWER_IS_BETTER",
+    "METRICS",
+    "Column",
+    "MetricFamily",
+    "Metrics",
+    "floor",
+    "mean_metrics",
+    "regression_metrics",
+    "std_metrics",
+]
 
-Metrics = dict[str, float | None]
 
+@dataclass(frozen=True)
+class Column:
+    """A column of the table.
 
-def regression_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
-    """Compute every metric of `METRICS`.
-
-    - `mae`: mean absolute error; `corr`: Pearson, None if either side is constant.
-    - `non0`: samples with label 0 are dropped; classes y > 0 and y < 0, prediction > 0.
-    - `has0`: classes y >= 0 and y < 0, prediction >= 0.
-    - `f1`: weighted by the supports of the true classes.
-    - `acc5`, `acc7`: both sides clipped to [-2, 2] or [-3, 3] and rounded, half to even.
-
-    Args:
-        predictions: real [n].
-        labels: real [n], finite.
-
-    Returns:
-        The figures by name; all None for n = 0, `non0` None where every label is 0.
-
-    Raises:
-        UserError: a prediction is not finite.
-        ValueError: the arguments are not two vectors of one length.
+    Attributes:
+        title: its head.
+        metric: the figure's name.
+        percent: shown in percent; else as a plain number.
     """
-    predictions = np.asarray(predictions, np.float64)
-    labels = np.asarray(labels, np.float64)
-    if predictions.ndim != 1 or predictions.shape != labels.shape:
-        raise ValueError(
-            f"expected predictions and labels of one shape [n], found {predictions.shape} "
-            f"and {labels.shape}"
-        )
-    broken = np.count_nonzero(~np.isfinite(predictions))
-    if broken:
-        raise UserError(
-            f"{broken} of {len(predictions)} predictions are NaN or infinite, expected finite "
-            "numbers: training has diverged; train again with a smaller learning rate."
-        )
-    if not len(labels):
-        return dict.fromkeys(METRICS)
-    signed = labels != 0
-    acc2_non0, f1_non0 = _binary(predictions[signed] > 0, labels[signed] > 0)
-    acc2_has0, f1_has0 = _binary(predictions >= 0, labels >= 0)
-    return {
-        "mae": float(np.abs(predictions - labels).mean()),
-        "corr": _pearson(predictions, labels),
-        "acc2_non0": acc2_non0,
-        "f1_non0": f1_non0,
-        "acc2_has0": acc2_has0,
-        "f1_has0": f1_has0,
-        "acc5": _rounded_accuracy(predictions, labels, 2),
-        "acc7": _rounded_accuracy(predictions, labels, 3),
-    }
+
+    title: str
+    metric: str
+    percent: bool = True
 
 
-def floor(labels: np.ndarray) -> Metrics:
-    """Return, metric by metric, the best figure that any constant prediction gives.
+@dataclass(frozen=True)
+class MetricFamily:
+    """The metrics of one form of label.
 
-    The candidates are -3, -2, .., 3 and the median of the labels: they reach every class of every
-    accuracy and F1, and the median minimises the absolute error. `corr` is None.
-
-    Args:
-        labels: real [n], finite.
+    Attributes:
+        names: the figures; binary tasks have `f1_task0`, `f1_task1`, .. beside them.
+        lower_is_better: those of which less is better.
+        compute: predictions and labels of n samples to the figures.
+        floor: labels to the best figures of a constant prediction, metric by metric.
+        columns: of the table.
+        headline: the column by which a condition is collapsed, and its share of Bayes is taken;
+            the oracle's prediction is optimal for it.
+        explained: what the columns are, a note under the table; may name keys of the results.
+        panels: metric and title of each panel of the plot; figures in percent.
+        oracle: what the oracle predicts.
     """
-    labels = np.asarray(labels, np.float64)
-    if not len(labels):
-        return dict.fromkeys(METRICS)
-    tables = [
-        regression_metrics(np.full(len(labels), candidate), labels)
-        for candidate in (*range(-3, 4), np.median(labels))
-    ]
-    best: Metrics = {}
-    for name in METRICS:
-        found = [figure for table in tables if (figure := table[name]) is not None]
-        choose = min if name in LOWER_IS_BETTER else max
-        best[name] = choose(found) if found else None
-    return best
+
+    names: tuple[str, ...]
+    lower_is_better: frozenset[str]
+    compute: Callable[[np.ndarray, np.ndarray], Metrics]
+    floor: Callable[[np.ndarray], Metrics]
+    columns: tuple[Column, ...]
+    headline: Column
+    explained: str
+    panels: tuple[tuple[str, str], ...]
+    oracle: str
 
 
-def mean_metrics(tables: list[Metrics]) -> Metrics:
+_ACC2 = Column("Acc2", "acc2_non0")
+_WA = Column("WA", "accuracy")
+_ACCURACY = Column("Acc", "accuracy")
+_F1 = Column("F1", "f1")
+_CROSS_ENTROPY = Column("CE", "cross_entropy", percent=False)
+
+FAMILIES: dict[str, MetricFamily] = {
+    "number": MetricFamily(
+        names=regression.METRICS,
+        lower_is_better=regression.LOWER_IS_BETTER,
+        compute=regression.regression_metrics,
+        floor=regression.floor,
+        columns=(
+            _ACC2,
+            Column("F1", "f1_non0"),
+            Column("MAE", "mae", percent=False),
+            Column("Corr", "corr", percent=False),
+            Column("Acc7", "acc7"),
+        ),
+        headline=_ACC2,
+        explained=(
+            "Acc2 and F1 over the {n_non0} samples whose label is not 0; F1 weighted by the true "
+            "classes. All but MAE and Corr in percent; - is undefined."
+        ),
+        panels=(
+            ("acc2_non0", "Accuracy, positive or negative"),
+            ("f1_non0", "F1, positive or negative"),
+        ),
+        oracle="posterior mean",
+    ),
+    "class": MetricFamily(
+        names=classification.CLASS_METRICS,
+        lower_is_better=classification.LOWER_IS_BETTER,
+        compute=classification.class_metrics,
+        floor=classification.class_floor,
+        columns=(_WA, Column("UA", "balanced_accuracy"), _F1, _CROSS_ENTROPY),
+        headline=_WA,
+        explained=(
+            "WA: accuracy; UA: mean recall of the classes that occur; F1 weighted by the true "
+            "classes; CE: cross-entropy in nats. All but CE in percent; - is undefined."
+        ),
+        panels=(("accuracy", "Accuracy (WA)"), ("f1", "F1, weighted by the true classes")),
+        oracle="posterior",
+    ),
+    "binary": MetricFamily(
+        names=classification.TASK_METRICS,
+        lower_is_better=classification.LOWER_IS_BETTER,
+        compute=classification.binary_metrics,
+        floor=classification.binary_floor,
+        columns=(_ACCURACY, _F1, _CROSS_ENTROPY),
+        headline=_ACCURACY,
+        explained=(
+            "Means over the tasks of accuracy, F1 weighted by the true classes, and cross-entropy "
+            "(CE) in nats. All but CE in percent; - is undefined."
+        ),
+        panels=(
+            ("accuracy", "Accuracy, mean over the tasks"),
+            ("f1", "F1, mean over the tasks"),
+        ),
+        oracle="posterior",
+    ),
+}
+"""By the form of the label: see `fsrf_jax.data.labels`."""
+
+
+def mean_metrics(tables: Sequence[Metrics]) -> Metrics:
     """Average figure by figure; one undefined figure makes the average of it undefined."""
-    means: Metrics = {}
-    for name in METRICS:
-        found = [figure for table in tables if (figure := table[name]) is not None]
-        means[name] = float(np.mean(found)) if found and len(found) == len(tables) else None
-    return means
-
-
-def _binary(predicted: np.ndarray, true: np.ndarray) -> tuple[float | None, float | None]:
-    """Accuracy, and F1 weighted by the supports of the true classes, of two bool vectors [n]."""
-    if not len(true):
-        return None, None
-    weighted = 0.0
-    for positive in (False, True):
-        hits = np.count_nonzero((predicted == positive) & (true == positive))
-        support = np.count_nonzero(true == positive)
-        called = np.count_nonzero(predicted == positive)
-        if support:
-            weighted += support * 2 * hits / (support + called)
-    return float(np.mean(predicted == true)), float(weighted / len(true))
-
-
-def _pearson(predictions: np.ndarray, labels: np.ndarray) -> float | None:
-    """Pearson correlation of two vectors [n], or None if either does not vary."""
-    if _is_constant(predictions) or _is_constant(labels):
-        return None
-    centred = predictions - predictions.mean(), labels - labels.mean()
-    a, b = (side / np.linalg.norm(side) for side in centred)
-    return float(np.clip(a @ b, -1.0, 1.0))
-
-
-def _is_constant(x: np.ndarray) -> bool:
-    """Tell whether a vector varies by no more than the rounding of a float32 model."""
-    return bool(np.ptp(x) <= 4 * np.finfo(np.float32).eps * np.abs(x).max())
-
-
-def _rounded_accuracy(predictions: np.ndarray, labels: np.ndarray, limit: int) -> float:
-    """Share of equal values after clipping to [-limit, limit] and rounding half to even."""
-    predicted, true = (np.round(np.clip(x, -limit, limit)) for x in (predictions, labels))
-    return float(np.mean(predicted == true))
+    return mean_of(tables, tables[0] if tables else METRICS)

@@ -4,21 +4,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fsrf_jax.evaluation.metrics import FAMILIES
 from fsrf_jax.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-PANELS = {"acc2_non0": "Accuracy, positive or negative", "f1_non0": "F1, positive or negative"}
 LINES: dict[str, dict[str, Any]] = {
-    "bayes": {"label": "Bayes (posterior mean)", "color": "0.45", "linestyle": "--", "marker": "s"},
+    "bayes": {"label": "Bayes ({oracle})", "color": "0.45", "linestyle": "--", "marker": "s"},
     "metrics": {"label": "model", "color": "tab:blue", "linestyle": "-", "marker": "o"},
     "floor": {"label": "best constant", "color": "black", "linestyle": ":", "marker": ""},
 }
 
 
 def save_plot(path: Path, results: Mapping[str, Any]) -> None:
-    """Draw accuracy and F1 (labels other than 0) over the missing rate as a PNG.
+    """Draw the panels of the results' family of metrics over the missing rate as a PNG.
 
     Rate 0 is the condition with all modalities. Lines of the Bayes-optimal prediction and of the
     best constant stand beside the model's; a shaded band is the range over the mask seeds.
@@ -34,9 +34,10 @@ def save_plot(path: Path, results: Mapping[str, Any]) -> None:
         raise ValueError("expected conditions named rate=..., found none to plot")
     figure = Figure(figsize=(9.0, 4.0), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(PANELS), sharey=True)
-    for axes, (metric, title) in zip(panels, PANELS.items(), strict=True):
-        _draw(axes, curve, metric, title)
+    family = FAMILIES[results["form"]]
+    panels = figure.subplots(1, len(family.panels), sharey=True)
+    for axes, (metric, title) in zip(panels, family.panels, strict=True):
+        _draw(axes, curve, metric, title, family.oracle)
     panels[0].set_ylabel("percent")
     panels[0].legend(loc="lower left", frameon=False)
     figure.suptitle(f"Protocol {results['protocol']}, {results['split']} split, n = {results['n']}")
@@ -58,14 +59,15 @@ def missing_rate_curve(results: Mapping[str, Any]) -> list[tuple[float, Mapping[
 
 
 def _draw(
-    axes: "Axes", curve: list[tuple[float, Mapping[str, Any]]], metric: str, title: str
+    axes: "Axes", curve: list[tuple[float, Mapping[str, Any]]], metric: str, title: str, oracle: str
 ) -> None:
     """Draw one metric's lines; a figure that is undefined leaves a gap."""
     rates = [rate for rate, _ in curve]
     for source, style in LINES.items():
         if all(source in entry for _, entry in curve):
             heights = [_percent(entry[source][metric]) for _, entry in curve]
-            axes.plot(rates, heights, markersize=4.5, **style)
+            label = style["label"].format(oracle=oracle)
+            axes.plot(rates, heights, markersize=4.5, **{**style, "label": label})
     seeds = [
         [_percent(table[metric]) for table in entry["metrics_per_mask_seed"]] for _, entry in curve
     ]

@@ -21,7 +21,11 @@ from fsrf_jax.types import Batch, ByModality
 def make_predictor(
     network: Network, mesh: Mesh, parameters: dict, split: Split, batch_size: int
 ) -> Predictor:
-    """Observed masks to predictions for a normalised split, on all devices of the mesh."""
+    """Observed masks to predictions for a normalised split, on all devices of the mesh.
+
+    They have the shape that the network's head gives: numbers [n], or probabilities of classes or
+    binary tasks [n, o].
+    """
     batch, parameters = replicate((make_batch(split), parameters), mesh)
 
     @jax.jit

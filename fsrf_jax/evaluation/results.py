@@ -8,14 +8,18 @@ from typing import Any
 import numpy as np
 
 from fsrf_jax.evaluation.evaluate import ConditionResult, Evaluation
-from fsrf_jax.evaluation.metrics import mean_metrics
+from fsrf_jax.evaluation.metrics import mean_metrics, std_metrics
 from fsrf_jax.files import replacing
 
 Results = dict[str, Any]
 
 
-def results_dict(evaluation: Evaluation, split: str, training_seed: int) -> Results:
+def results_dict(
+    evaluation: Evaluation, split: str, training_seed: int, data_fingerprint: str
+) -> Results:
     """Build what `results.json` holds; figures are fractions, undefined ones None.
+
+    `metrics` are means over the mask seeds, `metrics_std` their sample standard deviations.
 
     Beside the protocol's own average, `average["all_conditions"]` is the mean over every condition
     that observes something, that is, all but `rate=1.0`.
@@ -24,27 +28,34 @@ def results_dict(evaluation: Evaluation, split: str, training_seed: int) -> Resu
         evaluation: what was measured.
         split: name of the split it was measured on.
         training_seed: seed of the training run.
+        data_fingerprint: digest of the data, see `fsrf_jax.source.fingerprint`.
     """
     conditions = []
     for result in evaluation.conditions:
         entry: Results = {
             "name": result.condition.name,
             "metrics": result.metrics,
+            "metrics_std": std_metrics(result.per_seed),
             "metrics_per_mask_seed": result.per_seed,
             "floor": evaluation.floor,
         }
         if result.bayes is not None:
             entry["bayes"] = result.bayes
+            entry["bayes_per_mask_seed"] = result.bayes_per_seed
         conditions.append(entry)
     averaged = evaluation.protocol.averaged
+    counts = {"n": len(evaluation.labels)}
+    if evaluation.form == "number":
+        counts["n_non0"] = int(np.count_nonzero(evaluation.labels))
     return {
+        "form": evaluation.form,
         "protocol": evaluation.protocol.name,
         "split": split,
         "average_rule": evaluation.protocol.average_rule,
         "mask_seeds": list(evaluation.mask_seeds),
         "training_seed": training_seed,
-        "n": len(evaluation.labels),
-        "n_non0": int(np.count_nonzero(evaluation.labels)),
+        "data_fingerprint": data_fingerprint,
+        **counts,
         "conditions": conditions,
         "average": {
             **_average(evaluation, lambda result: result.condition.name in averaged),
@@ -63,7 +74,8 @@ def save_predictions(path: Path, evaluation: Evaluation) -> None:
     """Write all predictions, so that anybody can compute the table again.
 
     The arrays are `ids` [n], `labels` [n], `conditions` [c] (names), `mask_seeds` [s] and
-    `predictions` [c, s, n].
+    `predictions` [c, s, n]; for classes predictions have a last axis of their probabilities, for
+    binary tasks predictions and labels have a last axis of tasks.
     """
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(

@@ -1,45 +1,42 @@
 """The results as a table, on the terminal and in Markdown, from the results dictionary alone."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from fsrf_jax.evaluation.metrics import Metrics
-
-Zeros = Literal["non0", "has0"]
-"""Whether samples with label 0 are dropped or count as positive, in accuracy and F1."""
+from fsrf_jax.evaluation.metrics import FAMILIES, Column, MetricFamily, Metrics
 
 TOLERANCE = 1e-9
 
 
-def terminal_table(results: Mapping[str, Any], zeros: Zeros = "non0") -> Group:
+def terminal_table(results: Mapping[str, Any]) -> Group:
     """Lay the results out for `rich.print`; fits 80 columns with three modalities."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for index, name in enumerate(_header(results, zeros)):
+    for index, name in enumerate(_header(results)):
         table.add_column(name, justify="right" if index else "left", no_wrap=bool(index))
-    body, averages = _rows(results, zeros)
+    body, averages = _rows(results)
     for row in body:
         table.add_row(*row, style="dim" if _is_marked(row[0]) else None)
     table.add_section()
     table.add_row()
     for row in averages:
         table.add_row(*row, style="bold")
-    notes = Text("\n".join(_notes(results, zeros)), style="dim")
+    notes = Text("\n".join(_notes(results)), style="dim")
     return Group(Text(_title(results), style="bold"), Text(), table, Text(), notes)
 
 
-def markdown_table(results: Mapping[str, Any], zeros: Zeros = "non0") -> str:
+def markdown_table(results: Mapping[str, Any]) -> str:
     """Write the same table as a Markdown document."""
-    header = _header(results, zeros)
-    body, averages = _rows(results, zeros)
+    header = _header(results)
+    body, averages = _rows(results)
     marked = [[f"**{cell}**" if cell else "" for cell in row] for row in averages]
     lines = ["|".join(row) for row in (header, ["---", *["---:"] * (len(header) - 1)])]
     lines += ["|".join(row) for row in (*body, *marked)]
     table = "\n".join(f"|{line}|" for line in lines)
-    notes = "\n".join(f"- {note}" for note in _notes(results, zeros))
+    notes = "\n".join(f"- {note}" for note in _notes(results))
     return f"# {_title(results)}\n\n{table}\n\n{notes}\n"
 
 
@@ -47,88 +44,87 @@ def _title(results: Mapping[str, Any]) -> str:
     return f"Protocol {results['protocol']}, {results['split']} split"
 
 
-def _header(results: Mapping[str, Any], zeros: Zeros) -> list[str]:
-    columns = ["condition", "Acc2", "F1", "MAE", "Corr", "Acc7", "floor"]
-    return [*columns, "Bayes", "share"] if _has_bayes(results) else columns
+def _family(results: Mapping[str, Any]) -> MetricFamily:
+    return FAMILIES[results["form"]]
+
+
+def _header(results: Mapping[str, Any]) -> list[str]:
+    titles = [column.title for column in _family(results).columns]
+    return ["condition", *titles, "floor", *(["Bayes", "share"] if _has_bayes(results) else [])]
 
 
 def _has_bayes(results: Mapping[str, Any]) -> bool:
     return any("bayes" in entry for entry in results["conditions"])
 
 
-def _rows(results: Mapping[str, Any], zeros: Zeros) -> tuple[list[list[str]], list[list[str]]]:
+def _rows(results: Mapping[str, Any]) -> tuple[list[list[str]], list[list[str]]]:
     """Cells of the conditions' rows, and of the averages' rows."""
     with_bayes = _has_bayes(results)
-    accuracy = f"acc2_{zeros}"
+    family = _family(results)
     body = []
     for entry in results["conditions"]:
         label = entry["name"]
         if _observes_nothing(label):
             label += " (nothing seen)"
-        elif _is_collapsed(entry["metrics"], entry["floor"], accuracy):
+        elif _is_collapsed(entry["metrics"], entry["floor"], family.headline.metric):
             label += " (collapsed)"
-        cells = _cells(entry, zeros, with_bayes)
+        cells = _cells(entry, family, with_bayes)
         if with_bayes and _observes_nothing(entry["name"]):
             cells[-1] = "-"
         body.append([label, *cells])
     average = results["average"]
     averages = [
-        ["average", *_cells(average, zeros, with_bayes)],
-        ["all conditions", *_cells(average["all_conditions"], zeros, with_bayes)],
+        ["average", *_cells(average, family, with_bayes)],
+        ["all conditions", *_cells(average["all_conditions"], family, with_bayes)],
     ]
     return body, averages
 
 
-def _cells(entry: Mapping[str, Any], zeros: Zeros, with_bayes: bool) -> list[str]:
-    """Figures of one row; accuracies and F1 in percent."""
-    metrics, accuracy = entry["metrics"], f"acc2_{zeros}"
-    cells = [
-        _percent(metrics[accuracy]),
-        _percent(metrics[f"f1_{zeros}"]),
-        _number(metrics["mae"]),
-        _number(metrics["corr"]),
-        _percent(metrics["acc7"]),
-        _percent(entry["floor"][accuracy]),
-    ]
+def _cells(entry: Mapping[str, Any], family: MetricFamily, with_bayes: bool) -> list[str]:
+    """Figures of one row."""
+    metrics, headline = entry["metrics"], family.headline
+    cells = [_cell(metrics, column) for column in family.columns]
+    cells.append(_cell(entry["floor"], headline))
     if with_bayes:
-        best = entry.get("bayes", {}).get(accuracy)
-        found = metrics[accuracy]
+        best = entry.get("bayes", {}).get(headline.metric)
+        found = metrics[headline.metric]
         cells += [_percent(best), _percent(found / best if best and found is not None else None)]
     return cells
 
 
-def _notes(results: Mapping[str, Any], zeros: Zeros) -> list[str]:
+def _cell(metrics: Metrics, column: Column) -> str:
+    figure = metrics[column.metric]
+    return _percent(figure) if column.percent else _number(figure)
+
+
+def _notes(results: Mapping[str, Any]) -> list[str]:
     """Everything needed to read the table: counts, seeds, rules and marks."""
-    n, n_non0 = results["n"], results["n_non0"]
+    family = _family(results)
+    title = family.headline.title
     seeds = ", ".join(str(seed) for seed in results["mask_seeds"])
-    rule = {
-        "non0": f"over the {n_non0} samples whose label is not 0",
-        "has0": f"over all {n} samples, label 0 counted as positive",
-    }[zeros]
     notes = [
-        f"{n} samples. Acc2 and F1 {rule}; F1 weighted by the true classes. "
-        "All but MAE and Corr in percent; - is undefined.",
+        f"{results['n']} samples. {family.explained.format_map(results)}",
         f"Mean over the mask seeds {seeds}; training seed {results['training_seed']}.",
         f"average: {results['average_rule']}. all conditions: mean over all rows but rate=1.0.",
-        "floor: Acc2 of the best constant prediction.",
+        f"floor: {title} of the best constant prediction.",
     ]
     if _has_bayes(results):
         notes.append(
-            "Bayes: Acc2 of the best possible prediction on the same samples and masks; "
-            "share: Acc2 / Bayes."
+            f"Bayes: {title} of the best possible prediction on the same samples and masks; "
+            f"share: {title} / Bayes."
         )
-    labels = [row[0] for row in _rows(results, zeros)[0]]
+    labels = [row[0] for row in _rows(results)[0]]
     if any("(nothing seen)" in label for label in labels):
         notes.append(
             "nothing seen: a sanity row. Every frame is missing, so every model must be constant."
         )
     if any("(collapsed)" in label for label in labels):
-        notes.append("collapsed: Acc2 is no better than the floor.")
+        notes.append(f"collapsed: {title} is no better than the floor.")
     return notes
 
 
-def _is_collapsed(metrics: Metrics, floor: Metrics, accuracy: str) -> bool:
-    found, least = metrics[accuracy], floor[accuracy]
+def _is_collapsed(metrics: Metrics, floor: Metrics, headline: str) -> bool:
+    found, least = metrics[headline], floor[headline]
     return found is not None and least is not None and found <= least + TOLERANCE
 
 

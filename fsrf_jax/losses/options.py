@@ -132,7 +132,7 @@ class MeasureOptions:
     """Directions of sliced_wasserstein."""
     blur: float = within(0.1, 1e-4)
     """Entropic regularisation of sinkhorn, as a multiple of the mean squared distance."""
-    iterations: int = within(30, 1)
+    iterations: int = within(50, 1)
     """Iterations of sinkhorn."""
 
     def of(self, divergence: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The whole network, and the heads that only its losses need."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -239,7 +240,7 @@ def apply_heads(auxiliary: AuxiliaryHeads, parameters: dict, codes: Codes) -> Au
     heads: Any = auxiliary.apply({"params": parameters}, codes)
     if auxiliary.noise != "uniform":
         return heads
-    held_codes = codes.replace(noise=jax.lax.stop_gradient(codes.noise))
+    held_codes = dataclasses.replace(codes, noise=jax.lax.stop_gradient(codes.noise))
     learning: Any = auxiliary.apply({"params": parameters}, held_codes)
     held: Any = auxiliary.apply({"params": jax.lax.stop_gradient(parameters)}, codes)
     return heads.replace(noise=learning.noise, frozen_noise=held.noise)

@@ -23,16 +23,19 @@ class Dropout(nn.Module):
     training step of a small Transformer on a CPU.
 
     Attributes:
-        rate: share of the elements set to zero, in [0, 1).
+        rate: share of the elements set to zero, in [0, 1); an array inside a compiled program.
     """
 
-    rate: float
+    rate: float | jax.Array
 
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Drop elements of x [..., d] in training; x itself otherwise."""
-        dropped_of_256 = round(self.rate * 256)
-        if not train or dropped_of_256 == 0:
+        if isinstance(self.rate, jax.Array):
+            dropped_of_256 = jnp.round(self.rate * 256).astype(jnp.int32)
+        else:
+            dropped_of_256 = round(self.rate * 256)
+        if not train or (isinstance(dropped_of_256, int) and dropped_of_256 == 0):
             return x
         *leading, d = x.shape
         words = jax.random.bits(self.make_rng("dropout"), (*leading, -(-d // 4)), jnp.uint32)

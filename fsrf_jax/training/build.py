@@ -13,7 +13,7 @@ from fsrf_jax.data.dataset import Split
 from fsrf_jax.missing import MissingLaw, keyed_uniforms, observe
 from fsrf_jax.training.state import Method, make_optimizer
 from fsrf_jax.training.step import Validation
-from fsrf_jax.types import Batch, LossWeights
+from fsrf_jax.types import Batch, HyperParameters, LossWeights
 
 
 def make_network(config: Config, outputs: int) -> models.Network:
@@ -87,7 +87,6 @@ def make_method(
         missing=make_law(config),
         clean_view=config.missing.clean_view,
         optimizer=make_optimizer(
-            learning_rate=o.learning_rate,
             weight_decay=o.weight_decay,
             warmup=o.warmup,
             clip_norm=o.clip_norm,
@@ -97,9 +96,19 @@ def make_method(
     )
 
 
-def make_weights(config: Config) -> LossWeights:
-    """Weights of the loss terms."""
-    return LossWeights(**jax.tree.map(jnp.float32, dataclasses.asdict(config.weights)))
+def make_hyper(config: Config, *, dropout: bool = False) -> HyperParameters:
+    """The numbers of a config that never compile anew.
+
+    Args:
+        config: the experiment.
+        dropout: make the dropout rate one of them; otherwise it is a constant of the network.
+    """
+    return HyperParameters(
+        weights=LossWeights(**jax.tree.map(jnp.float32, dataclasses.asdict(config.weights))),
+        learning_rate=jnp.float32(config.optimizer.learning_rate),
+        temperature=jnp.float32(config.losses.distillation.temperature),
+        dropout=jnp.float32(config.model.dropout) if dropout else None,
+    )
 
 
 def make_law(config: Config) -> MissingLaw:

@@ -14,7 +14,7 @@ from fsrf_jax.errors import RunError
 from fsrf_jax.training import checkpoints
 from fsrf_jax.training.state import Method, TrainState
 from fsrf_jax.training.step import Validation, train_epoch
-from fsrf_jax.types import Batch, LossWeights
+from fsrf_jax.types import Batch, HyperParameters
 
 
 class InterruptedTraining(Exception):
@@ -59,7 +59,7 @@ def fit(
     state: TrainState,
     data: Batch,
     validation: Validation,
-    weights: LossWeights,
+    hyper: HyperParameters,
     *,
     epochs: int,
     patience: int,
@@ -76,7 +76,7 @@ def fit(
         state: fresh or restored, replicated over the mesh; donated.
         data: training split, replicated.
         validation: validation split and masks, replicated.
-        weights: of the loss terms, replicated.
+        hyper: loss weights, learning rate and the like, replicated.
         epochs: number of epochs in all.
         patience: epochs without a better validation score before stopping; 0 never stops.
         manager: where checkpoints go.
@@ -91,10 +91,10 @@ def fit(
         InterruptedTraining: SIGINT or SIGTERM came; the state is saved.
         RunError: a loss became NaN or infinite.
     """
-    with _signals() as received:
+    with signals() as received:
         while not is_complete(method, state, epochs, patience):
-            state, terms_s, score = train_epoch(method, mesh, state, data, validation, weights)
-            record = _record(method, state, jax.device_get(terms_s), float(score))
+            state, terms_s, score = train_epoch(method, mesh, state, data, validation, hyper)
+            record = epoch_record(method, state, jax.device_get(terms_s), float(score))
             report(record)
             complete = is_complete(method, state, epochs, patience)
             stop = received[:1]  # read once: a signal may come at any moment
@@ -107,9 +107,14 @@ def fit(
     return state
 
 
-def _record(
+def epoch_record(
     method: Method, state: TrainState, terms_s: dict[str, np.ndarray], score: float
 ) -> EpochRecord:
+    """The record of the epoch that ended at `state`.
+
+    Raises:
+        RunError: a term or the validation error is NaN or infinite.
+    """
     epoch = epochs_done(method, state)
     bad = {name: ~np.isfinite(values) for name, values in terms_s.items()}
     first = {name: int(bad_s.argmax()) for name, bad_s in bad.items() if bad_s.any()}
@@ -131,7 +136,7 @@ def _record(
 
 
 @contextlib.contextmanager
-def _signals() -> Iterator[list[int]]:
+def signals() -> Iterator[list[int]]:
     """Collect SIGINT and SIGTERM; a second signal acts at once, as it did before."""
     received: list[int] = []
     previous: dict[int, Any] = {}

@@ -34,12 +34,14 @@ def replicate(tree: Tree, mesh: Mesh) -> Tree:
     return jax.device_put(tree, replicated(mesh))
 
 
-def split_rows(tree: Tree, mesh: Mesh) -> Tree:
-    """Inside jit: spread the first axis of every array over the devices."""
+def split_rows(tree: Tree, mesh: Mesh | None) -> Tree:
+    """Inside jit: spread the first axis of every array over the devices, where there is a mesh."""
+    if mesh is None:
+        return tree
     return jax.lax.with_sharding_constraint(tree, NamedSharding(mesh, PartitionSpec("data")))
 
 
-def padded_rows(n: int, mesh: Mesh) -> int:
+def padded_rows(n: int, mesh: Mesh | None) -> int:
     """n rounded up so that rows divide evenly over the mesh."""
-    multiple = math.lcm(ROW_MULTIPLE, mesh.size)
+    multiple = math.lcm(ROW_MULTIPLE, mesh.size if mesh else 1)
     return -(-n // multiple) * multiple

@@ -80,12 +80,16 @@ def init_state(method: Method, example: Batch, key: jax.Array) -> TrainState:
 
 
 def make_optimizer(
-    *, learning_rate: float, weight_decay: float, warmup: float, clip_norm: float, steps: int
+    *, weight_decay: float, warmup: float, clip_norm: float, steps: int
 ) -> optax.GradientTransformation:
-    """AdamW behind clipping by the global norm; linear warm-up, then cosine to 0 at `steps`."""
+    """AdamW behind clipping by the global norm; linear warm-up, then cosine to 0 at `steps`.
+
+    The updates are those of a peak learning rate of 1: the step multiplies them by the real one,
+    which is an array, so that runs with different rates are one program.
+    """
     schedule = optax.warmup_cosine_decay_schedule(
         init_value=0.0,
-        peak_value=learning_rate,
+        peak_value=1.0,
         warmup_steps=min(round(warmup * steps), steps - 1),  # optax: one step to fall at least
         decay_steps=steps,
     )

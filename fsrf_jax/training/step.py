@@ -1,7 +1,7 @@
 """Pure functions of the training state: one step, one epoch, predictions for many samples."""
 
 import dataclasses
-import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +10,12 @@ from flax import struct
 from jax.sharding import Mesh
 
 from fsrf_jax import models
-from fsrf_jax.losses import total_loss
+from fsrf_jax.losses import LossOptions, total_loss
 from fsrf_jax.losses.distillation import warm_up
 from fsrf_jax.missing import random_view
 from fsrf_jax.training import sharding
 from fsrf_jax.training.state import Method, TrainState
-from fsrf_jax.types import Batch, ByModality, LossWeights
+from fsrf_jax.types import Batch, ByModality, HyperParameters
 
 # A class that was thought impossible counts as this unlikely, so that no score is infinite.
 SMALLEST_PROBABILITY = 1e-7
@@ -37,7 +37,7 @@ class Validation:
 
 
 def train_step(
-    method: Method, state: TrainState, batch: Batch, weights: LossWeights
+    method: Method, state: TrainState, batch: Batch, hyper: HyperParameters
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One optimizer step on two random views of a batch, and the clean one where there is one.
 
@@ -45,7 +45,7 @@ def train_step(
         method: what is fixed.
         state: before the step.
         batch: complete samples.
-        weights: of the loss terms.
+        hyper: loss weights, learning rate and the like.
 
     Returns:
         The state after the step, and every raw loss term, the total and the gradient's norm.
@@ -55,21 +55,36 @@ def train_step(
     *view_keys, dropout_key = jax.random.split(step_key, VIEWS + 1)
     views = [random_view(key, batch.valid, method.missing) for key in view_keys]
     views += [batch.valid] if method.clean_view else []
-    weights = warm_up(weights, _warm_up_share(method, state.step))
+    weights = warm_up(hyper.weights, _warm_up_share(method, state.step))
+    network, options = _with_numbers(method, hyper)
 
     def objective(parameters: dict) -> tuple[jax.Array, dict[str, jax.Array]]:
         outputs = models.forward_views(
-            method.network, method.auxiliary, parameters, batch, views, dropout_key
+            network, method.auxiliary, parameters, batch, views, dropout_key
         )
-        return total_loss(outputs, batch, weights, method.losses)
+        return total_loss(outputs, batch, weights, options)
 
     gradient, terms = jax.grad(objective, has_aux=True)(state.parameters)
     updates, optimizer = method.optimizer.update(gradient, state.optimizer, state.parameters)
+    updates = jax.tree.map(lambda update: hyper.learning_rate * update, updates)
     parameters = optax.apply_updates(state.parameters, updates)
     state = dataclasses.replace(
         state, step=state.step + 1, parameters=parameters, optimizer=optimizer
     )
     return state, terms | {"gradient_norm": optax.tree.norm(gradient)}
+
+
+def _with_numbers(method: Method, hyper: HyperParameters) -> tuple[models.Network, LossOptions]:
+    """Network and loss options with the numbers that are arrays in place of their own."""
+    network, losses = method.network, method.losses
+    # Typed as numbers, since arrays only stand here inside a program that is being compiled.
+    dropout: Any = network.dropout if hyper.dropout is None else hyper.dropout
+    temperature: Any = hyper.temperature
+    distillation = dataclasses.replace(losses.distillation, temperature=temperature)
+    return (
+        dataclasses.replace(network, dropout=dropout),
+        dataclasses.replace(losses, distillation=distillation),
+    )
 
 
 def _warm_up_share(method: Method, step: jax.Array) -> jax.Array:
@@ -103,24 +118,23 @@ def take(data: Batch, index_b: jax.Array) -> Batch:
     )
 
 
-@functools.partial(jax.jit, static_argnames=("method", "mesh"), donate_argnames=("state",))
-def train_epoch(
+def run_epoch(
     method: Method,
-    mesh: Mesh,
+    mesh: Mesh | None,
     state: TrainState,
     data: Batch,
     validation: Validation,
-    weights: LossWeights,
+    hyper: HyperParameters,
 ) -> tuple[TrainState, dict[str, jax.Array], jax.Array]:
-    """One epoch as one program: all steps, then the validation score; keeps the best network.
+    """One epoch: all steps, then the validation error; keeps the best network.
 
     Args:
         method: what is fixed.
-        mesh: devices.
-        state: at an epoch's beginning; donated.
-        data: the whole training split, replicated.
-        validation: the validation split with its masks, replicated.
-        weights: of the loss terms.
+        mesh: devices to spread the rows of a batch over; None leaves them together.
+        state: at an epoch's beginning.
+        data: the whole training split.
+        validation: the validation split with its masks.
+        hyper: loss weights, learning rate and the like.
 
     Returns:
         The new state, every term of every step [steps], and the validation error.
@@ -130,7 +144,7 @@ def train_epoch(
 
     def body(state: TrainState, index_b: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
         batch = sharding.split_rows(take(data, index_b), mesh)
-        return train_step(method, state, batch, weights)
+        return train_step(method, state, batch, hyper)
 
     state, terms = jax.lax.scan(body, state, epoch_order(state, n, steps, rows))
     network = state.parameters["network"]
@@ -147,8 +161,12 @@ def train_epoch(
     return state, terms, score
 
 
+# One epoch is one program; data, validation and hyper-parameters are replicated over the mesh.
+train_epoch = jax.jit(run_epoch, static_argnames=("method", "mesh"), donate_argnames=("state",))
+
+
 def validation_error(
-    network: models.Network, mesh: Mesh, parameters: dict, validation: Validation
+    network: models.Network, mesh: Mesh | None, parameters: dict, validation: Validation
 ) -> jax.Array:
     """Mean error over the validation samples and all their fixed masks.
 
@@ -177,7 +195,7 @@ def prediction_errors(head: str, prediction: jax.Array, labels: jax.Array) -> ja
 
 def predict_rows(
     network: models.Network,
-    mesh: Mesh,
+    mesh: Mesh | None,
     parameters: dict,
     batch: Batch,
     observed: ByModality,

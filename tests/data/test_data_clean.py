@@ -78,7 +78,9 @@ def test_labels_are_flattened(shape):
     [
         (split(labels=np.array([0, np.nan])), "'train': 1 of 2 labels .*first: nan of 'i1'"),
         (split(labels=np.array([1e300, -np.inf])), "2 of 2 labels .*first: inf of 'i0'"),
-        (split(labels=np.ones((2, 4))), r"labels have shape \(2, 4\)"),
+        (split(labels=np.ones((2, 4, 2))), r"labels have shape \(2, 4, 2\)"),
+        (split(labels=np.ones((2, 0))), r"labels have shape \(2, 0\)"),
+        (split(labels=np.array([[0, 1], [np.nan, 1]])), "1 of 2 labels .*nan .*of 'i1'"),
         (split(labels=np.array(["a", "b"])), "dtype <U1; expected one number"),
         (split(labels=np.ones(3), ids=np.array(list("abc"))), r"\(2, 3, 2\), labels \(3,\)"),
         (split(ids=np.array(["a"])), r"ids have shape \(1,\), labels \(2,\)"),
@@ -101,6 +103,18 @@ def test_splits_must_agree():
         cleaned(split(), test=split(vision=np.ones((2, 1, 1))))
     with pytest.raises(DataError, match="no split"):
         clean(Dataset({}))
+
+
+def test_a_label_for_each_task_is_kept():
+    labels = np.array([[0, 1, 1], [1, 0, 0]])
+    found = cleaned(split(labels=labels), test=split(labels=labels)).splits["test"].labels
+    np.testing.assert_array_equal(found, labels)
+    assert found.dtype == np.float32
+    for other in (np.ones((2, 2)), np.ones(2)):
+        with pytest.raises(
+            DataError, match=r"'train': labels have shape \(2, 3\), in split 'test'"
+        ):
+            cleaned(split(labels=labels), test=split(labels=other))
 
 
 def test_lengths_may_differ_between_splits_and_vectors_become_one_frame():

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -49,6 +51,18 @@ def test_folds_partition_the_samples(folds, fold, seed, n):
         own = {i: y for s in data.splits.values() for i, y in zip(s.ids, s.labels, strict=True)}
         assert [own[i] for i in part.ids] == part.labels.tolist()
         assert part.features["audio"][:, 0, 0].tolist() == part.labels.tolist()
+
+
+def test_labels_of_tasks_are_dealt_with_their_samples():
+    data = dataset()
+    splits = {
+        name: dataclasses.replace(part, labels=np.stack([part.labels, -part.labels], axis=1))
+        for name, part in data.splits.items()
+    }
+    made = fold_split(Dataset(splits), folds=3, fold=1, pooled=POOLED, seed=0)
+    for part in made.splits.values():
+        number = part.features["audio"][:, 0, 0]
+        np.testing.assert_array_equal(part.labels, np.stack([number, -number], axis=1))
 
 
 def test_test_folds_cover_every_pooled_sample_once():

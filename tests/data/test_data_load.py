@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from fsrf_jax.data import store
+from fsrf_jax.data.dataset import Dataset, Split
 from fsrf_jax.data.describe import describe
 from fsrf_jax.data.load import load
 from fsrf_jax.errors import DataError
@@ -95,3 +96,27 @@ def test_describe_has_one_line_a_split_and_modality(files):
         "50.0",
         "%",
     ]
+
+
+def labelled(labels):
+    n = len(labels)
+    ids, valid = np.array([str(i) for i in range(n)]), {"audio": np.ones((n, 1), bool)}
+    split = Split(ids, {"audio": np.ones((n, 1, 2), np.float32)}, valid, np.float32(labels))
+    return Dataset({"train": split})
+
+
+@pytest.mark.parametrize(
+    ("labels", "line"),
+    [
+        ([0, 2, 2, 0, 2], "train: labels 0 x 2, 2 x 3"),
+        ([-1, 1], "train: labels -1 x 1, 1 x 1"),
+        ([[0, 1, 1], [0, 0, 1]], "train: positive labels of the 3 tasks: 0, 1, 2"),
+        ([0, 0.5], None),
+        (range(11), None),
+    ],
+)
+def test_describe_counts_labels_of_few_values(labels, line):
+    lines = describe(labelled(labels)).splitlines()
+    assert lines[2:] == ([] if line is None else [line])
+    y = np.array(labels)
+    assert f"{y.mean():.3f}" in lines[1]

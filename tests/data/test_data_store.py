@@ -56,7 +56,8 @@ def datasets(draw):
     ids = draw(st.lists(TEXT, min_size=n, max_size=n, unique=True))
     valid = draw(hnp.arrays(bool, (n, t)))
     features = draw(hnp.arrays(np.float32, (n, t, f), elements=floats))
-    labels = draw(hnp.arrays(np.float32, n, elements=floats))
+    shape = draw(st.sampled_from([(n,), (n, 1), (n, 3)]))
+    labels = draw(hnp.arrays(np.float32, shape, elements=floats))
     split = Split(np.array(ids, np.str_), {"a": features}, {"a": valid}, labels)
     return Dataset({"train": split}, tuple(draw(st.lists(TEXT, max_size=3))))
 

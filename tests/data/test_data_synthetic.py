@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
+from fsrf_jax.data import labels
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.data.synthetic import (
     Latents,
@@ -14,6 +16,7 @@ from fsrf_jax.data.synthetic import (
     World,
     make_dataset,
     make_oracle,
+    make_posterior,
     make_world,
     posterior_mean,
     sample,
@@ -24,6 +27,7 @@ from fsrf_jax.errors import ConfigError
 
 MODALITIES = ("language", "audio", "vision")
 PAIR = ("left", "right")
+CUTS = (-1.0, 0.0, 1.5)
 SMALL = SyntheticOptions(
     train=30,
     valid=10,
@@ -59,8 +63,8 @@ def _only(split: Split, names: tuple[str, ...]) -> dict[str, np.ndarray]:
     return {name: valid & (name in names) for name, valid in split.valid.items()}
 
 
-def _conditional_mean(world: World, x: dict, observed: dict, row: int) -> float:
-    """E[y | frames] from the full joint covariance of the observed frames and y."""
+def _conditional_law(world: World, x: dict, observed: dict, row: int) -> tuple[float, float]:
+    """Mean and variance of y given the frames, from the full joint covariance of both."""
     frames = [(m, t) for m in world.modalities for t in np.flatnonzero(observed[m][row])]
     values = np.concatenate([x[m][row, t] for m, t in frames])
     with_label = np.concatenate(
@@ -81,21 +85,25 @@ def _conditional_mean(world: World, x: dict, observed: dict, row: int) -> float:
         return covariance
 
     joint = np.block([[block(*one, *other) for other in frames] for one in frames])
-    return float(with_label @ np.linalg.solve(joint, values))
+    gain = np.linalg.solve(joint, with_label)
+    prior = world.options.label_scale**2
+    return float(gain @ values), float(prior - gain @ with_label)
 
 
-def test_posterior_equals_the_conditional_mean_of_the_joint_covariance():
+def test_posterior_equals_the_conditional_law_of_the_joint_covariance():
     world = make_world(SMALL, PAIR)
     split, _ = sample(world, "test", 20)
     observed = _some_frames(split, 0.4)
     observed["left"][:5] = False
     x = {name: unwarp(split.features[name].astype(np.float64), SMALL.warp) for name in PAIR}
     seen = [row for row in range(20) if any(observed[name][row].any() for name in PAIR)]
-    expected = [_conditional_mean(world, x, observed, row) for row in seen]
-    found = posterior_mean(world, split.features, observed)
+    expected = np.array([_conditional_law(world, x, observed, row) for row in seen])
+    mean, variance = make_posterior(world, split.features)(observed)
     assert len(seen) > 15
-    assert found.dtype == np.float64
-    np.testing.assert_allclose(found[seen], expected, rtol=0, atol=1e-8)
+    assert mean.dtype == variance.dtype == np.float64
+    np.testing.assert_allclose(mean[seen], expected[:, 0], rtol=0, atol=1e-8)
+    np.testing.assert_allclose(variance[seen], expected[:, 1], rtol=0, atol=1e-8)
+    assert np.array_equal(posterior_mean(world, split.features, observed), mean)
 
 
 def test_posterior_agrees_with_importance_weighted_sampling():
@@ -118,6 +126,7 @@ def test_posterior_agrees_with_importance_weighted_sampling():
             latent @ loading.T for latent, loading in zip(latents, kinds, strict=True)
         )
     found = posterior_mean(world, split.features, observed)
+    tasks = make_oracle(world, split.features, "binary", CUTS)(observed)
     for row in range(3):
         log_weights = np.zeros(draws)
         for name in PAIR:
@@ -130,12 +139,48 @@ def test_posterior_agrees_with_importance_weighted_sampling():
         standard_error = np.sqrt(np.square(weights) @ np.square(labels - estimate))
         assert standard_error < 0.02
         assert abs(found[row] - estimate) < 4 * standard_error
+        # What the sum above leaves out of the label is noise with a distribution of its own.
+        above = stats.norm.sf(np.array(CUTS)[None], labels[:, None], world.label_noise)
+        estimate = weights @ above
+        standard_error = np.sqrt(np.square(weights) @ np.square(above - estimate))
+        assert standard_error.max() < 0.01
+        assert np.all(np.abs(tasks[row] - estimate) < 4 * standard_error)
 
 
-def test_nothing_observed_gives_the_prior_mean():
+def test_nothing_observed_gives_the_prior():
     world = make_world(SMALL, PAIR)
     split, _ = sample(world, "test", 8)
-    assert np.array_equal(posterior_mean(world, split.features, _only(split, ())), np.zeros(8))
+    mean, variance = make_posterior(world, split.features)(_only(split, ()))
+    assert np.array_equal(mean, np.zeros(8))
+    np.testing.assert_allclose(variance, SMALL.label_scale**2)
+
+
+def test_class_probabilities_are_differences_of_the_tasks():
+    world = make_world(SMALL, PAIR)
+    split, _ = sample(world, "test", 20)
+    tasks, classes = (
+        make_oracle(world, split.features, form, CUTS)(split.valid) for form in ("binary", "class")
+    )
+    assert tasks.shape == (20, 3)
+    assert classes.shape == (20, 4)
+    above = np.pad(tasks, [(0, 0), (1, 0)], constant_values=1)
+    np.testing.assert_allclose(classes, above - np.pad(tasks, [(0, 0), (0, 1)]), atol=1e-12)
+
+
+def test_class_probabilities_are_calibrated_and_better_than_the_frequencies(default):
+    world, split, _ = default
+    observed = _some_frames(split, 0.6)
+    classes_n = labels.cut_labels(split.labels, CUTS, "class").astype(int)
+    p_nc = make_oracle(world, split.features, "class", CUTS)(observed)
+    frequencies = np.bincount(classes_n, minlength=4) / len(split)
+    np.testing.assert_allclose(p_nc.mean(axis=0), frequencies, atol=0.02)
+    sure = p_nc.max(axis=1)
+    right = p_nc.argmax(axis=1) == classes_n
+    for low, high in ((0.3, 0.5), (0.5, 0.7), (0.7, 0.9), (0.9, 1.0)):
+        chosen = (sure > low) & (sure <= high)
+        assert right[chosen].mean() == pytest.approx(sure[chosen].mean(), abs=0.06)
+    entropy = -(frequencies @ np.log(frequencies))
+    assert -np.log(p_nc[np.arange(len(split)), classes_n]).mean() < entropy - 0.2
 
 
 def test_unobserved_values_do_not_matter():

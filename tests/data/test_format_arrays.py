@@ -50,6 +50,12 @@ def test_splits_labels_and_absent_modality(path):
     assert test.labels.size == 1
 
 
+def test_labels_of_tasks_are_taken_as_they_are(path):
+    keys = content(train_label=np.array([[0, 1, 1], [1, 0, 1]]))
+    found = arrays.read(write(path, keys), ("audio",)).splits["train"].labels
+    np.testing.assert_array_equal(found, [[0, 1, 1], [1, 0, 1]])
+
+
 def test_ids_and_lengths_are_taken(path):
     keys = content(train_id=np.array(["a", "b"]), train_audio_lengths=np.array([3, 1]))
     dataset = arrays.read(write(path, keys), ("audio",))

@@ -70,4 +70,4 @@ def run(with_oracle: bool = True, count: int = 200) -> Evaluation:
 
 
 def run_results(with_oracle: bool = True) -> Results:
-    return results_dict(run(with_oracle), "test", 11)
+    return results_dict(run(with_oracle), "test", 11, "abc")

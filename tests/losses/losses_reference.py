@@ -1,5 +1,8 @@
 """The losses once more in NumPy float64, written from the formulas, and examples to run them on."""
 
+import dataclasses
+from itertools import count
+
 import jax.numpy as jnp
 import numpy as np
 from scipy.spatial.distance import cosine as scipy_cosine
@@ -7,6 +10,7 @@ from scipy.special import expit, log_softmax, logsumexp, softmax
 from scipy.stats import bernoulli, entropy
 from sklearn.metrics.pairwise import euclidean_distances
 
+from fsrf_jax.losses.options import LossOptions
 from fsrf_jax.types import Auxiliary, Batch, Codes, LossWeights, Outputs
 
 MODALITIES = ("language", "audio", "vision")
@@ -15,6 +19,8 @@ FRAMES = {"language": 4, "audio": 6, "vision": 5}
 MULTIPLES = (0.25, 0.5, 1.0, 2.0, 4.0)
 KINDS = {"number": "l1", "class": "cross_entropy", "binary": "binary_cross_entropy"}
 OUTPUTS = {"number": 1, "class": 3, "binary": 2}
+# For jit: such small programs take longer to compile than to run.
+QUICK = {"xla_backend_optimization_level": 0}
 
 
 def codes_and_weights(seed, b=9, d=4):
@@ -176,7 +182,7 @@ def example_outputs(
     """
     rng = np.random.default_rng(seed + 100)
 
-    def normal(*shape):
+    def normal(*shape, rng=rng):
         return rng.normal(size=shape).astype(np.float32)
 
     if available is None:
@@ -187,8 +193,10 @@ def example_outputs(
     def coded():
         return {m: jnp.asarray(normal(k, b, d) * present[m][:, :, None]) for m in MODALITIES}
 
-    def heads(*shape):
-        return {m: jnp.asarray(2 * normal(k, b, *shape)) for m in MODALITIES}
+    def heads(stream, *shape):
+        # Random numbers of their own: which heads there are changes nothing else.
+        rng = np.random.default_rng([seed, stream])
+        return {m: jnp.asarray(2 * normal(k, b, *shape, rng=rng)) for m in MODALITIES}
 
     codes = Codes(
         available={m: jnp.asarray(v) for m, v in present.items()},
@@ -204,27 +212,50 @@ def example_outputs(
     others = (len(MODALITIES) - 1,) if crossed else ()
     widths = decoded or FEATURES
     auxiliary = Auxiliary(
-        heterogeneous=heads(outputs) if heterogeneous.startswith("task") else {},
-        noise=heads(outputs) if noise in ("adversarial", "uniform") else {},
+        heterogeneous=heads(1, outputs) if heterogeneous.startswith("task") else {},
+        noise=heads(2, outputs) if noise in ("adversarial", "uniform") else {},
         frozen_noise={},
         reconstruction={m: jnp.asarray(normal(k, b, *others, widths[m])) for m in MODALITIES},
     )
     if heterogeneous == "modality":
-        auxiliary = auxiliary.replace(heterogeneous=heads(len(MODALITIES)))
+        auxiliary = auxiliary.replace(heterogeneous=heads(3, len(MODALITIES)))
     if noise == "uniform":
         # The head held still says the same as the one that learns; only the gradient differs.
         auxiliary = auxiliary.replace(frozen_noise=dict(auxiliary.noise))
     if noise == "bottleneck":
-        codes = codes.replace(noise_moments=heads(2, d))
+        codes = codes.replace(noise_moments=heads(4, 2, d))
     return Outputs(codes, prediction, completeness, auxiliary)
+
+
+def options_with(changes):
+    """The default options but for some, by dotted names such as `noise.kind`."""
+    options = LossOptions()
+    for name, value in changes.items():
+        section, option = name.split(".")
+        changed = dataclasses.replace(getattr(options, section), **{option: value})
+        options = dataclasses.replace(options, **{section: changed})
+    return options
+
+
+def heads_for(options, d=6):
+    """What `example_outputs` has to give for these options."""
+    gaussian = options.task.kind == "gaussian"
+    frames = options.reconstruction.target == "frames"
+    return {
+        "outputs": 2 if gaussian else OUTPUTS[options.task.form],
+        "heterogeneous": options.heterogeneous.kind,
+        "noise": options.noise.kind,
+        "crossed": options.reconstruction.crossed,
+        "decoded": None if frames else dict.fromkeys(MODALITIES, d),
+    }
 
 
 def example_weights(value=None, divergences=("mmd", "mse")):
     """Weights 0.1, 0.2, ... in the order of `by_name`, or one value for all."""
-    values = iter(np.linspace(0.1, 0.9, 9) if value is None else np.full(9, value))
+    tenths = count(1)
 
     def take():
-        return jnp.float32(next(values))
+        return jnp.float32(next(tenths) / 10 if value is None else value)
 
     return LossWeights(
         homogeneous=take(),

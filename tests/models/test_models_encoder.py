@@ -1,30 +1,199 @@
 import dataclasses
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
 import models_case as case
 import numpy as np
 import pytest
+from flax import linen as nn
+from jax.test_util import check_grads
+from scipy.special import softmax
 
-from fsrf_jax.models.encoder import ModalityEncoder, masked_mean
+from fsrf_jax.errors import ConfigError
+from fsrf_jax.models.encoder import POOLS, ModalityEncoder, masked_mean
 
-B, T, F = 4, 6, 3
+B, T, F, D = 4, 6, 3, 8
 AWARE = ModalityEncoder(
-    width=8, heads=2, layers=1, expansion=2, kernel=3, dropout=0.0, mask_aware=True
+    width=D, heads=2, layers=1, expansion=2, kernel=3, dropout=0.0, mask_aware=True
 )
 UNAWARE = dataclasses.replace(AWARE, mask_aware=False)
-both = pytest.mark.parametrize("encoder", [AWARE, UNAWARE], ids=["aware", "unaware"])
+LEARNED = dataclasses.replace(AWARE, missing_frame="learned")
+ENCODERS = {
+    "mean": AWARE,
+    "unaware_mean": UNAWARE,
+    "last": dataclasses.replace(AWARE, pool="last"),
+    "attention": dataclasses.replace(AWARE, pool="attention"),
+    "cls": dataclasses.replace(AWARE, pool="cls"),
+    "unaware_attention": dataclasses.replace(UNAWARE, pool="attention"),
+    "unaware_cls": dataclasses.replace(UNAWARE, pool="cls"),
+    "learned": LEARNED,
+}
+every = pytest.mark.parametrize("encoder", ENCODERS.values(), ids=ENCODERS)
 
 X_BTF = case.normal(0, B, T, F)
 VALID = jnp.asarray([[1] * 6, [1] * 6, [0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]], bool)
 OBSERVED = jnp.asarray([[1, 0, 1, 1, 0, 1], [0] * 6, [1, 1, 1, 0, 0, 1], [0, 1, 1, 0, 1, 1]], bool)
-PARAMETERS = case.parameters_of(AWARE, X_BTF, VALID, OBSERVED, train=False)
+SEEN = VALID & OBSERVED
+MISSING = VALID & ~OBSERVED
+SOME = np.asarray([0, 2, 3])  # samples with an observed frame
+
+
+@cache
+def parameters_of(encoder):
+    return case.parameters_of(encoder, X_BTF, VALID, OBSERVED, train=False)
 
 
 @partial(jax.jit, static_argnums=0)
+def apply(encoder, parameters, x_btf, valid_bt, observed_bt):
+    return encoder.apply({"params": parameters}, x_btf, valid_bt, observed_bt, train=False)
+
+
 def encode(encoder, x_btf, valid_bt=VALID, observed_bt=OBSERVED):
-    return encoder.apply({"params": PARAMETERS}, x_btf, valid_bt, observed_bt, train=False)
+    return apply(encoder, parameters_of(encoder), x_btf, valid_bt, observed_bt)
+
+
+@partial(jax.jit, static_argnums=0)
+def gradients(encoder, parameters, x_btf, observed_bt):
+    """Of a weighted sum of Z, to the parameters and to the features."""
+
+    def value(parameters, x_btf):
+        z_bd, _ = apply(encoder, parameters, x_btf, VALID, observed_bt)
+        return (z_bd * case.normal(3, B, D)).sum()
+
+    return jax.grad(value, (0, 1))(parameters, x_btf)
+
+
+def layer_norm(p, x_td):
+    x_td = x_td - x_td.mean(axis=-1, keepdims=True)
+    return x_td / np.sqrt((x_td**2).mean(axis=-1, keepdims=True) + 1e-6) * p["scale"] + p["bias"]
+
+
+def gelu(x):
+    return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+
+
+def reference_block(p, x_sd, heads):
+    """A block over frames that may all attend to each other: nothing is masked."""
+    h_sd, attention = layer_norm(p["LayerNorm_0"], x_sd), p["SelfAttention_0"]
+    qkv = attention["query_key_value"]
+    mixed_sd = np.zeros_like(x_sd) + attention["output"]["bias"]
+    for h in range(heads):
+        q, k, v = (h_sd @ qkv["kernel"][:, i, h] + qkv["bias"][i, h] for i in range(3))
+        weights = softmax(q @ k.T / np.sqrt(q.shape[-1]), axis=1)
+        mixed_sd += weights @ v @ attention["output"]["kernel"][h]
+    x_sd = x_sd + mixed_sd
+    hidden = layer_norm(p["LayerNorm_1"], x_sd) @ p["Dense_0"]["kernel"] + p["Dense_0"]["bias"]
+    return x_sd + gelu(hidden) @ p["Dense_1"]["kernel"] + p["Dense_1"]["bias"]
+
+
+def reference_encode(encoder, parameters, x_tf, valid_t, observed_t):
+    """One sample in float64: what is masked is left out before the block, not masked in it."""
+    p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), parameters)
+    seen_t = valid_t & observed_t
+    if not seen_t.any():
+        return np.zeros(encoder.width)
+    visible_tf = np.where(seen_t[:, None], x_tf, 0.0)
+    if encoder.missing_frame == "learned":
+        visible_tf[valid_t & ~seen_t] = p["missing_frame"]
+    t, d = len(x_tf), encoder.width
+    around_tf = np.pad(visible_tf, ((1, 1), (0, 0)))
+    h_td = sum(around_tf[i : i + t] @ p["frames"]["kernel"][i] for i in range(3))
+    h_td = h_td + p["frames"]["bias"]
+    angle_td = np.arange(t)[:, None] / 10_000 ** (np.arange(d // 2) / (d // 2))
+    h_td = h_td + np.concatenate([np.sin(angle_td), np.cos(angle_td)], axis=1)
+    h_sd = h_td[seen_t if encoder.mask_aware else valid_t]
+    if encoder.pool == "cls":
+        h_sd = np.concatenate([p["class"][None], h_sd])
+    h_sd = reference_block(p["Block_0"], h_sd, encoder.heads)
+    h_sd = layer_norm(p["LayerNorm_0"], h_sd)
+    if encoder.pool == "attention":
+        return softmax(h_sd @ p["score"]["kernel"][:, 0]) @ h_sd
+    return {"mean": h_sd.mean(axis=0), "last": h_sd[-1], "cls": h_sd[0]}[encoder.pool]
+
+
+@every
+def test_against_float64(encoder):
+    z_bd, available_b = encode(encoder, X_BTF)
+    assert z_bd.shape == (B, D)
+    assert z_bd.dtype == available_b.dtype == jnp.float32
+    for b in range(B):
+        length = int(np.flatnonzero(VALID[b]).max()) + 1  # without the padding behind
+        sample = (np.asarray(x)[b, :length] for x in (X_BTF, VALID, OBSERVED))
+        expected_d = reference_encode(encoder, parameters_of(encoder), *sample)
+        np.testing.assert_allclose(z_bd[b], expected_d, rtol=1e-4, atol=1e-5)
+
+
+def test_the_defaults_have_no_further_parameters():
+    assert set(parameters_of(AWARE)) == {"Block_0", "LayerNorm_0", "frames"}
+    assert (AWARE.pool, AWARE.missing_frame) == ("mean", "zero")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"pool": "max"}, "pool: found 'max', expected one of attention, cls, last, mean."),
+        ({"missing_frame": "mean"}, "missing_frame: found 'mean', expected one of learned, zero."),
+        ({"pool": "cls", "layers": 0}, "layers: found 0, expected 1 or more for pool cls."),
+    ],
+)
+def test_unknown_names_are_refused(settings, message):
+    with pytest.raises(ConfigError) as error:
+        dataclasses.replace(AWARE, **settings)
+    assert str(error.value) == message
+
+
+class Pool(nn.Module):
+    """A way to pool by itself, for those that have parameters."""
+
+    name_of_pool: str
+
+    @nn.compact
+    def __call__(self, x_btd, mask_bt):
+        return POOLS[self.name_of_pool](x_btd, mask_bt)
+
+
+MASK = jnp.asarray([[1, 0, 1, 1, 0, 0], [0] * 6, [0, 0, 0, 0, 1, 0], [1] * 6], bool)
+
+
+@pytest.mark.parametrize("name", ["attention", "last", "mean"])
+def test_pool_without_the_masked_frames(name):
+    """Pooling under a mask is pooling of what it leaves; nothing left gives zeros."""
+    pool, x_btd, weight_bd = Pool(name), case.normal(1, B, T, D), case.normal(2, B, D)
+    variables = {"params": {"score": {"kernel": case.normal(3, D, 1)}}}
+
+    def value(x_btd):
+        pooled_bd = pool.apply(variables if name == "attention" else {}, x_btd, MASK)
+        return (pooled_bd * weight_bd).sum(), pooled_bd
+
+    gradient, pooled_bd = jax.jit(jax.grad(value, has_aux=True))(x_btd)
+    for b, mask_t in enumerate(np.asarray(MASK)):
+        places = np.flatnonzero(mask_t)
+        left_sd = np.asarray(x_btd, np.float64)[b, places]
+        weights = np.full(len(places), 1 / max(len(places), 1))
+        if name == "last":
+            weights = 1.0 * (places == places.max(initial=-1))
+        elif name == "attention" and len(places):
+            weights = softmax(left_sd @ np.asarray(variables["params"]["score"]["kernel"])[:, 0])
+        np.testing.assert_allclose(pooled_bd[b], weights @ left_sd, rtol=1e-5, atol=1e-6)
+        case.assert_zero(gradient[b, ~mask_t])
+        matters = np.abs(gradient[b, places]).max(axis=1) > 0
+        np.testing.assert_array_equal(matters, weights > 0)
+
+
+def test_attention_pool_against_finite_differences():
+    with jax.enable_x64(True):
+        pool = Pool("attention")
+        rng = np.random.default_rng(0)
+        x_btd, mask_bt = jnp.asarray(rng.normal(size=(B, T, 3))), jnp.asarray(np.asarray(MASK))
+        kernel = jnp.asarray(rng.normal(size=(3, 1)))
+
+        @jax.jit
+        def run(kernel, x_btd):
+            return pool.apply({"params": {"score": {"kernel": kernel}}}, x_btd, mask_bt)
+
+        assert run(kernel, x_btd).dtype == jnp.float64
+        check_grads(run, (kernel, x_btd), order=1, modes=("rev",), atol=1e-6, rtol=1e-6)
 
 
 def test_masked_mean():
@@ -40,23 +209,21 @@ def test_masked_mean():
         np.testing.assert_allclose(gradient[b], share * mask_t[:, None] * np.ones(2), rtol=1e-6)
 
 
-@both
+@every
 def test_missing_and_padding_frames_are_not_looked_at(encoder):
-    seen = OBSERVED & VALID
     z_bd, available_b = encode(encoder, X_BTF)
     np.testing.assert_array_equal(available_b, [1, 0, 1, 1])
     case.assert_zero(z_bd[1])
-    changed = encode(encoder, jnp.where(seen[..., None], X_BTF, 1e3))[0]
+    changed = encode(encoder, jnp.where(SEEN[..., None], X_BTF, 1e3))[0]
     np.testing.assert_array_equal(changed, z_bd)
-    gradient = jax.jit(jax.grad(lambda x: (encode(encoder, x)[0] * case.normal(3, B, 8)).sum()))(
-        X_BTF
-    )
-    case.assert_zero(gradient[~seen])
-    assert (np.abs(gradient[seen]).max(axis=1) > 0).all()
+    _, gradient = gradients(encoder, parameters_of(encoder), X_BTF, OBSERVED)
+    case.assert_zero(gradient[~SEEN])
+    assert (np.abs(gradient[SEEN]).max(axis=1) > 0).all()
 
 
-@both
-def test_padding_behind_has_no_influence(encoder):
+@pytest.mark.parametrize("name", ["mean", "last", "unaware_attention", "unaware_cls"])
+def test_padding_behind_has_no_influence(name):
+    encoder = ENCODERS[name]
     longer_btf = jnp.pad(X_BTF, ((0, 0), (0, 3), (0, 0)), constant_values=7)
     longer_valid, longer_observed = (jnp.pad(mask, ((0, 0), (0, 3))) for mask in (VALID, OBSERVED))
     for observed in (longer_observed, jnp.ones_like(longer_observed)):
@@ -65,26 +232,99 @@ def test_padding_behind_has_no_influence(encoder):
         np.testing.assert_allclose(longer_bd, z_bd, rtol=1e-4, atol=1e-5)
 
 
-def test_only_the_unaware_encoder_attends_to_missing_frames():
+@pytest.mark.parametrize("pool", sorted(POOLS))
+def test_only_the_unaware_encoder_attends_to_missing_frames(pool):
     """With the missing frames counted as valid or as padding: no difference to the aware one."""
-    without = VALID & OBSERVED
-    aware, unaware = encode(AWARE, X_BTF)[0], encode(UNAWARE, X_BTF)[0]
-    np.testing.assert_allclose(encode(AWARE, X_BTF, without)[0], aware, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(encode(UNAWARE, X_BTF, without)[0], aware, rtol=1e-5, atol=1e-6)
-    assert np.abs(unaware - aware)[jnp.asarray([0, 2, 3])].max() > 1e-2
+    aware = ENCODERS[pool]
+    unaware = dataclasses.replace(aware, mask_aware=False)
+    parameters = parameters_of(aware)
+    of_aware, of_unaware, with_padding = (
+        apply(encoder, parameters, X_BTF, valid, OBSERVED)[0]
+        for encoder, valid in ((aware, VALID), (unaware, VALID), (unaware, SEEN))
+    )
+    np.testing.assert_allclose(with_padding, of_aware, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(encode(aware, X_BTF, SEEN)[0], of_aware, rtol=1e-5, atol=1e-6)
+    assert np.abs(of_unaware - of_aware)[SOME].max() > 1e-2
 
 
-@both
+@every
 def test_nothing_observed_gives_no_gradient_to_the_parameters(encoder):
-    def value(parameters, observed_bt):
-        z_bd, _ = encoder.apply({"params": parameters}, X_BTF, VALID, observed_bt, train=False)
-        return (z_bd * case.normal(3, B, 8)).sum()
-
-    gradient = jax.jit(jax.grad(value))
-    case.assert_zero(gradient(PARAMETERS, jnp.zeros_like(OBSERVED)))
-    for leaf in jax.tree.leaves(gradient(PARAMETERS, OBSERVED)):
+    parameters = parameters_of(encoder)
+    case.assert_zero(gradients(encoder, parameters, X_BTF, jnp.zeros_like(OBSERVED)))
+    for leaf in jax.tree.leaves(gradients(encoder, parameters, X_BTF, OBSERVED)[0]):
         assert np.isfinite(leaf).all()
         assert np.abs(leaf).max() > 0
+
+
+def test_one_observed_frame_is_pooled_alike():
+    """Mean, last frame and attention over one frame are that frame."""
+    encoder = ENCODERS["attention"]
+    parameters = parameters_of(encoder)
+    one = jnp.asarray(np.arange(T)[None] == np.asarray([0, 3, 2, 3])[:, None])
+    of_attention, *others = (
+        apply(dataclasses.replace(encoder, pool=pool), parameters, X_BTF, VALID, one)[0]
+        for pool in ("attention", "last", "mean")
+    )
+    assert np.abs(of_attention).min(axis=1).max() > 1e-3
+    for other in others:
+        np.testing.assert_allclose(other, of_attention, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("pool", ["attention", "cls"])
+def test_a_sequence_of_one_frame(pool):
+    encoder, parameters = ENCODERS[pool], parameters_of(ENCODERS[pool])
+    masks = jnp.asarray([[1], [1], [0], [1]], bool), jnp.asarray([[1], [0], [1], [1]], bool)
+    z_bd, available_b = apply(encoder, parameters, X_BTF[:, :1], *masks)
+    np.testing.assert_array_equal(available_b, [1, 0, 0, 1])
+    for b in range(B):
+        sample = (np.asarray(X_BTF)[b, :1], np.asarray(masks[0])[b], np.asarray(masks[1])[b])
+        expected = reference_encode(encoder, parameters, *sample)
+        np.testing.assert_allclose(z_bd[b], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_learned_frame_of_zeros_is_a_missing_frame():
+    learned = parameters_of(LEARNED) | {"missing_frame": jnp.zeros(F)}
+    plain = {name: leaf for name, leaf in learned.items() if name != "missing_frame"}
+    for encoder in (AWARE, UNAWARE):
+        other = dataclasses.replace(encoder, missing_frame="learned")
+        np.testing.assert_array_equal(
+            apply(other, learned, X_BTF, VALID, OBSERVED)[0],
+            apply(encoder, plain, X_BTF, VALID, OBSERVED)[0],
+        )
+
+
+def test_a_learned_frame_acts_like_features_of_missing_frames():
+    """An encoder that looks at all valid frames cannot tell it from an observed frame."""
+    parameters = parameters_of(LEARNED)
+    encoder = dataclasses.replace(LEARNED, mask_aware=False)
+    filled_btf = jnp.where(MISSING[..., None], parameters["missing_frame"][None, None], X_BTF)
+    z_bd = apply(encoder, parameters, X_BTF, VALID, OBSERVED)[0]
+    of_filled_bd = apply(encoder, parameters, filled_btf, VALID, VALID)[0]
+    np.testing.assert_allclose(z_bd[SOME], of_filled_bd[SOME], rtol=1e-5, atol=1e-6)
+    case.assert_zero(z_bd[1])
+    assert np.abs(of_filled_bd[1]).max() > 0
+
+
+def test_when_a_learned_frame_matters():
+    """Aware: only where the convolution reaches it from an observed frame. Unaware: anywhere."""
+    whole = jnp.ones_like(VALID)
+    rows = {"whole": [1] * 6, "nothing": [0] * 6, "neighbour": [1] * 5 + [0], "far": [1] + [0] * 5}
+
+    def changes(encoder, valid_bt, row):
+        parameters = parameters_of(encoder)
+        other = parameters | {"missing_frame": parameters["missing_frame"] + 1}
+        observed_bt = jnp.tile(jnp.asarray([row], bool), (B, 1))
+        one, two = (apply(encoder, p, X_BTF, valid_bt, observed_bt)[0] for p in (parameters, other))
+        return bool((one != two).any())
+
+    for mask_aware in (True, False):
+        encoder = dataclasses.replace(LEARNED, mask_aware=mask_aware)
+        found = {name: changes(encoder, whole, row) for name, row in rows.items()}
+        assert found == {"whole": False, "nothing": False, "neighbour": True, "far": True}
+        padding = jnp.tile(jnp.asarray([rows["neighbour"]], bool), (B, 1))
+        assert not changes(encoder, padding, rows["neighbour"])
+    narrow = dataclasses.replace(LEARNED, kernel=1)
+    assert not changes(narrow, whole, rows["neighbour"])
 
 
 def test_samples_do_not_see_each_other():
@@ -107,7 +347,7 @@ def test_dropout_in_training():
     @jax.jit
     def run(key):
         rngs = {"dropout": key}
-        variables = {"params": PARAMETERS}
+        variables = {"params": parameters_of(AWARE)}
         return encoder.apply(variables, X_BTF, VALID, OBSERVED, train=True, rngs=rngs)[0]
 
     one, other = run(jax.random.key(0)), run(jax.random.key(1))

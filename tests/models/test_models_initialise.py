@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from fsrf_jax import models
+from fsrf_jax.models.encoder import ModalityEncoder
+from fsrf_jax.models.fusion import Fusion
 from fsrf_jax.models.initialise import kernel_scale, randomise, token_scale
 
 KEY = jax.random.key(0)
@@ -80,6 +82,38 @@ def test_every_kernel_of_the_network_keeps_the_variance(parameters):
             assert name in ("slot", "missing", "class")
             assert 0.01 < leaf.std() < 0.03
     assert kernels == 29
+
+
+def test_the_parameters_of_options_start_as_they_should():
+    """Class tokens, scores and kernels at random, also from each other; learned frames at zero."""
+    rest = {"width": 16, "heads": 2, "layers": 1, "expansion": 2, "kernel": 3, "dropout": 0.0}
+    options = {"missing_frame": "learned", "mask_aware": True}
+    encoders = {
+        pool: ModalityEncoder(**rest, **options, pool=pool) for pool in ("attention", "cls")
+    }
+    fusion = Fusion(case.MODALITIES, 2, 1, 2, 0.0, kind="concatenation")
+    x_btf, mask_bt = jnp.ones((2, 4, 3)), jnp.ones((2, 4), bool)
+    codes = {m: jnp.ones((2, 16)) for m in case.MODALITIES}
+    available = {m: jnp.ones(2) for m in case.MODALITIES}
+
+    @jax.jit
+    def make(key):
+        inputs = (x_btf, mask_bt, mask_bt)
+        made = {n: e.init(key, *inputs, train=False)["params"] for n, e in encoders.items()}
+        made["fusion"] = fusion.init(key, codes, codes, available, train=False)["params"]
+        return made, randomise(made, key)
+
+    before, made = make(KEY)
+    np.testing.assert_allclose(before["attention"]["score"]["kernel"], np.full((16, 1), 0.25))
+    for encoder in encoders:
+        np.testing.assert_array_equal(made[encoder]["missing_frame"], np.zeros(3))
+    assert 0.01 < made["cls"]["class"].std() < 0.03
+    assert 0.1 < made["attention"]["score"]["kernel"].std() < 0.5
+    assert 0.01 < made["fusion"]["missing"].std() < 0.03
+    hidden = made["fusion"]["Perceptron_0"]["Dense_0"]["kernel"]
+    np.testing.assert_allclose(hidden.std(), 64**-0.5, rtol=5 / np.sqrt(2 * hidden.size))
+    kernels = [np.ravel(made[encoder]["frames"]["kernel"]) for encoder in encoders]
+    assert abs(np.corrcoef(*kernels)[0, 1]) < 5 / np.sqrt(kernels[0].size)
 
 
 def test_private_encoders_start_different(parameters):

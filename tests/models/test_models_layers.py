@@ -160,6 +160,13 @@ def test_positions(t):
     np.testing.assert_allclose(layers.sinusoidal_positions(t, D), expected_td, atol=1e-6)
 
 
+def test_prepend():
+    x_btd, token_d = case.normal(0, 2, 3, 4), case.normal(1, 4)
+    longer_btd = layers.prepend(token_d, x_btd)
+    np.testing.assert_array_equal(longer_btd[:, 1:], x_btd)
+    np.testing.assert_array_equal(longer_btd[:, 0], np.tile(token_d, (2, 1)))
+
+
 def test_where_available():
     x_bd = case.normal(0, 3, 2)
     available_b = jnp.asarray([1.0, 0.0, 1.0])

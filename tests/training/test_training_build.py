@@ -8,6 +8,7 @@ import training_case as case
 from fsrf_jax.config import Config
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.losses.options import (
+    DistillationOptions,
     HeterogeneousOptions,
     NoiseOptions,
     ReconstructionOptions,
@@ -49,8 +50,12 @@ def test_method():
 
 @pytest.mark.parametrize(
     ("kind", "head", "outputs"),
-    [("huber", "number", 1), ("gaussian", "gaussian", 2)]
-    + [("cross_entropy", "class", 5), ("binary_cross_entropy", "binary", 5)],
+    [
+        ("huber", "number", 1),
+        ("gaussian", "gaussian", 2),
+        ("cross_entropy", "class", 5),
+        ("binary_cross_entropy", "binary", 5),
+    ],
 )
 def test_heads_follow_the_task(kind, head, outputs):
     config = changed(Config(), "losses", task=TaskOptions(kind))
@@ -93,9 +98,17 @@ def test_every_term_gets_its_own_weight():
     names = sorted(set(LossWeights.__dataclass_fields__) - {"feature_distillation"})
     given = {name: number + 0.5 for number, name in enumerate(names)}
     config = changed(Config(), "weights", feature_distillation={"cmd": 9.0}, **given)
-    weights = build.make_weights(config)
-    assert weights.by_name() == given | {"feature_distillation.cmd": 9}
-    assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(weights))
+    hyper = build.make_hyper(config)
+    assert hyper.weights.by_name() == given | {"feature_distillation.cmd": 9}
+    assert all(leaf.dtype == np.float32 for leaf in jax.tree.leaves(hyper))
+
+
+def test_numbers_that_are_arrays():
+    config = changed(Config(), "optimizer", learning_rate=0.5)
+    config = changed(config, "losses", distillation=DistillationOptions(temperature=3.0))
+    hyper = build.make_hyper(changed(config, "model", dropout=0.25), dropout=True)
+    assert (hyper.learning_rate, hyper.temperature, hyper.dropout) == (0.5, 3, 0.25)
+    assert build.make_hyper(config).dropout is None
 
 
 def test_batch():

@@ -22,7 +22,7 @@ def fit(folder, state=None, data=None, report=None, *, epochs=6, patience=0, eve
         if report:
             report(record)
 
-    usual, validation, weights = case.inputs()
+    usual, validation, hyper = case.inputs()
     with checkpoints.open_manager(folder) as manager:
         state = loop.fit(
             case.METHOD,
@@ -30,7 +30,7 @@ def fit(folder, state=None, data=None, report=None, *, epochs=6, patience=0, eve
             case.make_state() if state is None else state,
             usual if data is None else data,
             validation,
-            weights,
+            hyper,
             epochs=epochs,
             patience=patience,
             manager=manager,
@@ -109,7 +109,7 @@ def test_a_signal_in_the_last_epoch_stops_like_any_other(tmp_path):
 def test_a_validation_score_that_is_not_finite_is_an_error():
     state = case.make_state().replace(step=jnp.int32(case.STEPS))
     with pytest.raises(RunError, match="validation error became nan in epoch 1"):
-        loop._record(case.METHOD, state, {"task": np.ones(3)}, float("nan"))
+        loop.epoch_record(case.METHOD, state, {"task": np.ones(3)}, float("nan"))
 
 
 def test_patience_ends_training(tmp_path):
@@ -167,8 +167,8 @@ def test_the_first_bad_step_counts():
     }
     state = case.make_state().replace(step=jnp.int32(4 * case.STEPS))
     with pytest.raises(RunError, match="noise became inf in epoch 4, step 2"):
-        loop._record(case.METHOD, state, terms, 1.0)
+        loop.epoch_record(case.METHOD, state, terms, 1.0)
     only_total = {"total": np.array([1, 1, np.inf]), "task": fine}
     with pytest.raises(RunError, match="total became inf in epoch 4, step 3"):
-        loop._record(case.METHOD, state, only_total, 1.0)
-    assert loop._record(case.METHOD, state, {"task": np.arange(3)}, 0.5).terms == {"task": 1}
+        loop.epoch_record(case.METHOD, state, only_total, 1.0)
+    assert loop.epoch_record(case.METHOD, state, {"task": np.arange(3)}, 0.5).terms == {"task": 1}

@@ -24,11 +24,11 @@ results = []
 for mesh in (one, eight):
     state = sharding.replicate(jax.device_get(case.make_state().replace(key=None)), mesh)
     state = state.replace(key=sharding.replicate(jax.random.key(5), mesh))
-    inputs = (case.make_batch(), case.make_validation(), case.make_weights())
-    data, validation, weights = sharding.replicate(jax.device_get(inputs), mesh)
+    inputs = (case.make_batch(), case.make_validation(), case.make_hyper())
+    data, validation, hyper = sharding.replicate(jax.device_get(inputs), mesh)
     terms, scores = [], []
     for _ in range(7):
-        state, term, score = train_epoch(case.METHOD, mesh, state, data, validation, weights)
+        state, term, score = train_epoch(case.METHOD, mesh, state, data, validation, hyper)
         terms.append(jax.device_get(term))
         scores.append(float(score))
     assert len(state.step.sharding.device_set) == mesh.size

@@ -23,26 +23,27 @@ from fsrf_jax.training.step import (
     validation_error,
 )
 
-# With this optimizer the change of the parameters is the gradient.
+# With this optimizer and a learning rate of 1 the change of the parameters is the gradient.
 PLAIN = dataclasses.replace(case.METHOD, optimizer=optax.sgd(1.0))
 step = jax.jit(train_step, static_argnums=0)
+plain_hyper = partial(case.make_hyper, learning_rate=1.0)
 BATCH = take(case.make_batch(), jnp.asarray([3, 5, 8, 2, 13, 21, -1, -1]))
 
 
-def gradient_and_terms(batch, weights):
+def gradient_and_terms(batch, hyper):
     state = case.make_state()
     state = state.replace(optimizer=PLAIN.optimizer.init(state.parameters))
-    after, terms = step(PLAIN, state, batch, weights)
+    after, terms = step(PLAIN, state, batch, hyper)
     assert after.step == 1
     change = jax.tree.map(lambda old, new: old - new, state.parameters, after.parameters)
     return case.as_numpy(change), case.as_numpy(terms)
 
 
 def test_terms_and_gradient():
-    gradient, terms = gradient_and_terms(BATCH, case.make_weights())
-    names = {"task", "total", "gradient_norm", *case.make_weights().by_name()}
+    gradient, terms = gradient_and_terms(BATCH, plain_hyper())
+    names = {"task", "total", "gradient_norm", *case.make_hyper().weights.by_name()}
     assert set(terms) == names
-    total = terms["task"] + sum(0.3 * terms[name] for name in case.make_weights().by_name())
+    total = terms["task"] + sum(0.3 * terms[name] for name in case.make_hyper().weights.by_name())
     np.testing.assert_allclose(terms["total"], total, rtol=1e-5)
     norm = np.sqrt(sum((leaf.astype(float) ** 2).sum() for leaf in jax.tree.leaves(gradient)))
     np.testing.assert_allclose(terms["gradient_norm"], norm, rtol=1e-3)
@@ -57,8 +58,8 @@ def test_rows_of_weight_0_have_no_influence():
         valid={m: v | filler for m, v in BATCH.valid.items()},
     )
     assert (other.weights == BATCH.weights).all()
-    gradient, terms = gradient_and_terms(BATCH, case.make_weights())
-    other_gradient, other_terms = gradient_and_terms(other, case.make_weights())
+    gradient, terms = gradient_and_terms(BATCH, plain_hyper())
+    other_gradient, other_terms = gradient_and_terms(other, plain_hyper())
     chex.assert_trees_all_close(other_terms, terms, rtol=1e-5, atol=1e-6)
     chex.assert_trees_all_close(other_gradient, gradient, rtol=1e-4, atol=1e-6)
 
@@ -68,7 +69,7 @@ def test_rows_of_weight_0_have_no_influence():
     [("heterogeneous", "heterogeneous"), ("noise", "adversary"), ("reconstruction", "decoder_")],
 )
 def test_a_weight_of_0_turns_a_term_off(term, parameters):
-    gradient, _ = gradient_and_terms(BATCH, case.make_weights(**{term: 0.0}))
+    gradient, _ = gradient_and_terms(BATCH, plain_hyper(**{term: 0.0}))
     for name, head in gradient["auxiliary"].items():
         largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(head))
         assert (largest == 0) == name.startswith(parameters)
@@ -76,7 +77,7 @@ def test_a_weight_of_0_turns_a_term_off(term, parameters):
 
 def test_without_its_terms_the_noise_code_learns_nothing():
     def change_of_noise(**changed):
-        gradient, _ = gradient_and_terms(BATCH, case.make_weights(**changed))
+        gradient, _ = gradient_and_terms(BATCH, plain_hyper(**changed))
         leaves = jax.tree.leaves(gradient["network"]["Factorizer_0"]["noise"])
         return max(np.abs(leaf).max() for leaf in leaves)
 
@@ -92,9 +93,7 @@ def test_steps_draw_other_masks_and_keys_other_streams():
     state = state.replace(optimizer=PLAIN.optimizer.init(state.parameters))
     totals = [
         float(
-            step(PLAIN, state.replace(step=jnp.int32(s), key=key), BATCH, case.make_weights())[1][
-                "total"
-            ]
+            step(PLAIN, state.replace(step=jnp.int32(s), key=key), BATCH, plain_hyper())[1]["total"]
         )
         for s, key in ((0, state.key), (0, state.key), (1, state.key), (0, jax.random.key(9)))
     ]
@@ -186,8 +185,8 @@ def test_one_compilation_and_a_donated_state():
     totals = []
     for weight in (0.0, 0.5, 1.0):
         previous = state
-        weights = jax.device_put(case.make_weights(redundancy=weight), state.step.sharding)
-        state, terms, _ = train_epoch(case.METHOD, case.MESH, state, data, validation, weights)
+        hyper = jax.device_put(case.make_hyper(redundancy=weight), state.step.sharding)
+        state, terms, _ = train_epoch(case.METHOD, case.MESH, state, data, validation, hyper)
         totals.append(float(terms["total"][0]))
         assert all(leaf.is_deleted() for leaf in jax.tree.leaves(previous.parameters))
     assert train_epoch._cache_size() == compiled
@@ -232,15 +231,15 @@ def test_prediction_errors():
 def test_distillation_warms_up():
     options = dataclasses.replace(LossOptions(), distillation=DistillationOptions(warmup=2.0))
     method = dataclasses.replace(PLAIN, losses=options)
-    weights = case.make_weights()
+    hyper = plain_hyper()
     shares = []
     for number in (0, 2, 5, 50):
         state = case.make_state()
         state = state.replace(
             step=jnp.int32(number), optimizer=PLAIN.optimizer.init(state.parameters)
         )
-        _, terms = step(method, state, BATCH, weights)
-        plain = {name: terms[name] for name in weights.by_name()}
+        _, terms = step(method, state, BATCH, hyper)
+        plain = {name: terms[name] for name in hyper.weights.by_name()}
         das = sum(value for name, value in plain.items() if "distillation" in name)
         others = sum(value for name, value in plain.items() if "distillation" not in name)
         shares.append((terms["total"] - terms["task"] - 0.3 * others) / (0.3 * das))
@@ -251,10 +250,10 @@ def test_a_clean_view_stands_beside_the_two():
     method = dataclasses.replace(PLAIN, clean_view=True)
     state = case.make_state()
     state = state.replace(optimizer=PLAIN.optimizer.init(state.parameters))
-    _, terms = step(method, state, BATCH, case.make_weights())
-    _, without = step(PLAIN, state, BATCH, case.make_weights())
+    _, terms = step(method, state, BATCH, plain_hyper())
+    _, without = step(PLAIN, state, BATCH, plain_hyper())
     assert terms["task"] != without["task"]
-    text = str(jax.make_jaxpr(partial(train_step, method))(state, BATCH, case.make_weights()))
+    text = str(jax.make_jaxpr(partial(train_step, method))(state, BATCH, plain_hyper()))
     assert "f32[24,4,3]" in text  # three views of eight rows
 
 
@@ -266,3 +265,26 @@ def test_predictions_do_not_depend_on_the_batch_size(batch_size):
     found = rows(network, data, data.valid, batch_size)
     assert found.shape == (case.SAMPLES,)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_learning_rate_multiplies_the_updates():
+    state = case.make_state()
+    steps = {}
+    for rate in (0.0, 0.5, 1.0):
+        hyper = case.make_hyper(learning_rate=rate)
+        after, _ = step(case.METHOD, state.replace(step=jnp.int32(5)), BATCH, hyper)
+        steps[rate] = jax.tree.map(lambda old, new: new - old, state.parameters, after.parameters)
+    assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(steps[0.0])) == 0
+    half = jax.tree.map(lambda x: x / 2, steps[1.0])
+    chex.assert_trees_all_close(steps[0.5], half, rtol=1e-3, atol=1e-6)
+
+
+def test_an_array_of_dropout_equals_the_networks_own():
+    hyper = case.make_hyper(dropout=jnp.float32(case.METHOD.network.dropout))
+    state = case.make_state()
+    own, terms = step(case.METHOD, state, BATCH, case.make_hyper())
+    given, other_terms = step(case.METHOD, state, BATCH, hyper)
+    chex.assert_trees_all_close(terms, other_terms, rtol=1e-6)
+    chex.assert_trees_all_close(own.parameters, given.parameters, rtol=1e-5, atol=1e-6)
+    _, without = step(case.METHOD, state, BATCH, case.make_hyper(dropout=jnp.float32(0)))
+    assert without["task"] != terms["task"]

@@ -12,7 +12,7 @@ from fsrf_jax.missing import MissingLaw, keyed_uniforms, observe
 from fsrf_jax.training import sharding
 from fsrf_jax.training.state import Method, init_state, make_optimizer
 from fsrf_jax.training.step import Validation
-from fsrf_jax.types import Batch, LossWeights
+from fsrf_jax.types import Batch, HyperParameters, LossWeights
 
 FRAMES = {"language": 4, "audio": 3}
 FEATURES = {"language": 3, "audio": 2}
@@ -22,9 +22,7 @@ METHOD = Method(
     auxiliary=models.AuxiliaryHeads(tuple(FEATURES.items()), hidden=8),
     losses=LossOptions(),
     missing=MissingLaw(max_rate=0.5),
-    optimizer=make_optimizer(
-        learning_rate=3e-3, weight_decay=0.01, warmup=0.1, clip_norm=1.0, steps=STEPS * 40
-    ),
+    optimizer=make_optimizer(weight_decay=0.01, warmup=0.1, clip_norm=1.0, steps=STEPS * 40),
     steps_per_epoch=STEPS,
 )
 MESH = sharding.data_mesh()
@@ -58,7 +56,10 @@ def make_validation():
     return Validation(batch, jax.tree.map(lambda *masks: jnp.stack(masks), *views))
 
 
-def make_weights(**changed):
+LEARNING_RATE = 3e-3
+
+
+def make_hyper(learning_rate=LEARNING_RATE, dropout=None, **changed):
     """Every term weighs 0.3 but the changed ones."""
 
     def weight(name):
@@ -66,7 +67,13 @@ def make_weights(**changed):
 
     divergences = {name: weight(name) for name in ("mmd", "mse")}
     others = set(LossWeights.__dataclass_fields__) - {"feature_distillation"}
-    return LossWeights(feature_distillation=divergences, **{name: weight(name) for name in others})
+    weights = {name: weight(name) for name in others}
+    return HyperParameters(
+        weights=LossWeights(feature_distillation=divergences, **weights),
+        learning_rate=jnp.float32(learning_rate),
+        temperature=jnp.float32(1),
+        dropout=dropout,
+    )
 
 
 @functools.cache
@@ -83,8 +90,8 @@ def make_state(seed=0):
 
 @functools.cache
 def inputs():
-    """Data, validation and weights as `train_epoch` takes them."""
-    return sharding.replicate((make_batch(), make_validation(), make_weights()), MESH)
+    """Data, validation and hyper-parameters as `train_epoch` takes them."""
+    return sharding.replicate((make_batch(), make_validation(), make_hyper()), MESH)
 
 
 def as_numpy(tree):

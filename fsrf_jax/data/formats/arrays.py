@@ -21,10 +21,10 @@ _LABEL_SUFFIXES = ("_label", "_labels")
 def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
     """Read plain arrays.
 
-    Keys: `{split}_{modality}` [n, t, f] or [n, f]; `{split}_label` (or `_labels`) [n]; optional
-    `{split}_id` [n] and `{split}_{modality}_lengths` [n]. Without lengths a frame is valid where
-    any feature is not zero. A split may lack a modality that another split has: its samples then
-    have no valid frame of it.
+    Keys: `{split}_{modality}` [n, t, f] or [n, f]; `{split}_label` (or `_labels`) [n], or
+    [n, e] for e tasks; optional `{split}_id` [n] and `{split}_{modality}_lengths` [n]. Without
+    lengths a frame is valid where any feature is not zero. A split may lack a modality that another
+    split has: its samples then have no valid frame of it.
 
     Args:
         path: the file.

@@ -1,0 +1,123 @@
+"""Labels of three forms: numbers, class numbers, or 0 and 1 for each of several tasks.
+
+- number: float32 [n];
+- class: float32 [n] of class numbers 0, 1, .., C - 1;
+- binary: float32 [n, e] of 0 and 1, for e independent tasks.
+
+Increasing cut points turn a number y into the number of cuts that it exceeds, a class, or into one
+task `y > cut` for each of them. A number that is only known as a Gaussian gives probabilities.
+
+Axis letters: n sample, c cut, e task.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from fsrf_jax.data.dataset import Dataset, Split
+from fsrf_jax.errors import ConfigError, DataError
+
+FORMS = ("number", "class", "binary")
+LARGEST_CLASS = 999  # whole numbers beyond are no classes, but counts or identifiers
+
+_normal_cdf = np.vectorize(lambda z: math.erfc(-z / math.sqrt(2)) / 2, otypes=[np.float64])
+
+
+def check_cuts(cuts: Sequence[float], form: str) -> None:
+    """Raise ConfigError unless the cut points can be used with this form of label."""
+    if cuts and form == "number":
+        raise ConfigError(
+            f"data.cuts: found {list(cuts)}, expected nothing, because the task is to predict "
+            "numbers: choose losses.task.kind cross_entropy (classes) or binary_cross_entropy "
+            "(tasks), or leave data.cuts empty."
+        )
+    with np.errstate(over="ignore"):
+        cuts_c = np.asarray(cuts, np.float32)
+    if not np.isfinite(cuts_c).all() or (np.diff(cuts_c) <= 0).any():
+        raise ConfigError(f"data.cuts: found {list(cuts)}, expected increasing finite numbers.")
+
+
+def cut_labels(labels_n: np.ndarray, cuts: Sequence[float], form: str) -> np.ndarray:
+    """Numbers [n] as class numbers, float32 [n], or as tasks of 0 and 1, float32 [n, c]."""
+    # As float32 on both sides: a label 0.1 of a file does not exceed the cut 0.1.
+    above_nc = np.asarray(labels_n, np.float32)[:, None] > np.asarray(cuts, np.float32)[None]
+    return (above_nc.sum(axis=1) if form == "class" else above_nc).astype(np.float32)
+
+
+def cut_gaussian(
+    mean_n: np.ndarray, variance_n: np.ndarray, cuts: Sequence[float], form: str
+) -> np.ndarray:
+    """Probability of each class [n, c + 1], or of 1 in each task [n, c], for Gaussian numbers."""
+    z_nc = (np.asarray(cuts, np.float64)[None] - mean_n[:, None]) / np.sqrt(variance_n)[:, None]
+    if form == "binary":
+        return _normal_cdf(-z_nc)
+    n = len(mean_n)
+    below = np.concatenate([np.zeros((n, 1)), _normal_cdf(z_nc), np.ones((n, 1))], axis=1)
+    return np.maximum(np.diff(below, axis=1), 0.0)
+
+
+def to_form(dataset: Dataset, form: str, cuts: Sequence[float] = ()) -> Dataset:
+    """The data set with labels of a form, cut if there are cut points.
+
+    Args:
+        dataset: clean.
+        form: one of `FORMS`.
+        cuts: cut points that passed `check_cuts`.
+
+    Raises:
+        DataError: the labels are not of that form, or cannot be cut.
+    """
+    splits = {
+        name: dataclasses.replace(split, labels=_split_labels(name, split, form, cuts))
+        for name, split in dataset.splits.items()
+    }
+    return dataclasses.replace(dataset, splits=splits)
+
+
+def outputs(dataset: Dataset, form: str, cuts: Sequence[float] = ()) -> int:
+    """How many values a prediction has: 1 for numbers, else the classes (two or more) or tasks.
+
+    Args:
+        dataset: what `to_form` gave.
+        form: the same.
+        cuts: the same; without them the largest label of all splits is the last class.
+    """
+    labels = [split.labels for split in dataset.splits.values()]
+    if form == "number":
+        return 1
+    if form == "binary":
+        return labels[0].shape[1]
+    return len(cuts) + 1 if cuts else max(2, 1 + max(int(y_n.max()) for y_n in labels if len(y_n)))
+
+
+def _split_labels(name: str, split: Split, form: str, cuts: Sequence[float]) -> np.ndarray:
+    """The labels of one split in the form wanted."""
+    labels = split.labels
+    if labels.ndim == 2 and (cuts or form != "binary"):
+        remedy = "leave data.cuts empty" if cuts else "choose losses.task.kind binary_cross_entropy"
+        raise DataError(
+            f"split {name!r}: labels have shape {labels.shape}, expected one number a sample, "
+            f"[n]; if they are 0 and 1 for each of {labels.shape[1]} tasks, {remedy}"
+        )
+    if cuts:
+        return cut_labels(labels, cuts, form)
+    if form == "class":
+        usable = np.isin(labels, np.arange(LARGEST_CLASS + 1))
+        _check(name, split, usable, f"class numbers, whole and from 0 to {LARGEST_CLASS}")
+    if form == "binary":
+        labels = labels if labels.ndim == 2 else labels[:, None]
+        _check(name, split, np.all(np.isin(labels, (0, 1)), axis=1), "0 or 1 for each task")
+    return labels
+
+
+def _check(name: str, split: Split, usable_n: np.ndarray, expected: str) -> None:
+    if usable_n.all():
+        return
+    first = int(np.argmin(usable_n))
+    raise DataError(
+        f"split {name!r}: {int((~usable_n).sum())} of {len(usable_n)} labels do not fit the task "
+        f"(first: {split.labels[first]} of {str(split.ids[first])!r}); expected {expected}; to "
+        "make classes or tasks of numbers give data.cuts"
+    )

@@ -1,0 +1,159 @@
+"""Metrics of classes and of binary tasks, and the best figure that a constant prediction reaches.
+
+Axis letters: n sample, c class, e task.
+"""
+
+import numpy as np
+
+from fsrf_jax.errors import UserError
+from fsrf_jax.evaluation.figures import Metrics, best_of, check_finite, mean_of, weighted_f1
+
+CLASS_METRICS = ("accuracy", "balanced_accuracy", "f1", "cross_entropy")
+TASK_METRICS = ("accuracy", "f1", "cross_entropy")
+LOWER_IS_BETTER = frozenset({"cross_entropy"})
+
+# A class that was thought impossible counts as this unlikely, so that no figure is infinite.
+SMALLEST_PROBABILITY = 1e-7
+TOLERANCE = 1e-3  # of probabilities in float32 or less
+
+
+def class_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
+    """Compute every metric of `CLASS_METRICS`; the most probable class is predicted.
+
+    - `accuracy`: share of samples that are right (WA in the literature on emotions).
+    - `balanced_accuracy`: mean recall of the classes that occur (UA).
+    - `f1`: weighted by the supports of the true classes.
+    - `cross_entropy`: mean of -log p of the true class, in nats.
+
+    Args:
+        predictions: probabilities [n, c].
+        labels: class numbers [n], below c.
+
+    Returns:
+        The figures by name; all None for n = 0.
+
+    Raises:
+        UserError: a prediction is not finite, or no probability.
+        ValueError: the shapes do not fit, or a label is no class of the predictions.
+    """
+    p_nc = np.asarray(predictions, np.float64)
+    true_n = np.asarray(labels).astype(np.int64)
+    if p_nc.ndim != 2 or true_n.shape != p_nc.shape[:1]:
+        raise ValueError(
+            f"expected predictions [n, classes] and labels [n], found {p_nc.shape} "
+            f"and {true_n.shape}"
+        )
+    if not len(true_n):
+        return dict.fromkeys(CLASS_METRICS)
+    if true_n.min() < 0 or true_n.max() >= p_nc.shape[1]:
+        raise ValueError(
+            f"expected labels from 0 to {p_nc.shape[1] - 1}, found {true_n.min()} to {true_n.max()}"
+        )
+    _check_probabilities(p_nc)
+    _check_rows(np.abs(p_nc.sum(axis=1) - 1) <= TOLERANCE, "numbers that sum to 1")
+    predicted_n = p_nc.argmax(axis=1)
+    right_n = predicted_n == true_n
+    recalls = [right_n[true_n == c].mean() for c in np.unique(true_n)]
+    p_true_n = np.take_along_axis(p_nc, true_n[:, None], axis=1)[:, 0]
+    return {
+        "accuracy": float(right_n.mean()),
+        "balanced_accuracy": float(np.mean(recalls)),
+        "f1": weighted_f1(predicted_n, true_n),
+        "cross_entropy": _cross_entropy(p_true_n),
+    }
+
+
+def class_floor(labels: np.ndarray) -> Metrics:
+    """Return, metric by metric, the best figure that any constant prediction gives.
+
+    The candidates are each class, for certain, and the frequencies of the classes, which minimise
+    the cross-entropy.
+
+    Args:
+        labels: class numbers [n].
+    """
+    true_n = np.asarray(labels).astype(np.int64)
+    if not len(true_n):
+        return dict.fromkeys(CLASS_METRICS)
+    frequencies_c = np.bincount(true_n) / len(true_n)
+    candidates = (*np.eye(len(frequencies_c)), frequencies_c)
+    tables = [class_metrics(np.tile(p_c, (len(true_n), 1)), true_n) for p_c in candidates]
+    return best_of(tables, LOWER_IS_BETTER)
+
+
+def binary_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
+    """Compute the mean over the tasks of every metric of `TASK_METRICS`, and each task's F1.
+
+    1 is predicted where its probability exceeds 1/2. `f1` is weighted by the supports of 0 and 1
+    in each task; `f1_task0`, `f1_task1`, .. are the tasks' own. `cross_entropy` is in nats.
+
+    Args:
+        predictions: probabilities of 1, [n, e].
+        labels: 0 or 1, [n, e].
+
+    Returns:
+        The figures by name; all None for n = 0.
+
+    Raises:
+        UserError: a prediction is not finite, or no probability.
+        ValueError: the arguments are not two matrices of one shape.
+    """
+    p_ne, true_ne = np.asarray(predictions, np.float64), np.asarray(labels) > 0.5
+    if p_ne.ndim != 2 or p_ne.shape != true_ne.shape:
+        raise ValueError(
+            f"expected predictions and labels of one shape [n, tasks], found {p_ne.shape} "
+            f"and {true_ne.shape}"
+        )
+    _check_probabilities(p_ne)
+    return _over_tasks([_task_metrics(*task) for task in zip(p_ne.T, true_ne.T, strict=True)])
+
+
+def binary_floor(labels: np.ndarray) -> Metrics:
+    """Return, task by task and metric by metric, the best that any constant prediction gives.
+
+    The candidates are 0, 1 and the frequency of 1, which minimises the cross-entropy.
+
+    Args:
+        labels: 0 or 1, [n, e].
+    """
+    tasks = []
+    for true_n in (np.asarray(labels) > 0.5).T:
+        candidates = (0.0, 1.0, true_n.mean() if len(true_n) else 0.0)
+        tables = [_task_metrics(np.full(len(true_n), p), true_n) for p in candidates]
+        tasks.append(best_of(tables, LOWER_IS_BETTER))
+    return _over_tasks(tasks)
+
+
+def _task_metrics(p_n: np.ndarray, true_n: np.ndarray) -> Metrics:
+    """Metrics of one task: probabilities of 1 [n] and bool [n]."""
+    if not len(true_n):
+        return dict.fromkeys(TASK_METRICS)
+    predicted_n = p_n > 0.5
+    return {
+        "accuracy": float(np.mean(predicted_n == true_n)),
+        "f1": weighted_f1(predicted_n, true_n),
+        "cross_entropy": _cross_entropy(np.where(true_n, p_n, 1 - p_n)),
+    }
+
+
+def _over_tasks(tasks: list[Metrics]) -> Metrics:
+    own = {f"f1_task{index}": table["f1"] for index, table in enumerate(tasks)}
+    return mean_of(tasks, TASK_METRICS) | own
+
+
+def _cross_entropy(p_true_n: np.ndarray) -> float:
+    return float(np.log(1 / np.clip(p_true_n, SMALLEST_PROBABILITY, 1.0)).mean())
+
+
+def _check_probabilities(p: np.ndarray) -> None:
+    check_finite(p)
+    outside = (p < -TOLERANCE) | (p > 1 + TOLERANCE)
+    _check_rows(~np.any(outside, axis=1), "numbers from 0 to 1")
+
+
+def _check_rows(usable_n: np.ndarray, expected: str) -> None:
+    if not usable_n.all():
+        raise UserError(
+            f"{np.count_nonzero(~usable_n)} of {len(usable_n)} predictions are no probabilities, "
+            f"expected {expected}."
+        )

@@ -1,0 +1,67 @@
+"""What the metrics of all forms of label share: figures by name, and how to read many of them."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+import numpy as np
+
+from fsrf_jax.errors import UserError
+
+Metrics = dict[str, float | None]
+"""Figures by name, as fractions; None where a metric is undefined: it is never a made-up 0."""
+
+
+def best_of(tables: Sequence[Metrics], lower_is_better: Collection[str]) -> Metrics:
+    """The best value of each figure over the tables, None where no table has one."""
+    best: Metrics = {}
+    for name in tables[0]:
+        found = _defined(tables, name)
+        choose = min if name in lower_is_better else max
+        best[name] = choose(found) if found else None
+    return best
+
+
+def mean_of(tables: Sequence[Metrics], names: Iterable[str]) -> Metrics:
+    """Mean of each named figure; one undefined figure makes the mean of it undefined."""
+    means: Metrics = {}
+    for name in names:
+        found = _defined(tables, name)
+        means[name] = float(np.mean(found)) if found and len(found) == len(tables) else None
+    return means
+
+
+def std_metrics(tables: Sequence[Metrics]) -> Metrics:
+    """Sample standard deviation (n - 1) of each figure; None for one table, or undefined ones."""
+    deviations: Metrics = {}
+    for name in tables[0]:
+        found = _defined(tables, name)
+        if len(tables) < 2 or len(found) < len(tables):
+            deviations[name] = None
+        else:  # equal figures deviate by rounding alone
+            deviations[name] = float(np.std(found, ddof=1)) if np.ptp(found) else 0.0
+    return deviations
+
+
+def weighted_f1(predicted: np.ndarray, true: np.ndarray) -> float:
+    """F1 of each class that occurs, weighted by its true support; two vectors [n], n > 0."""
+    weighted = 0.0
+    for value in np.unique(true):
+        hits = np.count_nonzero((predicted == value) & (true == value))
+        support = np.count_nonzero(true == value)
+        called = np.count_nonzero(predicted == value)
+        weighted += support * 2 * hits / (support + called)
+    return float(weighted / len(true))
+
+
+def check_finite(predictions: np.ndarray) -> None:
+    """Raise UserError if a prediction, a row of [n] or [n, o], is NaN or infinite."""
+    finite = np.isfinite(predictions.reshape(len(predictions), -1)).all(axis=1)
+    broken = np.count_nonzero(~finite)
+    if broken:
+        raise UserError(
+            f"{broken} of {len(predictions)} predictions are NaN or infinite, expected finite "
+            "numbers: training has diverged; train again with a smaller learning rate."
+        )
+
+
+def _defined(tables: Sequence[Metrics], name: str) -> list[float]:
+    return [figure for table in tables if (figure := table[name]) is not None]

@@ -1,0 +1,98 @@
+"""What probes compare: codes of a split, the latents behind it, its labels as columns."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from fsrf_jax.data import synthetic
+from fsrf_jax.data.dataset import Split
+from fsrf_jax.errors import UserError
+from fsrf_jax.models import Network
+from fsrf_jax.training import sharding
+from fsrf_jax.training.build import make_batch
+from fsrf_jax.types import Batch, Codes
+
+
+def encode(network: Network, mesh: Mesh, parameters: dict, split: Split, batch_size: int) -> Codes:
+    """Codes of a normalised split with every valid frame observed, without dropout; NumPy arrays.
+
+    Raises:
+        UserError: a code is not finite.
+    """
+    batch, parameters = sharding.replicate((make_batch(split), parameters), mesh)
+    n = len(split)
+    rows = sharding.padded_rows(min(batch_size, n), mesh)
+    chunks = -(-n // rows)
+
+    @jax.jit
+    def run(parameters: dict, batch: Batch) -> Codes:
+        def chunk(index_b: jax.Array) -> Codes:
+            index_b = jnp.minimum(index_b, n - 1)
+            inputs = jax.tree.map(lambda x: x[index_b], (batch.features, batch.valid))
+            features, valid = sharding.split_rows(inputs, mesh)
+            outputs: Any = network.apply(
+                {"params": parameters}, features, valid, valid, train=False
+            )
+            return outputs[0]
+
+        codes = jax.lax.map(chunk, jnp.arange(chunks * rows).reshape(chunks, rows))
+        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:n], codes)
+
+    codes = jax.tree.map(np.asarray, run(parameters, batch))
+    if not all(np.isfinite(x).all() for x in jax.tree.leaves(codes)):
+        raise UserError(
+            "the codes hold NaN or infinite numbers, expected finite ones: training has diverged; "
+            "train again with a smaller learning rate."
+        )
+    return codes
+
+
+def latents_of(world: synthetic.World, ids: Sequence[str]) -> dict[str, np.ndarray]:
+    """The latents behind samples of the built-in data, found by their ids.
+
+    Args:
+        world: the world the samples were drawn from.
+        ids: such as `test/00012`, from any of the splits in any order.
+
+    Returns:
+        float64 [n, k] by name: `u`, and for each modality m `w_m` and `r_m`.
+
+    Raises:
+        ValueError: an id that no sample of the world has.
+    """
+    drawn: dict[str, dict[str, np.ndarray]] = {}
+    places = []
+    for i in ids:
+        name, _, number = i.partition("/")
+        count = getattr(world.options, name, 0) if name in ("train", "valid", "test") else 0
+        if not number.isdecimal() or int(number) >= count:
+            raise ValueError(f"found the id {i!r}, expected one of the built-in data: test/00012")
+        if name not in drawn:
+            drawn[name] = _named(synthetic.sample(world, name, count)[1])
+        places.append((drawn[name], int(number)))
+    names = [f"{kind}_{m}" for kind in ("w", "r") for m in world.modalities]
+    return {
+        name: np.stack([latents[name][row] for latents, row in places]) for name in ["u", *names]
+    }
+
+
+def _named(latents: synthetic.Latents) -> dict[str, np.ndarray]:
+    private = {f"w_{m}": w for m, w in latents.private.items()}
+    return {"u": latents.shared, **private, **{f"r_{m}": r for m, r in latents.irrelevant.items()}}
+
+
+def label_columns(head: str, labels: np.ndarray) -> np.ndarray:
+    """Labels as columns to decode: [n, 1] numbers, [n, c] classes one-hot, or [n, o] tasks.
+
+    Args:
+        head: what the labels are, see `Network.head`.
+        labels: [n], or [n, o] of 0 and 1 for o binary tasks.
+    """
+    labels = np.asarray(labels)
+    if head == "class":
+        return (labels[:, None] == np.unique(labels)).astype(np.float64)
+    return labels.reshape(len(labels), -1).astype(np.float64)

@@ -1,0 +1,170 @@
+"""Does H hold what is shared, S what is private, N what is irrelevant? Measured, not assumed.
+
+The codes of held-out samples, with every frame observed, are compared with the latents
+behind the built-in data, or with what is known of any data: label, modality, each other.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jax.sharding import Mesh
+
+from fsrf_jax.data import synthetic
+from fsrf_jax.data.dataset import Split
+from fsrf_jax.evaluation import probe_measures as measures
+from fsrf_jax.evaluation.probe_inputs import encode, label_columns, latents_of
+from fsrf_jax.evaluation.probe_measures import Figures
+from fsrf_jax.models import Network
+from fsrf_jax.types import Codes
+
+KINDS = {"H": "homogeneous", "S": "heterogeneous", "N": "noise"}
+"""Short names of the codes, and their fields in `Codes`."""
+
+RELEVANT = ("u", "w", "r")
+
+Results = dict[str, Any]
+Rows = dict[str, dict[str, np.ndarray]]  # [n_m, d] by kind and modality
+Measure = Callable[[np.ndarray, Mapping[str, np.ndarray]], Figures]
+
+
+def probe_network(
+    network: Network,
+    mesh: Mesh,
+    parameters: dict,
+    split: Split,
+    batch_size: int,
+    world: synthetic.World | None,
+) -> Results:
+    """Probe the codes of a network on a split: see `probe`.
+
+    Args:
+        network: the network.
+        mesh: devices.
+        parameters: of the network alone.
+        split: normalised samples that it was not trained on.
+        batch_size: samples in one pass.
+        world: the world the split was drawn from; None for data from a file.
+
+    Raises:
+        UserError: a code is not finite.
+    """
+    codes = encode(network, mesh, parameters, split, batch_size)
+    latents = None if world is None else latents_of(world, [str(i) for i in split.ids])
+    label = label_columns(network.head, split.labels)
+    return probe(codes, network.modalities, label, latents)
+
+
+def probe(
+    codes: Codes,
+    modalities: Sequence[str],
+    label: np.ndarray,
+    latents: Mapping[str, np.ndarray] | None = None,
+) -> Results:
+    """Measure what the codes H, S and N of every modality hold.
+
+    A sample counts for a modality where it has it. Figures are None where they are undefined.
+
+    Args:
+        codes: of n samples.
+        modalities: names, in the order of the results.
+        label: [n, o], see `label_columns`.
+        latents: [n, k] by name, see `latents_of`.
+
+    Returns:
+        What JSON can hold; by kind of code, then modality:
+
+        - `variance`: total variance of the code, for one that collapses to be seen;
+        - `label`: `decoding` of the label;
+        - `variance_shares` (with latents): `variance_shares` of the shared latent `u`, the
+          modality's own `w` and `r`, the `others`' w and r, and the `rest`;
+        - `normalised` (with latents): u, w and r as parts of what they explain together;
+        - `decoding` (with latents): `decoding` of u, w, r and the label;
+
+        `mean`: each of these averaged over the modalities, by kind; `modality_identity` by kind,
+        and its `chance`; `cka`: `names` and the `matrix` over all pairs; `n`, `modalities`,
+        `folds` and `noise_floor`.
+    """
+    there = {m: np.asarray(codes.available[m]) > 0 for m in modalities}
+    rows: Rows = {
+        kind: {m: np.asarray(getattr(codes, field)[m], np.float64)[there[m]] for m in modalities}
+        for kind, field in KINDS.items()
+    }
+    labels = {m: {"label": label[there[m]]} for m in modalities}
+    results: Results = {"variance": _each(rows, labels, _variance)}
+    if latents is not None:
+        own = {m: _seen_from(m, latents, there[m]) for m in modalities}
+        shares = _each(rows, own, measures.variance_shares)
+        sought = {m: {name: own[m][name] for name in RELEVANT} | labels[m] for m in modalities}
+        results["variance_shares"] = shares
+        results["normalised"] = {
+            kind: {m: measures.normalised(found, RELEVANT) for m, found in of_kind.items()}
+            for kind, of_kind in shares.items()
+        }
+        results["decoding"] = _each(rows, sought, measures.decoding)
+    results["label"] = _each(rows, labels, measures.decoding)
+    results["mean"] = {
+        name: {kind: _mean(list(of_kind.values())) for kind, of_kind in table.items()}
+        for name, table in results.items()
+    }
+    return {
+        "n": len(label),
+        "modalities": list(modalities),
+        "folds": measures.FOLDS,
+        "noise_floor": measures.NOISE_FLOOR,
+        **results,
+        "modality_identity": {
+            kind: measures.modality_identity(of_kind) for kind, of_kind in rows.items()
+        },
+        "chance": 1 / len(modalities),
+        "cka": _alignment(codes, there),
+    }
+
+
+def _seen_from(
+    m: str, latents: Mapping[str, np.ndarray], there_n: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The latents of the samples that have modality m, as u, w, r and others."""
+    own = {"u": "u", "w": f"w_{m}", "r": f"r_{m}"}
+    others = [latent for name, latent in latents.items() if name not in own.values()]
+    groups = {short: latents[name] for short, name in own.items()}
+    groups["others"] = np.concatenate([np.empty((len(there_n), 0)), *others], axis=1)
+    return {name: latent[there_n] for name, latent in groups.items()}
+
+
+def _each(
+    rows: Rows, groups: Mapping[str, Mapping[str, np.ndarray]], measure: Measure
+) -> dict[str, dict[str, Figures]]:
+    """A measure of every code against its modality's groups."""
+    return {
+        kind: {m: measure(code_nd, groups[m]) for m, code_nd in of_kind.items()}
+        for kind, of_kind in rows.items()
+    }
+
+
+def _variance(code_nd: np.ndarray, _: Mapping[str, np.ndarray]) -> Figures:
+    return {"total": float(np.var(code_nd, axis=0).sum()) if len(code_nd) else None}
+
+
+def _mean(tables: list[Figures]) -> Figures:
+    """Mean of every figure over the tables where it is defined."""
+    means: Figures = {}
+    for name in tables[0]:
+        found = [figure for table in tables if (figure := table[name]) is not None]
+        means[name] = float(np.mean(found)) if found else None
+    return means
+
+
+def _alignment(codes: Codes, there: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """CKA between all codes, each pair on the samples that have both modalities."""
+    pairs = [(kind, m) for kind in KINDS for m in there]
+
+    def code(kind: str, m: str) -> np.ndarray:
+        return np.asarray(getattr(codes, KINDS[kind])[m])
+
+    def aligned(first: tuple[str, str], second: tuple[str, str]) -> float | None:
+        both = there[first[1]] & there[second[1]]
+        return measures.cka(code(*first)[both], code(*second)[both])
+
+    matrix = [[aligned(first, second) for second in pairs] for first in pairs]
+    return {"names": [f"{kind} {m}" for kind, m in pairs], "matrix": matrix}

@@ -1,0 +1,142 @@
+"""Many runs as one program: seeds and hyper-parameters are a leading axis of members.
+
+The members are those of one `Method`: what differs between them are arrays, that is, the seed and
+the numbers of `HyperParameters`. Each member has its own best network and its own early stopping,
+and trains as it would alone, to float tolerance.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from fsrf_jax.training import checkpoints
+from fsrf_jax.training.loop import EpochRecord, InterruptedTraining, epoch_record, signals
+from fsrf_jax.training.state import Method, TrainState
+from fsrf_jax.training.step import Validation, run_epoch
+from fsrf_jax.types import Batch, HyperParameters
+
+
+def stack(members: Sequence[Any]) -> Any:
+    """Pytrees of one structure as one, with a leading axis of members."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
+
+
+def member(population: Any, index: int) -> Any:
+    """One member of a pytree with a leading axis of members."""
+    return jax.tree.map(lambda leaf: leaf[index], population)
+
+
+def split_members(population: Any, mesh: Mesh) -> Any:
+    """Spread the members over the devices, as far as their number divides evenly."""
+    count = jax.tree.leaves(population)[0].shape[0]
+    axis = "data" if count % mesh.size == 0 else None
+    return jax.device_put(population, NamedSharding(mesh, PartitionSpec(axis)))
+
+
+@jax.jit(static_argnames=("method", "epochs", "patience"), donate_argnames=("states",))
+def train_population(
+    method: Method,
+    states: TrainState,
+    data: Batch,
+    validation: Validation,
+    hypers: HyperParameters,
+    *,
+    epochs: int,
+    patience: int,
+) -> tuple[TrainState, dict[str, jax.Array], jax.Array]:
+    """One epoch of every member; members that are complete stay as they are.
+
+    Args:
+        method: what is fixed, and the same for all.
+        states: of p members; donated.
+        data: the whole training split.
+        validation: the validation split with its masks.
+        hypers: of p members.
+        epochs: number of epochs in all.
+        patience: epochs without a better validation error before a member stops; 0: never.
+
+    Returns:
+        The new states, every term of every step [p, steps], and the validation errors [p].
+    """
+
+    def of_member(
+        state: TrainState, hyper: HyperParameters
+    ) -> tuple[TrainState, dict[str, jax.Array], jax.Array]:
+        done = state.step // method.steps_per_epoch
+        complete = done >= epochs
+        if patience > 0:
+            complete |= done - state.best_epoch >= patience
+        new, terms, score = run_epoch(method, None, state, data, validation, hyper)
+        kept = jax.tree.map(lambda old, new: jnp.where(complete, old, new), state, new)
+        return kept, terms, score
+
+    return jax.vmap(of_member)(states, hypers)
+
+
+def complete_members(method: Method, states: TrainState, epochs: int, patience: int) -> np.ndarray:
+    """Which members are done, bool [p]."""
+    done_p = np.asarray(states.step) // method.steps_per_epoch
+    waited_p = done_p - np.asarray(states.best_epoch)
+    return (done_p >= epochs) | ((patience > 0) & (waited_p >= patience))
+
+
+def fit_population(
+    method: Method,
+    states: TrainState,
+    data: Batch,
+    validation: Validation,
+    hypers: HyperParameters,
+    *,
+    epochs: int,
+    patience: int,
+    manager: checkpoints.Manager,
+    checkpoint_every: int,
+    preparation: Any,
+    report: Callable[[int, EpochRecord], None],
+) -> TrainState:
+    """Train until every member is complete, or a signal comes.
+
+    Args:
+        method: what is fixed.
+        states: of p members, fresh or restored; donated.
+        data: training split.
+        validation: validation split and masks.
+        hypers: of p members.
+        epochs: number of epochs in all.
+        patience: as in `train_population`.
+        manager: where checkpoints of the whole population go.
+        checkpoint_every: epochs between checkpoints; the last epoch is always saved.
+        preparation: arrays saved beside the states.
+        report: called with a member's index and its record after every epoch that it trained.
+
+    Returns:
+        The states after the last epoch; their checkpoint is saved.
+
+    Raises:
+        InterruptedTraining: SIGINT or SIGTERM came; the states are saved.
+        RunError: a loss of a member became NaN or infinite.
+    """
+    with signals() as received:
+        while not (complete_p := complete_members(method, states, epochs, patience)).all():
+            states, terms_ps, scores_p = train_population(
+                method, states, data, validation, hypers, epochs=epochs, patience=patience
+            )
+            terms, scores = jax.device_get((terms_ps, scores_p))
+            for index in np.flatnonzero(~complete_p):
+                of_member = {name: values[index] for name, values in terms.items()}
+                record = epoch_record(method, member(states, index), of_member, scores[index])
+                report(int(index), record)
+            epoch = int(np.max(np.asarray(states.step))) // method.steps_per_epoch
+            all_complete = complete_members(method, states, epochs, patience).all()
+            stop = received[:1]  # read once: a signal may come at any moment
+            if all_complete or stop or epoch % checkpoint_every == 0:
+                arrays = {"state": states, "preparation": preparation}
+                checkpoints.save(manager, epoch, arrays)
+            if stop:
+                manager.wait_until_finished()
+                raise InterruptedTraining(stop[0], epoch)
+    return states

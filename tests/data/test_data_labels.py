@@ -1,0 +1,133 @@
+"""Labels of the three forms: cut, checked, counted."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from fsrf_jax.data import labels
+from fsrf_jax.data.dataset import Dataset, Split
+from fsrf_jax.errors import ConfigError, DataError
+
+CUTS = (-1.0, 0.0, 2.5)
+
+
+def split(y):
+    y = np.asarray(y, np.float32)
+    return Split(np.array([f"i{row}" for row in range(len(y))]), {}, {}, y)
+
+
+def dataset(**splits):
+    return Dataset({name: split(y) for name, y in splits.items()}, ("a note",))
+
+
+def found(made, name="train"):
+    y = made.splits[name].labels
+    assert y.dtype == np.float32
+    return y.tolist()
+
+
+def test_a_class_is_the_number_of_cuts_exceeded():
+    y = np.array([-1.5, -1, -0.5, 0, 0.1, 2.5, 9])
+    made = labels.to_form(dataset(train=y, test=y[:2]), "class", CUTS)
+    assert found(made) == [0, 0, 1, 1, 2, 2, 3]
+    np.testing.assert_array_equal(np.digitize(y, CUTS, right=True), found(made))
+    assert found(made, "test") == [0, 0]
+    assert made.notes == ("a note",)
+    assert labels.outputs(made, "class", CUTS) == 4
+
+
+def test_a_task_asks_whether_a_cut_is_exceeded():
+    made = labels.to_form(dataset(train=[-1, 0.1, 9]), "binary", CUTS)
+    assert found(made) == [[0, 0, 0], [1, 1, 0], [1, 1, 1]]
+    assert labels.outputs(made, "binary", CUTS) == 3
+
+
+@pytest.mark.parametrize("cut", [0.1, 0.7, 1 / 3, 1.4])
+def test_a_label_at_a_cut_does_not_exceed_it(cut):
+    """Labels are float32: 0.1 as such is more than the number 0.1."""
+    assert found(labels.to_form(dataset(train=[cut]), "class", (cut,))) == [0]
+    assert found(labels.to_form(dataset(train=[cut]), "binary", (cut,))) == [[0]]
+
+
+def test_without_cuts_labels_stay_as_they_are():
+    numbers, classes = dataset(train=[-0.5, 2]), dataset(train=[0, 2], test=[4, 1])
+    assert found(labels.to_form(numbers, "number")) == [-0.5, 2]
+    assert labels.outputs(numbers, "number") == 1
+    assert found(labels.to_form(classes, "class")) == [0, 2]
+    assert labels.outputs(classes, "class") == 5
+    tasks = dataset(train=[[0, 1, 1], [1, 0, 0]])
+    assert found(labels.to_form(tasks, "binary")) == [[0, 1, 1], [1, 0, 0]]
+    assert labels.outputs(tasks, "binary") == 3
+
+
+def test_one_task_may_be_a_vector():
+    made = labels.to_form(dataset(train=[0, 1, 1]), "binary")
+    assert found(made) == [[0], [1], [1]]
+    assert labels.outputs(made, "binary") == 1
+
+
+def test_there_are_at_least_two_classes():
+    assert labels.outputs(dataset(train=[0, 0]), "class") == 2
+
+
+@pytest.mark.parametrize(
+    ("y", "form", "cuts", "message"),
+    [
+        ([0, 1.5, -2], "class", (), r"'test': 2 of 3 labels .*first: 1.5 of 'i1'.*data\.cuts"),
+        ([0, 1, 1000], "class", (), "1 of 3 labels .*whole and from 0 to 999"),
+        ([0, 2, 1], "binary", (), r"1 of 3 labels .*first: 2.0 of 'i1'.*expected 0 or 1"),
+        ([[0, 1], [0.5, 1]], "binary", (), "1 of 2 labels"),
+        ([[0, 1], [1, 1]], "number", (), r"labels have shape \(2, 2\).*binary_cross_entropy"),
+        ([[0, 1], [1, 1]], "class", (), r"labels have shape \(2, 2\).*binary_cross_entropy"),
+        ([[0, 1], [1, 1]], "class", CUTS, r"labels have shape \(2, 2\).*data\.cuts empty"),
+        ([[0, 1], [1, 1]], "binary", CUTS, r"labels have shape \(2, 2\).*data\.cuts empty"),
+    ],
+)
+def test_labels_of_another_form_are_an_error(y, form, cuts, message):
+    with pytest.raises(DataError, match=message):
+        labels.to_form(dataset(test=y), form, cuts)
+
+
+@pytest.mark.parametrize("cuts", [(1, 0), (0, 0), (np.nan,), (0, np.inf), (1e300,), (1, 1 + 1e-12)])
+def test_cuts_must_increase_and_be_finite(cuts):
+    for form in ("class", "binary"):
+        with pytest.raises(ConfigError, match=r"data\.cuts: found .*increasing finite numbers"):
+            labels.check_cuts(cuts, form)
+
+
+def test_numbers_are_not_cut():
+    with pytest.raises(ConfigError, match=r"data\.cuts: found \[0\.0\], expected nothing"):
+        labels.check_cuts((0.0,), "number")
+    for form in labels.FORMS:
+        labels.check_cuts((), form)
+
+
+def test_a_gaussian_is_cut_by_its_distribution_function():
+    """Against SciPy, far tails included."""
+    mean, variance = np.array([0.0, 0.3, -2.0, 40.0]), np.array([1.0, 0.25, 4.0, 1.0])
+    law = stats.norm(mean[:, None], np.sqrt(variance)[:, None])
+    cuts = np.array(CUTS)[None]
+    tasks = labels.cut_gaussian(mean, variance, CUTS, "binary")
+    np.testing.assert_allclose(tasks, law.sf(cuts), rtol=1e-12)
+    classes = labels.cut_gaussian(mean, variance, CUTS, "class")
+    below = np.pad(law.cdf(cuts), [(0, 0), (1, 0)])
+    above = np.pad(law.cdf(cuts), [(0, 0), (0, 1)], constant_values=1)
+    np.testing.assert_allclose(classes, above - below, atol=1e-15)
+    np.testing.assert_allclose(classes.sum(axis=1), 1, rtol=1e-12)
+    assert classes.shape == (4, 4)
+    assert (classes >= 0).all()
+
+
+def test_a_gaussian_and_its_draws_are_cut_alike():
+    rng, draws = np.random.default_rng(0), 200_000
+    y = 0.4 + 1.3 * rng.standard_normal(draws)
+    law = np.array([0.4]), np.array([1.3**2])
+    shares = np.bincount(labels.cut_labels(y, CUTS, "class").astype(int), minlength=4) / draws
+    np.testing.assert_allclose(labels.cut_gaussian(*law, CUTS, "class")[0], shares, atol=5e-3)
+    shares = labels.cut_labels(y, CUTS, "binary").mean(axis=0)
+    np.testing.assert_allclose(labels.cut_gaussian(*law, CUTS, "binary")[0], shares, atol=5e-3)
+
+
+def test_no_gaussians_give_no_rows():
+    for form, width in (("class", 4), ("binary", 3)):
+        assert labels.cut_gaussian(np.zeros(0), np.ones(0), CUTS, form).shape == (0, width)

@@ -1,0 +1,56 @@
+"""What the documentation says is what the code gives."""
+
+import dataclasses
+import importlib.util
+import re
+
+from command_case import ROOT
+
+from fsrf_jax.losses import DEPENDENCE, DIVERGENCES
+from fsrf_jax.losses.options import LossOptions
+from fsrf_jax.losses.task import ERRORS
+
+PAGE = (ROOT / "docs" / "losses.md").read_text("utf-8")
+
+
+def numbers(line):
+    return [float(cell) for cell in line.strip("|").split("|")[1:]]
+
+
+def test_the_tables_of_the_losses_are_measured(capsys):
+    spec = importlib.util.spec_from_file_location("losses_tables", ROOT / "docs" / "losses.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.main()
+    printed = [line for line in capsys.readouterr().out.splitlines() if line]
+    written = PAGE.splitlines()
+    assert len(printed) > 20
+    for line in printed:
+        if re.match(r"\|[^|]+\|[-\d]", line) and "---" not in line:
+            name = line.split("|")[1]
+            same = [other for other in written if other.startswith(f"|{name}|")]
+            # The last digit may differ on another machine.
+            close = [other for other in same if almost(numbers(other), numbers(line))]
+            assert close, line
+        else:
+            assert line in written
+
+
+def almost(found, expected):
+    pairs = zip(found, expected, strict=False)
+    return len(found) == len(expected) and all(abs(a - b) <= 0.11 * abs(b) for a, b in pairs)
+
+
+def test_every_form_of_every_term_has_its_row():
+    for name in (*DEPENDENCE, *DIVERGENCES, *ERRORS):
+        assert re.search(rf"^\| `{name}` \|", PAGE, re.M), name
+    options = dataclasses.asdict(LossOptions())
+    for section in ("heterogeneous", "noise"):
+        assert f"`losses.{section}.kind`" in PAGE
+        assert f"| `{options[section]['kind']}` |" in PAGE
+    for kind in ("task_alone", "modality", "contrastive", "bottleneck", "dependence", "uniform"):
+        assert f"| `{kind}` |" in PAGE
+    for choice in ("target: view", "target: complete", "crossed: true", "weigh_teacher: true"):
+        assert f"| `{choice}` |" in PAGE
+    for choice in ("direction: both", "direction: to_less_complete", "direction: off"):
+        assert f"| `{choice}` |" in PAGE

@@ -1,0 +1,71 @@
+"""What is special to each term; what all terms keep is in `test_losses_terms.py`."""
+
+import jax
+import losses_reference as reference
+import numpy as np
+import pytest
+
+from fsrf_jax.losses import reconstruction
+from fsrf_jax.losses.reconstruction import mean_valid_frame
+
+BATCH = reference.example_batch()
+TARGET = {
+    m: np.asarray(mean_valid_frame(BATCH.features[m], BATCH.valid[m])) for m in BATCH.features
+}
+
+
+def view(available=None):
+    present = dict.fromkeys(reference.MODALITIES, 1) | (available or {})
+    outputs = reference.example_outputs(available=present)
+    return jax.tree.map(lambda x: np.asarray(x)[0], (outputs.codes, outputs.auxiliary))
+
+
+def test_mean_valid_frame():
+    features = np.arange(24, dtype=np.float32).reshape(2, 4, 3)
+    valid = np.array([[True, False, True, False], [False] * 4])
+    expected_bf = np.stack([(features[0, 0] + features[0, 2]) / 2, np.zeros(3)])
+    np.testing.assert_allclose(jax.jit(mean_valid_frame)(features, valid), expected_bf)
+
+
+def test_a_padding_frame_may_hold_anything():
+    features = np.ones((1, 2, 3), np.float32)
+    features[0, 1] = np.nan
+    target_bf = mean_valid_frame(features, np.array([[True, False]]))
+    np.testing.assert_array_equal(target_bf, np.ones((1, 3)))
+
+
+def test_own_is_per_feature():
+    codes, auxiliary = view()
+    off_by_2 = auxiliary.replace(reconstruction=jax.tree.map(lambda x: x + 2, TARGET))
+    term = reconstruction.own(codes, off_by_2, TARGET, BATCH.weights)
+    np.testing.assert_allclose(term.value, 4, rtol=1e-5)
+    assert term.weight == 3 * BATCH.weights.sum()
+
+
+@pytest.mark.parametrize(
+    ("absent", "errors"),
+    [
+        (None, (1, 4, 9, 16, 25, 36)),
+        ("audio", (16, 36)),  # language from vision, and vision from language
+        ("language", (4, 25)),  # audio from vision, and vision from audio
+        ("vision", (1, 9)),
+    ],
+)
+def test_crossed_reads_the_sources_in_the_order_of_their_names(absent, errors):
+    """Every decoding is off by another number, which tells the source."""
+    codes, auxiliary = view({absent: 0} if absent else None)
+    off_by = {"audio": (1, 2), "language": (3, 4), "vision": (5, 6)}
+    decoded = {m: np.stack([TARGET[m] + e for e in off_by[m]], axis=1) for m in off_by}
+    crossed = auxiliary.replace(reconstruction=decoded)
+    term = reconstruction.crossed(codes, crossed, TARGET, BATCH.weights)
+    np.testing.assert_allclose(term.value, np.mean(errors), rtol=1e-5)
+    assert term.weight == len(errors) * BATCH.weights.sum()
+
+
+def test_crossed_of_two_modalities():
+    codes, auxiliary = view()
+    codes = codes.replace(available={m: codes.available[m] for m in ("audio", "vision")})
+    decoded = {m: TARGET[m][:, None] + 3 for m in ("audio", "vision")}
+    crossed = auxiliary.replace(reconstruction=decoded)
+    term = reconstruction.crossed(codes, crossed, TARGET, BATCH.weights)
+    np.testing.assert_allclose(term, (9, 2 * BATCH.weights.sum()), rtol=1e-5)
