@@ -60,7 +60,8 @@ class MissingConfig:
     pattern: Literal["frames", "block"] = "frames"
     """Drop frames one by one, or one contiguous block."""
     subset_weights: dict[str, float] = field(default_factory=dict)
-    """Odds of each available subset, as {language+audio: 2.0, ...}; empty: all alike."""
+    """Odds of each available subset, as {language+audio: 2.0, ...}, where `all` stands for all
+    modalities; empty: all alike."""
     clean_view: bool = False
     """A third view of each training sample, with nothing missing."""
 
@@ -255,14 +256,20 @@ def _check_weights(by_divergence: dict[str, float]) -> None:
 def _check_subsets(odds_by_subset: dict[str, float], modalities: tuple[str, ...]) -> None:
     key = "missing.subset_weights"
     for subset, odds in odds_by_subset.items():
-        unknown = set(subset.split("+")) - set(modalities)
+        unknown = set(subset_names(subset, modalities)) - set(modalities)
         names = f"names of data.modalities ({', '.join(modalities)}) joined by +"
         expect(not unknown, key, subset, names)
         usable = math.isfinite(odds) and odds >= 0
         expect(usable, f"{key}.{subset}", odds, "a number of at least 0")
-    once = len({frozenset(subset.split("+")) for subset in odds_by_subset}) == len(odds_by_subset)
+    different = {frozenset(subset_names(subset, modalities)) for subset in odds_by_subset}
+    once = len(different) == len(odds_by_subset)
     usable = not odds_by_subset or (once and sum(odds_by_subset.values()) > 0)
     expect(usable, key, odds_by_subset, "each subset once, and odds above 0")
+
+
+def subset_names(subset: str, modalities: tuple[str, ...]) -> tuple[str, ...]:
+    """The modalities of a subset written as language+audio, or as `all`."""
+    return modalities if subset == "all" else tuple(subset.split("+"))
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:

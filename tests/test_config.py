@@ -128,6 +128,10 @@ def check_ranges_only(config):
         ({"losses.distillation.codes": ()}, "losses.distillation.codes: found [], expected one or"),
         ({"missing.subset_weights": {"audio": 0.0}}, "expected each subset once, and odds above 0"),
         (
+            {"missing.subset_weights": {"all": 1.0, "audio+vision+language": 2.0}},
+            "expected each subset once",
+        ),
+        (
             {"missing.subset_weights": {"audio+vision": 1.0, "vision+audio": 2.0}},
             "expected each subset once",
         ),

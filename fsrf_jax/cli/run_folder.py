@@ -77,7 +77,7 @@ def set_aside(folder: Path) -> Path | None:
     if not folder.exists():
         return None
     if (folder / ".lock").exists():
-        with _locked(folder):
+        with locked(folder):
             pass
     old = folder.with_name(f"{folder.name}.old-{datetime.now():%Y%m%d-%H%M%S}")
     while old.exists():
@@ -102,7 +102,7 @@ def opened(folder: Path, config: Config, fingerprint: str) -> Iterator[Callable[
         RunError: another process trains in it, or the data set is not the one it began with.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
+    with locked(folder):
         check_data(folder, fingerprint, "start anew with --overwrite")
 
         def record() -> None:
@@ -117,7 +117,13 @@ def opened(folder: Path, config: Config, fingerprint: str) -> Iterator[Callable[
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Hold the folder against a second process; it is made if it does not exist.
+
+    Raises:
+        RunError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

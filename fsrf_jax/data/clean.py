@@ -37,7 +37,7 @@ def _clean_split(name: str, split: Split, notes: list[str]) -> Split:
     labels = _labels(name, split.labels)
     ids = np.asarray(split.ids, dtype=np.str_)
     _check_ids(name, ids, labels)
-    finite = np.isfinite(labels.reshape(len(labels), -1)).all(axis=1)
+    finite = np.isfinite(labels).all(axis=tuple(range(1, labels.ndim)))
     if not finite.all():
         raise DataError(
             f"split {name!r}: {int((~finite).sum())} of {len(labels)} labels are NaN or infinite "

@@ -6,7 +6,7 @@ Axis letters: n sample, c class, e task.
 import numpy as np
 
 from fsrf_jax.errors import UserError
-from fsrf_jax.evaluation.figures import Metrics, best_of, check_finite, mean_of, weighted_f1
+from fsrf_jax.evaluation.figures import Metrics, check_finite, mean_of, weighted_f1
 
 CLASS_METRICS = ("accuracy", "balanced_accuracy", "f1", "cross_entropy")
 TASK_METRICS = ("accuracy", "f1", "cross_entropy")
@@ -66,8 +66,8 @@ def class_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
 def class_floor(labels: np.ndarray) -> Metrics:
     """Return, metric by metric, the best figure that any constant prediction gives.
 
-    The candidates are each class, for certain, and the frequencies of the classes, which minimise
-    the cross-entropy.
+    The frequencies of the classes are best by every metric: the most frequent class is predicted,
+    and no other probabilities have a smaller cross-entropy.
 
     Args:
         labels: class numbers [n].
@@ -76,9 +76,7 @@ def class_floor(labels: np.ndarray) -> Metrics:
     if not len(true_n):
         return dict.fromkeys(CLASS_METRICS)
     frequencies_c = np.bincount(true_n) / len(true_n)
-    candidates = (*np.eye(len(frequencies_c)), frequencies_c)
-    tables = [class_metrics(np.tile(p_c, (len(true_n), 1)), true_n) for p_c in candidates]
-    return best_of(tables, LOWER_IS_BETTER)
+    return class_metrics(np.tile(frequencies_c, (len(true_n), 1)), true_n)
 
 
 def binary_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
@@ -105,23 +103,23 @@ def binary_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
             f"and {true_ne.shape}"
         )
     _check_probabilities(p_ne)
-    return _over_tasks([_task_metrics(*task) for task in zip(p_ne.T, true_ne.T, strict=True)])
+    tasks = [_task_metrics(p_n, true_n) for p_n, true_n in zip(p_ne.T, true_ne.T, strict=True)]
+    own = {f"f1_task{index}": table["f1"] for index, table in enumerate(tasks)}
+    return mean_of(tasks, TASK_METRICS) | own
 
 
 def binary_floor(labels: np.ndarray) -> Metrics:
-    """Return, task by task and metric by metric, the best that any constant prediction gives.
+    """Return, metric by metric, the best figure that any constant prediction gives.
 
-    The candidates are 0, 1 and the frequency of 1, which minimises the cross-entropy.
+    It is the frequency of 1 in each task, as in `class_floor`.
 
     Args:
         labels: 0 or 1, [n, e].
     """
-    tasks = []
-    for true_n in (np.asarray(labels) > 0.5).T:
-        candidates = (0.0, 1.0, true_n.mean() if len(true_n) else 0.0)
-        tables = [_task_metrics(np.full(len(true_n), p), true_n) for p in candidates]
-        tasks.append(best_of(tables, LOWER_IS_BETTER))
-    return _over_tasks(tasks)
+    true_ne = np.asarray(labels, np.float64)
+    if not len(true_ne):
+        return binary_metrics(true_ne, true_ne)
+    return binary_metrics(np.tile(true_ne.mean(axis=0), (len(true_ne), 1)), true_ne)
 
 
 def _task_metrics(p_n: np.ndarray, true_n: np.ndarray) -> Metrics:
@@ -134,11 +132,6 @@ def _task_metrics(p_n: np.ndarray, true_n: np.ndarray) -> Metrics:
         "f1": weighted_f1(predicted_n, true_n),
         "cross_entropy": _cross_entropy(np.where(true_n, p_n, 1 - p_n)),
     }
-
-
-def _over_tasks(tasks: list[Metrics]) -> Metrics:
-    own = {f"f1_task{index}": table["f1"] for index, table in enumerate(tasks)}
-    return mean_of(tasks, TASK_METRICS) | own
 
 
 def _cross_entropy(p_true_n: np.ndarray) -> float:

@@ -1,6 +1,6 @@
 """What the metrics of all forms of label share: figures by name, and how to read many of them."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -8,16 +8,6 @@ from fsrf_jax.errors import UserError
 
 Metrics = dict[str, float | None]
 """Figures by name, as fractions; None where a metric is undefined: it is never a made-up 0."""
-
-
-def best_of(tables: Sequence[Metrics], lower_is_better: Collection[str]) -> Metrics:
-    """The best value of each figure over the tables, None where no table has one."""
-    best: Metrics = {}
-    for name in tables[0]:
-        found = _defined(tables, name)
-        choose = min if name in lower_is_better else max
-        best[name] = choose(found) if found else None
-    return best
 
 
 def mean_of(tables: Sequence[Metrics], names: Iterable[str]) -> Metrics:
@@ -54,7 +44,7 @@ def weighted_f1(predicted: np.ndarray, true: np.ndarray) -> float:
 
 def check_finite(predictions: np.ndarray) -> None:
     """Raise UserError if a prediction, a row of [n] or [n, o], is NaN or infinite."""
-    finite = np.isfinite(predictions.reshape(len(predictions), -1)).all(axis=1)
+    finite = np.isfinite(predictions).all(axis=tuple(range(1, predictions.ndim)))
     broken = np.count_nonzero(~finite)
     if broken:
         raise UserError(

@@ -25,7 +25,7 @@ def save_probes_plot(path: Path, results: Mapping[str, Any]) -> None:
     from matplotlib.figure import Figure
 
     panels = _panels(results)
-    widths = [len(columns) for _, columns, _, _ in panels]
+    widths = [max(3, len(columns)) for _, columns, _, _ in panels]
     rows = len(panels[0][2])
     figure = Figure(figsize=(4.0 + 0.6 * sum(widths), 1.6 + 0.34 * rows), layout="constrained")
     FigureCanvasAgg(figure)
@@ -45,10 +45,12 @@ Panel = tuple[str, Sequence[str], list[str], list[list[float | None]]]
 
 def _panels(results: Mapping[str, Any]) -> list[Panel]:
     """Title, columns, row names and cells of both matrices."""
-    decoded = f"R^2 of a linear probe (noise floor {results['noise_floor']:g})"
+    decoded = f"R^2 of a linear probe,\nnoise floor {results['noise_floor']:g}"
     if "variance_shares" in results:
         return [
-            _panel(results, "variance_shares", "share of variance explained by", SHARES),
+            _panel(
+                results, "variance_shares", "share of the variance\nthat is explained by", SHARES
+            ),
             _panel(results, "decoding", decoded, DECODED),
         ]
     cka = results["cka"]
@@ -77,6 +79,9 @@ def _draw(
         colour = "white" if shade > DARK else "black"
         text = two_digits(cells[row][column])
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize="small")
+    for row in range(1, len(names)):
+        if names[row].split()[0] != names[row - 1].split()[0]:  # another kind of code
+            axes.axhline(row - 0.5, color="black", linewidth=1.5)
     long = max(map(len, columns)) > 6
     axes.set_xticks(range(len(columns)), columns, rotation=90 if long else 0)
     axes.set_yticks(range(len(names)), names)

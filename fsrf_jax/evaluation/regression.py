@@ -5,7 +5,7 @@ The semantics are those of MMSA, the field's reference, with labels in [-3, 3].
 
 import numpy as np
 
-from fsrf_jax.evaluation.figures import Metrics, best_of, check_finite, weighted_f1
+from fsrf_jax.evaluation.figures import Metrics, check_finite, weighted_f1
 
 METRICS = ("mae", "corr", "acc2_non0", "f1_non0", "acc2_has0", "f1_has0", "acc5", "acc7")
 LOWER_IS_BETTER = frozenset({"mae"})
@@ -72,7 +72,12 @@ def floor(labels: np.ndarray) -> Metrics:
         regression_metrics(np.full(len(labels), candidate), labels)
         for candidate in (*range(-3, 4), np.median(labels))
     ]
-    return best_of(tables, LOWER_IS_BETTER)
+    best: Metrics = {}
+    for name in METRICS:
+        found = [figure for table in tables if (figure := table[name]) is not None]
+        choose = min if name in LOWER_IS_BETTER else max
+        best[name] = choose(found) if found else None
+    return best
 
 
 def _binary(predicted: np.ndarray, true: np.ndarray) -> tuple[float | None, float | None]:

@@ -57,7 +57,7 @@ def redundancy(codes: Codes, weights_b: jax.Array, dependence: Dependence) -> Te
 def modalities(codes: Codes, weights_b: jax.Array) -> list[tuple[str, jax.Array]]:
     """Every modality with its weights [b]."""
     chex.assert_rank(weights_b, 1)
-    return [(m, available_b * weights_b) for m, available_b in codes.available.items()]
+    return [(m, available_b * weights_b) for m, available_b in sorted(codes.available.items())]
 
 
 def pairs(codes: Codes, weights_b: jax.Array) -> list[tuple[str, str, jax.Array]]:

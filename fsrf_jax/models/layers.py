@@ -31,12 +31,9 @@ class Dropout(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
         """Drop elements of x [..., d] in training; x itself otherwise."""
-        if isinstance(self.rate, jax.Array):
-            dropped_of_256 = jnp.round(self.rate * 256).astype(jnp.int32)
-        else:
-            dropped_of_256 = round(self.rate * 256)
-        if not train or (isinstance(dropped_of_256, int) and dropped_of_256 == 0):
+        if not train or (isinstance(self.rate, float) and round(self.rate * 256) == 0):
             return x
+        dropped_of_256 = jnp.round(jnp.float32(self.rate) * 256).astype(jnp.int32)
         *leading, d = x.shape
         words = jax.random.bits(self.make_rng("dropout"), (*leading, -(-d // 4)), jnp.uint32)
         bits = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*leading, -1)[..., :d]

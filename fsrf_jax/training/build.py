@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from fsrf_jax import models
-from fsrf_jax.config import Config
+from fsrf_jax.config import Config, subset_names
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.missing import MissingLaw, keyed_uniforms, observe
 from fsrf_jax.training.state import Method, make_optimizer
@@ -120,7 +120,8 @@ def make_law(config: Config) -> MissingLaw:
         fixed_rate=missing.fixed_rate,
         pattern=missing.pattern,
         subset_weights=tuple(
-            (tuple(subset.split("+")), weight) for subset, weight in missing.subset_weights.items()
+            (subset_names(subset, config.data.modalities), weight)
+            for subset, weight in missing.subset_weights.items()
         ),
     )
 

@@ -126,10 +126,12 @@ def fit_population(
                 method, states, data, validation, hypers, epochs=epochs, patience=patience
             )
             terms, scores = jax.device_get((terms_ps, scores_p))
-            for index in np.flatnonzero(~complete_p):
+            for index in np.flatnonzero(~complete_p).tolist():
                 of_member = {name: values[index] for name, values in terms.items()}
-                record = epoch_record(method, member(states, index), of_member, scores[index])
-                report(int(index), record)
+                record = epoch_record(
+                    method, member(states, index), of_member, float(scores[index])
+                )
+                report(index, record)
             epoch = int(np.max(np.asarray(states.step))) // method.steps_per_epoch
             all_complete = complete_members(method, states, epochs, patience).all()
             stop = received[:1]  # read once: a signal may come at any moment

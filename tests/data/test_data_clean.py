@@ -111,9 +111,7 @@ def test_a_label_for_each_task_is_kept():
     np.testing.assert_array_equal(found, labels)
     assert found.dtype == np.float32
     for other in (np.ones((2, 2)), np.ones(2)):
-        with pytest.raises(
-            DataError, match=r"'train': labels have shape \(2, 3\), in split 'test'"
-        ):
+        with pytest.raises(DataError, match=r"shape \(2, 3\), in split 'test'"):
             cleaned(split(labels=labels), test=split(labels=other))
 
 

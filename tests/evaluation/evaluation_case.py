@@ -1,10 +1,12 @@
 """A small split with an oracle, and its evaluation, for the tests in this folder."""
 
+import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
 
 from fsrf_jax.data.dataset import Split
+from fsrf_jax.data.labels import cut_labels
 from fsrf_jax.data.synthetic import SyntheticOptions, make_oracle, make_world, sample
 from fsrf_jax.evaluation.evaluate import Evaluation, Masks, evaluate
 from fsrf_jax.evaluation.protocols import Condition, corrkd
@@ -14,11 +16,17 @@ MODALITIES = ("language", "audio", "vision")
 SEEDS = (0, 1, 5)
 
 
-def make_split(count: int = 200) -> tuple[Split, "CountingOracle"]:
+CUTS = (-1.0, 0.5)  # three classes, or two tasks
+
+
+def make_split(count: int = 200, form: str = "number") -> tuple[Split, "CountingOracle"]:
     world = make_world(SyntheticOptions(), MODALITIES)
     split, _ = sample(world, "test", count)
     split.labels[:7] = 0
-    return split, CountingOracle(make_oracle(world, split.features))
+    if form == "number":
+        return split, CountingOracle(make_oracle(world, split.features))
+    split = dataclasses.replace(split, labels=cut_labels(split.labels, CUTS, form))
+    return split, CountingOracle(make_oracle(world, split.features, form, CUTS))
 
 
 class CountingOracle:
@@ -57,17 +65,30 @@ def model_of(split: Split, oracle: CountingOracle):
     return predict
 
 
-def run(with_oracle: bool = True, count: int = 200) -> Evaluation:
-    split, oracle = make_split(count)
+def doubtful_model_of(oracle: CountingOracle):
+    """The same for probabilities: less sure than the oracle."""
+
+    def predict(observed: Masks) -> np.ndarray:
+        best = oracle.predict(observed)
+        if not observed["language"].any() and not observed["audio"].any():
+            return np.full_like(best, 1 / best.shape[1])
+        return (0.5 * best + 0.5 / best.shape[1]).astype(np.float32)
+
+    return predict
+
+
+def run(with_oracle: bool = True, count: int = 200, form: str = "number") -> Evaluation:
+    split, oracle = make_split(count, form)
     return evaluate(
         corrkd(MODALITIES),
         split,
-        model_of(split, oracle),
+        model_of(split, oracle) if form == "number" else doubtful_model_of(oracle),
         SEEDS,
         observer(split),
         oracle if with_oracle else None,
+        form,
     )
 
 
-def run_results(with_oracle: bool = True) -> Results:
-    return results_dict(run(with_oracle), "test", 11, "abc")
+def run_results(with_oracle: bool = True, form: str = "number") -> Results:
+    return results_dict(run(with_oracle, form=form), "test", 11, "abc")

@@ -2,11 +2,19 @@
 
 import numpy as np
 import pytest
-from evaluation_case import MODALITIES, SEEDS, make_split, model_of, observer, run
+from evaluation_case import (
+    MODALITIES,
+    SEEDS,
+    doubtful_model_of,
+    make_split,
+    model_of,
+    observer,
+    run,
+)
 
 from fsrf_jax.errors import UserError
 from fsrf_jax.evaluation.evaluate import evaluate
-from fsrf_jax.evaluation.metrics import floor, regression_metrics
+from fsrf_jax.evaluation.metrics import FAMILIES, floor, regression_metrics
 from fsrf_jax.evaluation.protocols import corrkd
 
 
@@ -37,11 +45,33 @@ def test_bayes_is_the_oracle_on_the_same_masks():
             regression_metrics(oracle(observe(result.condition, seed)), split.labels)
             for seed in SEEDS
         ]
+        assert result.bayes_per_seed == tables
         assert result.bayes["mae"] == pytest.approx(np.mean([table["mae"] for table in tables]))
 
 
 def test_without_an_oracle_there_is_no_bayes():
-    assert all(result.bayes is None for result in run(with_oracle=False).conditions)
+    for result in run(with_oracle=False).conditions:
+        assert result.bayes is None
+        assert result.bayes_per_seed == []
+
+
+@pytest.mark.parametrize(("form", "outputs"), [("class", 3), ("binary", 2)])
+def test_probabilities_are_measured_by_their_own_family(form, outputs):
+    split, oracle = make_split(form=form)
+    predict, observe, family = doubtful_model_of(oracle), observer(split), FAMILIES[form]
+    evaluation = run(form=form)
+    assert evaluation.form == form
+    assert evaluation.floor == family.floor(split.labels)
+    for result in evaluation.conditions:
+        assert result.predictions.shape == (3, 200, outputs)
+        for index, seed in enumerate(SEEDS):
+            masks = observe(result.condition, seed)
+            expected = predict(masks)
+            assert np.array_equal(result.predictions[index], expected)
+            assert result.per_seed[index] == family.compute(expected, split.labels)
+            assert result.bayes_per_seed[index] == family.compute(oracle(masks), split.labels)
+        # Whatever is seen, nobody is surprised less than the oracle, but for chance.
+        assert result.bayes["cross_entropy"] < result.metrics["cross_entropy"] + 0.01
 
 
 def test_conditions_without_random_frames_are_predicted_once():

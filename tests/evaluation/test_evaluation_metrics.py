@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
 
 from fsrf_jax.errors import UserError
-from fsrf_jax.evaluation.metrics import METRICS, floor, mean_metrics, regression_metrics
+from fsrf_jax.evaluation.metrics import (
+    FAMILIES,
+    METRICS,
+    floor,
+    mean_metrics,
+    regression_metrics,
+    std_metrics,
+)
 
 HALVES = st.integers(-8, 8).map(lambda i: i / 2)
 PAIRS = st.lists(st.tuples(HALVES, HALVES), min_size=1, max_size=30).map(
@@ -186,3 +193,28 @@ def test_mean_is_undefined_where_one_figure_is():
     assert found["corr"] is None
     assert found["mae"] == pytest.approx(0.6)
     assert mean_metrics([]) == dict.fromkeys(METRICS)
+    assert mean_metrics([{"f1_task0": 0.5}, {"f1_task0": 0.7}])["f1_task0"] == pytest.approx(0.6)
+
+
+def test_deviation_is_that_of_a_sample_and_undefined_for_one():
+    tables = [{"mae": value, "corr": value, "f1": 0.1} for value in (0.5, 0.7, 1.2)]
+    tables[1]["corr"] = None
+    expected = {"mae": np.std([0.5, 0.7, 1.2], ddof=1), "corr": None, "f1": 0.0}
+    assert std_metrics(tables) == pytest.approx(expected)
+    assert std_metrics(tables)["f1"] == 0.0
+    assert std_metrics(tables[:1]) == dict.fromkeys(("mae", "corr", "f1"))
+
+
+@pytest.mark.parametrize("form", FAMILIES)
+def test_a_family_names_its_figures_everywhere(form):
+    family = FAMILIES[form]
+    labels = np.array([0.0, 1.0, 1.0])
+    labels = labels[:, None] if form == "binary" else labels
+    predictions = {"number": labels, "class": np.eye(2)[[0, 1, 1]], "binary": labels}[form]
+    own = {"f1_task0"} if form == "binary" else set()
+    assert set(family.compute(predictions, labels)) == {*family.names} | own
+    assert set(family.floor(labels)) == {*family.names} | own
+    assert family.lower_is_better <= {*family.names}
+    assert family.headline in family.columns
+    assert {column.metric for column in family.columns} <= {*family.names}
+    assert {metric for metric, _ in family.panels} <= {*family.names}

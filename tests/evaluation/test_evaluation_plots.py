@@ -6,7 +6,9 @@ import sys
 import matplotlib.image
 import pytest
 from evaluation_case import run_results
+from matplotlib.axes import Axes
 
+from fsrf_jax.evaluation.metrics import FAMILIES
 from fsrf_jax.evaluation.plots import missing_rate_curve, save_plot
 
 
@@ -18,14 +20,37 @@ def test_curve_starts_with_all_modalities_and_rises():
     assert curve[3][1]["name"] == "rate=0.3"
 
 
-@pytest.mark.parametrize("with_oracle", [True, False])
-def test_plot_is_a_picture(tmp_path, with_oracle):
-    save_plot(tmp_path / "rates.png", run_results(with_oracle))
+@pytest.mark.parametrize(
+    ("with_oracle", "form"),
+    [(True, "number"), (False, "number"), (True, "class"), (False, "binary")],
+)
+def test_plot_is_a_picture(tmp_path, with_oracle, form):
+    save_plot(tmp_path / "rates.png", run_results(with_oracle, form))
     picture = matplotlib.image.imread(tmp_path / "rates.png")
     assert picture.shape[0] > 300
     assert picture.shape[1] > 800
     assert picture.std() > 0.05
     assert [path.name for path in tmp_path.iterdir()] == ["rates.png"]
+
+
+@pytest.mark.parametrize("form", FAMILIES)
+def test_lines_are_the_figures_of_the_family(tmp_path, form, monkeypatch):
+    results, drawn = run_results(form=form), []
+    plot = Axes.plot
+    monkeypatch.setattr(Axes, "plot", lambda axes, x, y, **style: (
+        drawn.append((style["label"], y)), plot(axes, x, y, **style)))  # fmt: skip
+    save_plot(tmp_path / "rates.png", results)
+    family = FAMILIES[form]
+    expected = [
+        (label, [100 * entry[source][metric] for _, entry in missing_rate_curve(results)])
+        for metric, _ in family.panels
+        for source, label in (
+            ("bayes", f"Bayes ({family.oracle})"),
+            ("metrics", "model"),
+            ("floor", "best constant"),
+        )
+    ]
+    assert drawn == expected
 
 
 def test_plot_leaves_a_gap_for_an_undefined_figure(tmp_path):

@@ -1,6 +1,7 @@
 """A network on a split: any batch size, masks by sample id, no influence of what is masked."""
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from fsrf_jax import models
 from fsrf_jax.data.synthetic import SyntheticOptions, make_world, sample
+from fsrf_jax.evaluation.metrics import FAMILIES
 from fsrf_jax.evaluation.predictor import make_observer, make_predictor
 from fsrf_jax.evaluation.protocols import Condition
 from fsrf_jax.training import build, sharding
@@ -24,25 +26,29 @@ def split():
 
 @pytest.fixture(scope="module")
 def make(split):
-    """A predictor of a split and batch size, with one random network."""
-    network = models.Network(
-        modalities=MODALITIES,
-        width=4,
-        heads=1,
-        encoder_layers=0,
-        fusion_layers=1,
-        expansion=1,
-        kernel=1,
-        dropout=0.1,
-        mask_aware=True,
-    )
+    """A predictor of a split and batch size, with one random network for each head."""
     widths = tuple(build.feature_widths(split).items())
-    heads = models.AuxiliaryHeads(feature_widths=widths, hidden=4)
+    heads = models.AuxiliaryHeads(widths, hidden=4)
     batch = build.make_batch(split.head(1))
-    parameters = models.init(network, heads, batch, jax.random.key(0))["network"]
     mesh = sharding.data_mesh()
 
-    def make(split, batch_size=512):
+    @functools.cache
+    def network_of(head, outputs):
+        network = models.Network(
+            modalities=MODALITIES,
+            width=4,
+            heads=1,
+            encoder_layers=0,
+            expansion=1,
+            kernel=1,
+            head=head,
+            outputs=outputs,
+        )
+        init = jax.jit(lambda key: models.init(network, heads, batch, key)["network"])
+        return network, init(jax.random.key(0))
+
+    def make(split, batch_size=512, head="number", outputs=1):
+        network, parameters = network_of(head, outputs)
         return make_predictor(network, mesh, parameters, split, batch_size)
 
     return make
@@ -55,6 +61,15 @@ def test_predictions_are_one_a_sample_whatever_the_batch(split, make):
     np.testing.assert_allclose(make(split, 4)(split.valid), whole, rtol=1e-5, atol=1e-6)
     head = split.head(3)
     np.testing.assert_allclose(make(head)(head.valid), whole[:3], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(("head", "outputs"), [("class", 3), ("binary", 2)])
+def test_heads_of_classes_and_tasks_give_probabilities(split, make, head, outputs):
+    found = make(split, 4, head, outputs)(split.valid)
+    assert found.shape == (N, outputs)
+    assert ((found > 0) & (found < 1)).all()
+    labels = np.zeros(N) if head == "class" else np.zeros((N, outputs))
+    assert np.isfinite(FAMILIES[head].compute(found, labels)["cross_entropy"])
 
 
 def test_what_is_not_observed_has_no_influence(split, make):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from evaluation_case import SEEDS, run, run_results
 
-from fsrf_jax.evaluation.metrics import METRICS, regression_metrics
+from fsrf_jax.evaluation.metrics import FAMILIES, METRICS, regression_metrics
 from fsrf_jax.evaluation.results import (
     results_dict,
     save_predictions,
@@ -18,6 +18,8 @@ def test_results_have_the_agreed_keys():
     results = run_results()
     head = {key: results[key] for key in results if key not in ("conditions", "average")}
     assert head == {
+        "form": "number",
+        "data_fingerprint": "abc",
         "protocol": "corrkd",
         "split": "test",
         "average_rule": "mean over the 6 incomplete modality subsets",
@@ -28,14 +30,48 @@ def test_results_have_the_agreed_keys():
     }
     assert len(results["conditions"]) == 17
     for entry in results["conditions"]:
-        assert set(entry) == {"name", "metrics", "metrics_per_mask_seed", "floor", "bayes"}
-        tables = [entry["metrics"], entry["floor"], entry["bayes"]]
-        for table in (*tables, *entry["metrics_per_mask_seed"]):
+        assert set(entry) == {
+            *("name", "metrics", "metrics_std", "metrics_per_mask_seed", "floor"),
+            *("bayes", "bayes_per_mask_seed"),
+        }
+        tables = [entry["metrics"], entry["metrics_std"], entry["floor"], entry["bayes"]]
+        seeds = entry["metrics_per_mask_seed"], entry["bayes_per_mask_seed"]
+        for table in (*tables, *seeds[0], *seeds[1]):
             assert tuple(table) == METRICS
-        assert len(entry["metrics_per_mask_seed"]) == 3
+        assert [len(of_seed) for of_seed in seeds] == [3, 3]
     average = results["average"]
     assert set(average) == {"metrics", "floor", "bayes", "all_conditions"}
     assert set(average["all_conditions"]) == {"metrics", "floor", "bayes"}
+
+
+def test_means_and_deviations_are_over_the_mask_seeds():
+    for entry in run_results()["conditions"]:
+        for source in ("metrics", "bayes"):
+            maes = [table["mae"] for table in entry[f"{source}_per_mask_seed"]]
+            assert entry[source]["mae"] == pytest.approx(np.mean(maes))
+        maes = [table["mae"] for table in entry["metrics_per_mask_seed"]]
+        assert entry["metrics_std"]["mae"] == pytest.approx(np.std(maes, ddof=1))
+        assert (entry["metrics_std"]["mae"] == 0) == (entry["name"][:5] != "rate=" or
+                                                      entry["name"] == "rate=1.0")  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["class", "binary"])
+def test_results_of_probabilities_have_figures_of_their_family(form, tmp_path):
+    evaluation = run(form=form)
+    results = results_dict(evaluation, "test", 0, "abc")
+    assert results["form"] == form
+    assert "n_non0" not in results
+    names = [*FAMILIES[form].names, *(["f1_task0", "f1_task1"] if form == "binary" else [])]
+    average = results["average"]
+    for entry in (*results["conditions"], average, average["all_conditions"]):
+        for source in ("metrics", "floor", "bayes"):
+            assert list(entry[source]) == names
+    save_results(tmp_path / "results.json", results)
+    save_predictions(tmp_path / "predictions.npz", evaluation)
+    with np.load(tmp_path / "predictions.npz", allow_pickle=False) as file:
+        assert file["predictions"].shape == (17, 3, 200, 3 if form == "class" else 2)
+        table = FAMILIES[form].compute(file["predictions"][9, 2], file["labels"])
+        assert table == results["conditions"][9]["metrics_per_mask_seed"][2]
 
 
 def test_averages_are_over_the_right_conditions():
@@ -73,7 +109,7 @@ def test_results_file_reads_back(tmp_path):
 def test_the_table_can_be_computed_again_from_the_predictions_file(tmp_path):
     evaluation = run()
     save_predictions(tmp_path / "predictions.npz", evaluation)
-    results = results_dict(evaluation, "test", 0)
+    results = results_dict(evaluation, "test", 0, "abc")
     with np.load(tmp_path / "predictions.npz", allow_pickle=False) as file:
         assert file["predictions"].shape == (17, 3, 200)
         assert tuple(file["mask_seeds"]) == SEEDS

@@ -200,7 +200,7 @@ def example(name, available=None):
 
 @cache
 def compiled(name):
-    """Term and gradient: one program for all tests of a term."""
+    """Term and gradient in float64: one program for all tests of a term."""
 
     def value(view, labels, weights_b):
         term = TERMS[name].term(*view, labels, weights_b)
@@ -208,8 +208,9 @@ def compiled(name):
 
     run = jax.jit(jax.value_and_grad(value, has_aux=True), compiler_options=reference.QUICK)
 
-    def term_and_gradient(view, labels, weights_b):
-        (_, term), gradient = run(view, labels, weights_b)
+    def term_and_gradient(*arrays):
+        with jax.enable_x64(True):
+            (_, term), gradient = jax.device_get(run(*as_float64(arrays)))
         return term, gradient
 
     return term_and_gradient
@@ -310,14 +311,13 @@ def test_gradient_against_finite_differences(name):
         direction[0].replace(available=as_float64(jax.tree.map(jnp.zeros_like, available))),
         direction[1],
     )
-    with jax.enable_x64(True):
-        view, labels, w = as_float64((view, labels, BATCH.weights))
-        moved = [jax.tree.map(lambda x, v, s=s: x + s * v, view, direction) for s in (step, -step)]
-        ahead, behind = (compiled(name)(x, labels, w)[0].value for x in moved)
-        _, gradient = compiled(name)(view, labels, w)
-        slope = sum(map(np.vdot, jax.tree.leaves(gradient), jax.tree.leaves(direction)))
-        assert abs(slope) > 1e-4
-        np.testing.assert_allclose((ahead - behind) / (2 * step), slope, rtol=1e-5, atol=1e-8)
+    view = as_float64(view)
+    moved = [jax.tree.map(lambda x, v, s=s: x + s * v, view, direction) for s in (step, -step)]
+    ahead, behind = (compiled(name)(x, labels, BATCH.weights)[0].value for x in moved)
+    _, gradient = compiled(name)(view, labels, BATCH.weights)
+    slope = sum(map(np.vdot, jax.tree.leaves(gradient), jax.tree.leaves(direction)))
+    assert abs(slope) > 1e-4
+    np.testing.assert_allclose((ahead - behind) / (2 * step), slope, rtol=1e-5, atol=1e-8)
 
 
 @every

@@ -94,6 +94,11 @@ def test_law():
     )
 
 
+def test_law_of_all_modalities():
+    config = changed(Config(), "missing", subset_weights={"all": 3.0})
+    assert build.make_law(config).subset_weights == ((("language", "audio", "vision"), 3.0),)
+
+
 def test_every_term_gets_its_own_weight():
     names = sorted(set(LossWeights.__dataclass_fields__) - {"feature_distillation"})
     given = {name: number + 0.5 for number, name in enumerate(names)}

@@ -1,0 +1,148 @@
+"""`ablate`: train and evaluate variants of an experiment, and compare them."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+from rich.markdown import Markdown
+
+from fsrf_jax.cli import arguments, run_folder
+from fsrf_jax.cli.main import guarded
+from fsrf_jax.cli.members import Member, train_members
+from fsrf_jax.config import Config
+from fsrf_jax.errors import ConfigError
+from fsrf_jax.evaluation.ablation import ablation_markdown, compare
+from fsrf_jax.evaluation.ablation_plots import save_ablation_plot
+from fsrf_jax.files import replacing
+from fsrf_jax.training.loop import InterruptedTraining
+
+DESCRIPTION = """Train every variant that the ablation file names with several seeds, evaluate all
+on identical masks, and write a table of means, spreads and paired differences to the first variant.
+Every member has a run folder of its own under DIRECTORY/members; the same command goes on where it
+was interrupted, and trains nothing twice."""
+
+# What must not differ between variants, or their figures could not be compared.
+SHARED = ("data.", "evaluation.", "output.", "training.seed")
+
+
+def command(argv: Sequence[str]) -> int:
+    """Run `ablate` with these arguments and return the exit status."""
+    parser = arguments.make_parser("ablate", DESCRIPTION)
+    parser.add_argument(
+        "--ablation",
+        metavar="FILE",
+        required=True,
+        help="YAML: variants: {name: {section.field: value, ...}, ...}; the first is the reference",
+    )
+    parser.add_argument("--seeds", type=int, default=5, help="training seeds of each variant")
+    parser.add_argument(
+        "--together",
+        type=int,
+        default=0,
+        help="members that train as one program; 0: as many as are useful and fit the memory",
+    )
+    config, options = arguments.parse(parser, argv)
+    for name, value, least in (("seeds", options.seeds, 1), ("together", options.together, 0)):
+        if value < least:
+            raise ConfigError(f"--{name}: found {value}, expected at least {least}.")
+    path = Path(options.ablation)
+    folder = run_folder.choose(config, f"{arguments.config_name(argv)}-{path.stem}")
+    base = _base_arguments(argv)
+    members = [
+        _member(folder, name, variant, config.training.seed + number)
+        for name, variant in _variants(path, base).items()
+        for number in range(options.seeds)
+    ]
+    console = Console()
+    try:
+        results = train_members(folder, members, options.together, console)
+    except InterruptedTraining as interruption:
+        console.out(f"{interruption}; go on with --output.directory {folder}", highlight=False)
+        return interruption.status
+    comparison = compare(results)
+    _write(folder, comparison)
+    console.print(Markdown(ablation_markdown(comparison)))
+    console.out(f"Ablation folder: {folder}", highlight=False)
+    return 0
+
+
+def _base_arguments(argv: Sequence[str]) -> list[str]:
+    """The arguments that make the base config, without those of this command alone."""
+    kept, own = [], ("--ablation", "--seeds", "--together")
+    skip = False
+    for argument in argv:
+        if skip:
+            skip = False
+        elif argument in own:
+            skip = True
+        elif not argument.startswith(tuple(f"{name}=" for name in own)):
+            kept.append(argument)
+    return kept
+
+
+def _variants(path: Path, base: list[str]) -> dict[str, Config]:
+    """The config of every variant of an ablation file.
+
+    Raises:
+        ConfigError: the file cannot be read or is no ablation, a variant changes what must be
+            shared, or its values are refused; the message names file and variant.
+    """
+    if not path.is_file():
+        raise ConfigError(f"--ablation: found no file {path}.")
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    variants = content.get("variants") if isinstance(content, dict) else None
+    if not isinstance(variants, dict) or len(content) > 1 or not variants:
+        raise ConfigError(
+            f"{path}: found {content!r}, expected one key `variants` with a name and changes each."
+        )
+    return {
+        str(name): _variant(path, str(name), changes, base) for name, changes in variants.items()
+    }
+
+
+def _variant(path: Path, name: str, changes: Any, base: list[str]) -> Config:
+    where = f"{path}: variant {name!r}"
+    if not name.strip() or "/" in name or name.startswith("."):
+        raise ConfigError(f"{where}: expected a name that can be a folder.")
+    if not isinstance(changes, dict):
+        raise ConfigError(f"{where}: found {changes!r}, expected {{section.field: value, ...}}.")
+    for key in changes:
+        if str(key).startswith(SHARED):
+            raise ConfigError(f"{where}: {key} must be the same for all; set it for the whole run.")
+    # An override on the command line replaces what the base says, and is checked alike.
+    argv = [
+        f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in changes.items()
+    ]
+    try:
+        return arguments.parse(arguments.make_parser("ablate", ""), [*base, *argv])[0]
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _member(folder: Path, name: str, variant: Config, seed: int) -> Member:
+    place = folder / "members" / name / f"seed-{seed}"
+    config = dataclasses.replace(
+        variant,
+        training=dataclasses.replace(variant.training, seed=seed),
+        output=dataclasses.replace(variant.output, directory=str(place)),
+    )
+    return Member(name, seed, place, config)
+
+
+def _write(folder: Path, comparison: dict[str, Any]) -> None:
+    with replacing(folder / "ablation.json") as temporary:
+        temporary.write_text(json.dumps(comparison, indent=1, allow_nan=False) + "\n", "utf-8")
+    with replacing(folder / "ablation.md") as temporary:
+        temporary.write_text(ablation_markdown(comparison), "utf-8")
+    save_ablation_plot(folder / "ablation.png", comparison)
+
+
+main = guarded(command)
