@@ -65,7 +65,7 @@ def test_a_member_trains_as_it_would_alone(trained, index):
         found = member(states, index)
         np.testing.assert_array_equal(found.key, jax.random.key_data(state.key))
         assert (found.step, found.best_epoch) == (state.step, state.best_epoch)
-        # Adam divides a gradient by its size: rounding near 0 moves a parameter by a part of a step.
+        # Adam divides a gradient by its size, so rounding near 0 moves a parameter.
         chex.assert_trees_all_close(found.best_network, state.best_network, atol=2e-3)
 
 
