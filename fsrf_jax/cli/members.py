@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from rich.console import Console
 
-from fsrf_jax.cli import run_folder
+from fsrf_jax.cli import arguments, run_folder
 from fsrf_jax.cli.run import Run, write_results
 from fsrf_jax.config import Config
 from fsrf_jax.data import normalise
@@ -24,7 +24,7 @@ from fsrf_jax.files import replacing
 from fsrf_jax.source import Source, fingerprint, open_source
 from fsrf_jax.training import build, checkpoints, grouping, population
 from fsrf_jax.training.journal import open_journal
-from fsrf_jax.training.loop import EpochRecord
+from fsrf_jax.training.loop import EpochRecord, epochs_done
 from fsrf_jax.training.sharding import replicate
 from fsrf_jax.training.state import TrainState, init_state
 
@@ -74,6 +74,7 @@ def train_members(
         raise ConfigError(f"losses.task.kind: found variants for {sorted(forms)}, expected one.")
     for member in members:
         run_folder.check_same(member.folder, member.config)
+        _check_epochs(member)
     config = members[0].config
     source = open_source(config.data, config.losses.task.form)
     for name in ("train", "valid", config.evaluation.split):
@@ -94,6 +95,18 @@ def _results(member: Member) -> Results:
 
 def _is_done(member: Member) -> bool:
     return (member.folder / "results.json").exists()
+
+
+def _check_epochs(member: Member) -> None:
+    """A member that is done was trained for as many epochs as are asked for now."""
+    if _is_done(member):
+        before = arguments.load(member.folder / "config.yaml").training.epochs
+        now = member.config.training.epochs
+        if before != now:
+            raise RunError(
+                f"{member.folder}: was trained for {before} epochs, expected {now}: give "
+                f"--training.epochs {before}, or another --output.directory."
+            )
 
 
 def _parts(folder: Path, members: Sequence[Member], together: int) -> Iterator[list[Member]]:
@@ -159,7 +172,7 @@ def _train_and_evaluate(
 ) -> None:
     configs = [member.config for member in members]
     run = Run.make(grouping.common(configs), source)
-    states, epoch = _train(place, run, members, normaliser, console)
+    states = _train(place, run, members, normaliser, console)
     for index, member in enumerate(members):
         if _is_done(member):
             continue
@@ -167,7 +180,7 @@ def _train_and_evaluate(
         state = replicate(population.member(states, index), run.mesh)
         with checkpoints.open_manager(member.folder / "checkpoints") as manager:
             arrays = {"state": state, "preparation": normaliser.to_tree()}
-            checkpoints.save(manager, epoch, arrays)
+            checkpoints.save(manager, epochs_done(run.method, state), arrays)
         evaluation, results = own.evaluate(state, normaliser)
         write_results(member.folder / "results.json", evaluation, results)
         console.out(f"{_name(member)}: evaluated", highlight=False)
@@ -179,8 +192,8 @@ def _train(
     members: list[Member],
     normaliser: normalise.Normaliser,
     console: Console,
-) -> tuple[TrainState, int]:
-    """The trained states of all members, and the epochs done."""
+) -> TrainState:
+    """The trained states of all members."""
     config, method, mesh = run.config, run.method, run.mesh
     train, valid = (normaliser.apply(run.source.split(name)) for name in ("train", "valid"))
     draws = config.training.validation_draws
@@ -210,7 +223,7 @@ def _train(
                 preparation=normaliser.to_tree(),
                 report=report,
             )
-    return states, int(states.step.max()) // method.steps_per_epoch
+    return states
 
 
 @contextlib.contextmanager

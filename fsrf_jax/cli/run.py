@@ -14,6 +14,9 @@ from fsrf_jax.data.normalise import Normaliser
 from fsrf_jax.evaluation import plots, tables
 from fsrf_jax.evaluation.evaluate import Evaluation, evaluate
 from fsrf_jax.evaluation.predictor import make_observer, make_predictor
+from fsrf_jax.evaluation.probe_plots import save_probes_plot
+from fsrf_jax.evaluation.probe_tables import probes_markdown
+from fsrf_jax.evaluation.probes import probe_network
 from fsrf_jax.evaluation.protocols import PROTOCOLS, RATES
 from fsrf_jax.evaluation.results import Results, results_dict, save_predictions, save_results
 from fsrf_jax.files import replacing
@@ -99,6 +102,28 @@ class Run:
         results["best_epoch"] = int(state.best_epoch)
         results["validation_error"] = float(state.best_score)
         return evaluation, results
+
+    def probe(self, state: TrainState, normaliser: Normaliser) -> Results:
+        """What the codes of the best network hold, on the split that is evaluated."""
+        settings = self.config.evaluation
+        probes = probe_network(
+            self.method.network,
+            self.mesh,
+            state.best_network,
+            normaliser.apply(self.source.split(settings.split)),
+            settings.batch_size,
+            self.source.world,
+        )
+        digest = fingerprint(self.source.dataset)
+        return {"split": settings.split, "data_fingerprint": digest, **probes}
+
+
+def write_probes(path: Path, probes: Results) -> None:
+    """Write FILE.json, and beside it the tables FILE.md and the figure FILE.png."""
+    with replacing(path.with_suffix(".md")) as temporary:
+        temporary.write_text(probes_markdown(probes), "utf-8")
+    save_probes_plot(path.with_suffix(".png"), probes)
+    save_results(path, probes)
 
 
 def write_results(path: Path, evaluation: Evaluation, results: Results) -> None:

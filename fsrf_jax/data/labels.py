@@ -20,6 +20,8 @@ from fsrf_jax.data.dataset import Dataset, Split
 from fsrf_jax.errors import ConfigError, DataError
 
 FORMS = ("number", "class", "binary")
+# A class that was thought impossible counts as this unlikely, so that no cross-entropy is infinite.
+SMALLEST_PROBABILITY = 1e-7
 LARGEST_CLASS = 999  # whole numbers beyond are no classes, but counts or identifiers
 
 _normal_cdf = np.vectorize(lambda z: math.erfc(-z / math.sqrt(2)) / 2, otypes=[np.float64])

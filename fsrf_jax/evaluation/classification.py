@@ -5,6 +5,7 @@ Axis letters: n sample, c class, e task.
 
 import numpy as np
 
+from fsrf_jax.data.labels import SMALLEST_PROBABILITY
 from fsrf_jax.errors import UserError
 from fsrf_jax.evaluation.figures import Metrics, check_finite, mean_of, weighted_f1
 
@@ -12,8 +13,6 @@ CLASS_METRICS = ("accuracy", "balanced_accuracy", "f1", "cross_entropy")
 TASK_METRICS = ("accuracy", "f1", "cross_entropy")
 LOWER_IS_BETTER = frozenset({"cross_entropy"})
 
-# A class that was thought impossible counts as this unlikely, so that no figure is infinite.
-SMALLEST_PROBABILITY = 1e-7
 TOLERANCE = 1e-3  # of probabilities in float32 or less
 
 

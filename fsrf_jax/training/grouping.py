@@ -57,8 +57,8 @@ def members_at_a_time(asked: int) -> int:
 
     Args:
         asked: the user's wish; 0 leaves it to this function: as many as there are CPU devices,
-            since a population on one CPU is no faster than its members one by one (measured), and
-            all of a group, 64 at most, on an accelerator.
+            since a population on one CPU is no faster than its members one by one, and all of a
+            group, 64 at most, on an accelerator.
     """
     if asked:
         return asked

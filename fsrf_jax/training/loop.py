@@ -32,7 +32,8 @@ class EpochRecord:
     Attributes:
         epoch: epochs done.
         terms: mean over the steps of every raw loss term, the total and the gradient's norm.
-        validation_error: MAE on the validation split under the training missingness.
+        validation_error: on the validation split under the training missingness, see
+            `training.step.validation_error`.
         best_epoch: epochs done when the best validation error so far was reached.
     """
 
@@ -47,10 +48,14 @@ def epochs_done(method: Method, state: TrainState) -> int:
     return int(state.step) // method.steps_per_epoch
 
 
-def is_complete(method: Method, state: TrainState, epochs: int, patience: int) -> bool:
-    """Whether training ends here: all epochs done, or `patience` epochs without a better score."""
-    done = epochs_done(method, state)
-    return done >= epochs or (patience > 0 and done - int(state.best_epoch) >= patience)
+def is_complete(method: Method, state: TrainState, epochs: int, patience: int) -> jax.Array:
+    """Whether training ends here: all epochs done, or `patience` epochs without a better score.
+
+    A bool scalar; of a population's state, bool [p].
+    """
+    done = state.step // method.steps_per_epoch
+    waited = done - state.best_epoch
+    return (done >= epochs) | ((patience > 0) & (waited >= patience))
 
 
 def fit(

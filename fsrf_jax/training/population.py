@@ -14,7 +14,13 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fsrf_jax.training import checkpoints
-from fsrf_jax.training.loop import EpochRecord, InterruptedTraining, epoch_record, signals
+from fsrf_jax.training.loop import (
+    EpochRecord,
+    InterruptedTraining,
+    epoch_record,
+    is_complete,
+    signals,
+)
 from fsrf_jax.training.state import Method, TrainState
 from fsrf_jax.training.step import Validation, run_epoch
 from fsrf_jax.types import Batch, HyperParameters
@@ -66,22 +72,12 @@ def train_population(
     def of_member(
         state: TrainState, hyper: HyperParameters
     ) -> tuple[TrainState, dict[str, jax.Array], jax.Array]:
-        done = state.step // method.steps_per_epoch
-        complete = done >= epochs
-        if patience > 0:
-            complete |= done - state.best_epoch >= patience
+        complete = is_complete(method, state, epochs, patience)
         new, terms, score = run_epoch(method, None, state, data, validation, hyper)
         kept = jax.tree.map(lambda old, new: jnp.where(complete, old, new), state, new)
         return kept, terms, score
 
     return jax.vmap(of_member)(states, hypers)
-
-
-def complete_members(method: Method, states: TrainState, epochs: int, patience: int) -> np.ndarray:
-    """Which members are done, bool [p]."""
-    done_p = np.asarray(states.step) // method.steps_per_epoch
-    waited_p = done_p - np.asarray(states.best_epoch)
-    return (done_p >= epochs) | ((patience > 0) & (waited_p >= patience))
 
 
 def fit_population(
@@ -121,19 +117,19 @@ def fit_population(
         RunError: a loss of a member became NaN or infinite.
     """
     with signals() as received:
-        while not (complete_p := complete_members(method, states, epochs, patience)).all():
+        while not (complete_p := is_complete(method, states, epochs, patience)).all():
             states, terms_ps, scores_p = train_population(
                 method, states, data, validation, hypers, epochs=epochs, patience=patience
             )
             terms, scores = jax.device_get((terms_ps, scores_p))
-            for index in np.flatnonzero(~complete_p).tolist():
+            for index in np.flatnonzero(~np.asarray(complete_p)).tolist():
                 of_member = {name: values[index] for name, values in terms.items()}
                 record = epoch_record(
                     method, member(states, index), of_member, float(scores[index])
                 )
                 report(index, record)
             epoch = int(np.max(np.asarray(states.step))) // method.steps_per_epoch
-            all_complete = complete_members(method, states, epochs, patience).all()
+            all_complete = is_complete(method, states, epochs, patience).all()
             stop = received[:1]  # read once: a signal may come at any moment
             if all_complete or stop or epoch % checkpoint_every == 0:
                 arrays = {"state": states, "preparation": preparation}

@@ -10,15 +10,13 @@ from flax import struct
 from jax.sharding import Mesh
 
 from fsrf_jax import models
+from fsrf_jax.data.labels import SMALLEST_PROBABILITY
 from fsrf_jax.losses import LossOptions, total_loss
 from fsrf_jax.losses.distillation import warm_up
 from fsrf_jax.missing import random_view
 from fsrf_jax.training import sharding
 from fsrf_jax.training.state import Method, TrainState
 from fsrf_jax.types import Batch, ByModality, HyperParameters
-
-# A class that was thought impossible counts as this unlikely, so that no score is infinite.
-SMALLEST_PROBABILITY = 1e-7
 
 VIEWS = 2  # incomplete views of a sample
 

@@ -51,6 +51,20 @@ def test_other_settings_go_elsewhere(copied, trained, tmp_path):
     assert (found[11, 2] != found[11, 3]).any()
 
 
+def test_probes_are_written_beside_the_results(copied):
+    done = call("evaluate", copied, "--probes")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.splitlines()[-1] == f"Probes: {copied}/probes.json"
+    probes = read_json(copied / "probes.json")
+    assert probes["split"] == "test"
+    assert probes["n"] == 24
+    fingerprint = read_json(copied / "environment.json")["data_fingerprint"]
+    assert probes["data_fingerprint"] == fingerprint
+    assert set(probes["variance_shares"]["H"]) >= {"language", "audio", "vision"}
+    assert "|" in (copied / "probes.md").read_text()
+    assert (copied / "probes.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_another_split(copied, tmp_path):
     output = tmp_path / "valid.json"
     assert call("evaluate", copied, "--output", output, "--evaluation.split", "valid").status == 0

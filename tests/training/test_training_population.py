@@ -8,9 +8,8 @@ import pytest
 import training_case as case
 
 from fsrf_jax.training import checkpoints
-from fsrf_jax.training.loop import InterruptedTraining
+from fsrf_jax.training.loop import InterruptedTraining, is_complete
 from fsrf_jax.training.population import (
-    complete_members,
     fit_population,
     member,
     split_members,
@@ -89,12 +88,12 @@ def test_a_complete_member_stays_as_it_is():
 @pytest.mark.parametrize(
     ("patience", "complete"), [(0, [False, True, False]), (2, [False, True, True])]
 )
-def test_complete_members(patience, complete):
+def test_which_members_are_complete(patience, complete):
     states, _ = start()
     states = states.replace(
         step=case.STEPS * jnp.asarray([1, 5, 4]), best_epoch=jnp.asarray([0, 5, 2])
     )
-    found = complete_members(case.METHOD, states, 5, patience)
+    found = is_complete(case.METHOD, states, 5, patience)
     assert found.tolist() == complete
 
 

@@ -1,0 +1,164 @@
+"""bin/ablate: variants trained as one program, resumed, never trained twice, and compared."""
+
+import json
+import os
+import signal
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+from command_case import TINY, call, read_json, read_lines, refused
+
+from fsrf_jax.cli import members
+
+VARIANTS = """
+variants:
+  full: {}
+  no noise: {weights.noise: 0}
+"""
+NAMES = [f"{variant}/seed-{seed}" for variant in ("full", "no noise") for seed in (0, 1)]
+
+
+def write(folder, text=VARIANTS):
+    path = folder / "ablation.yaml"
+    path.write_text(text)
+    return path
+
+
+def arguments(file, output, *more):
+    settings = ("--ablation", file, "--seeds", "2", "--together", "4")
+    return (*TINY, *settings, "--output.directory", output, *more)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """An ablation that was stopped in its first epoch, resumed, and finished."""
+    folder = tmp_path_factory.mktemp("ablation")
+    argv = arguments(write(folder), folder / "out")
+    open_journal = members.open_journal
+
+    @contextmanager
+    def stopping(*args):
+        with open_journal(*args) as write_record:
+
+            def write_and_stop(record):
+                write_record(record)
+                os.kill(os.getpid(), signal.SIGTERM)
+
+            yield write_and_stop
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(members, "open_journal", stopping)
+        # A second signal acts at once, so only the first member sends one.
+        patch.setattr(members, "_reporting", first_alone(members._reporting))
+        stopped = call("ablate", *argv)
+    assert stopped.status == 128 + signal.SIGTERM, stopped.err
+    assert "after epoch 1; go on with --output.directory" in stopped.out
+    done = call("ablate", *argv)
+    assert done.status == 0, done.err
+    return folder / "out", argv, done
+
+
+def first_alone(reporting):
+    @contextmanager
+    def wrapped(*args):
+        with reporting(*args) as report:
+            yield lambda index, record: report(index, record) if index == 0 else None
+
+    return wrapped
+
+
+def test_every_member_is_a_run_folder(finished):
+    out, _, _ = finished
+    for name in NAMES:
+        folder = out / "members" / name
+        assert read_json(folder / "results.json")["epochs_trained"] == 2
+        assert call("evaluate", folder, "--output", out / "again.json").status == 0
+        again, results = read_json(out / "again.json"), read_json(folder / "results.json")
+        assert again["average"] == results["average"]
+    lines = read_lines(out / "members" / NAMES[0] / "metrics.jsonl")
+    assert [line["epoch"] for line in lines] == [1, 2]
+    assert list((out / "parts").iterdir()) == []
+
+
+def test_a_member_equals_the_same_run_alone(finished, trained):
+    alone = read_json(trained.folder / "results.json")
+    found = read_json(finished[0] / "members" / "full" / "seed-0" / "results.json")
+    np.testing.assert_allclose(found["validation_error"], alone["validation_error"], rtol=1e-4)
+    assert found["best_epoch"] == alone["best_epoch"]
+    for entry, other in zip(found["conditions"], alone["conditions"], strict=True):
+        assert entry["name"] == other["name"]
+        np.testing.assert_allclose(entry["metrics"]["mae"], other["metrics"]["mae"], rtol=1e-3)
+
+
+def test_the_table(finished):
+    out, _, done = finished
+    table = read_json(out / "ablation.json")
+    assert (table["reference"], table["seeds"]) == ("full", [0, 1])
+    cell = table["variants"]["no noise"]["average"]["mae"]
+    scores = {
+        variant: [
+            read_json(out / f"members/{variant}/seed-{seed}/results.json")["average"]["metrics"]
+            for seed in (0, 1)
+        ]
+        for variant in ("full", "no noise")
+    }
+    without, full = ([s["mae"] for s in scores[name]] for name in ("no noise", "full"))
+    np.testing.assert_allclose(cell["mean"], np.mean(without))
+    np.testing.assert_allclose(cell["std"], np.std(without, ddof=1))
+    np.testing.assert_allclose(cell["difference"], np.mean(np.subtract(without, full)))
+    assert "|no noise|" in (out / "ablation.md").read_text()
+    assert (out / "ablation.png").read_bytes().startswith(b"\x89PNG")
+    assert done.out.splitlines()[-1] == f"Ablation folder: {out}"
+
+
+def test_nothing_is_trained_twice(finished):
+    out, argv, _ = finished
+    files = [path for path in (out / "members").rglob("*") if path.is_file()]
+    before = {path: path.stat().st_mtime_ns for path in files}
+    assert call("ablate", *argv).status == 0
+    assert {path: path.stat().st_mtime_ns for path in files} == before
+    refused(call("ablate", *argv, "--training.epochs", "3"), 2, "was trained for 2 epochs")
+    refused(call("ablate", *argv, "--weights.redundancy", "3"), 2, "weights.redundancy")
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        ("[1", ("is not YAML",)),
+        ("weights.noise: 0", ("expected one key `variants`",)),
+        ("variants: {}", ("expected one key `variants`",)),
+        ("variants: {a: 3}", ("variant 'a'", "found 3")),
+        ("variants: {a/b: {}}", ("variant 'a/b'", "a name that can be a folder")),
+        ("variants: {a: {data.fold: 1}}", ("variant 'a'", "data.fold must be the same for all")),
+        ("variants: {a: {weights.nois: 1}}", ("variant 'a'", "nearest is --weights.noise")),
+        ("variants: {a: {weights.noise: -1}}", ("variant 'a'", "weights.noise: found -1")),
+    ],
+)
+def test_mistaken_files_are_refused(tmp_path, content, parts):
+    file = write(tmp_path, content)
+    refused(call("ablate", *arguments(file, tmp_path / "out")), 2, str(file), *parts)
+    assert not (tmp_path / "out").exists()
+
+
+def test_mistaken_options_are_refused(tmp_path):
+    file, out = write(tmp_path), tmp_path / "out"
+    refused(call("ablate", *TINY, "--ablation", tmp_path / "no.yaml"), 2, "found no file")
+    refused(call("ablate", *arguments(file, out, "--seeds", "0")), 2, "--seeds: found 0")
+    classes = json.dumps({"full": {}, "b": {"losses.task.kind": "cross_entropy"}})
+    mixed = write(tmp_path, f"variants: {classes}")
+    refused(call("ablate", *arguments(mixed, out)), 2, "losses.task.kind: found variants for")
+
+
+@pytest.mark.parametrize("name", ["terms", "views", "divergences"])
+def test_the_ablations_that_are_shipped_can_be_read(name):
+    from command_case import ROOT
+
+    from fsrf_jax.cli.ablate import _variants
+    from fsrf_jax.training import grouping
+
+    variants = _variants(ROOT / "configs" / "ablations" / f"{name}.yaml", [])
+    groups = grouping.groups(variants.values())
+    assert len(variants) >= 10
+    if name == "terms":
+        assert [len(group) for group in groups] == [12, 1, 1]
