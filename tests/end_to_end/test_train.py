@@ -72,13 +72,17 @@ def test_results_have_the_keys_of_the_interface(trained):
         "mask_seeds": [0, 1, 2],
         "training_seed": 0,
     }
+    assert results["form"] == "number"
+    environment = read_json(trained.folder / "environment.json")
+    assert results["data_fingerprint"] == environment["data_fingerprint"]
     assert results["average_rule"] == "mean over the 6 incomplete modality subsets"
     assert (results["n"], results["n_non0"]) == (24, 24)
     assert results["epochs_trained"] == 2
     assert tuple(entry["name"] for entry in results["conditions"]) == SUBSETS + RATES
     for entry in results["conditions"]:
-        assert set(entry) == {"name", "metrics", "metrics_per_mask_seed", "floor", "bayes"}
-        assert len(entry["metrics_per_mask_seed"]) == 3
+        measured = {"metrics", "metrics_std", "metrics_per_mask_seed"}
+        assert set(entry) == {"name", *measured, "floor", "bayes", "bayes_per_mask_seed"}
+        assert len(entry["metrics_per_mask_seed"]) == len(entry["bayes_per_mask_seed"]) == 3
         tables = [entry["metrics"], entry["floor"], entry["bayes"], *entry["metrics_per_mask_seed"]]
         for table in tables:
             assert tuple(table) == METRICS
