@@ -1,9 +1,8 @@
-"""Settings for every test: silent broadcasting is an error, and programs compile once a machine."""
+"""Settings for every test: silent broadcasting is an error, and a program compiles once a run."""
 
-import getpass
+import atexit
 import os
 import tempfile
-from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -12,14 +11,19 @@ import jax
 import pytest
 from command_case import TINY, Trained, call
 
-CACHE = Path(tempfile.gettempdir()) / f"fsrf_jax-compiled-{getpass.getuser()}"
-CACHE.mkdir(mode=0o700, exist_ok=True)
+# One folder for each run of the tests: reading what another process is writing can crash XLA. Set
+# JAX_COMPILATION_CACHE_DIR to keep compiled programs between runs, one run at a time.
+CACHE = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+if CACHE is None:
+    temporary = tempfile.TemporaryDirectory(prefix="fsrf_jax-compiled-")
+    atexit.register(temporary.cleanup)
+    CACHE = temporary.name
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_compilation_cache_dir", str(CACHE))
+jax.config.update("jax_compilation_cache_dir", CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 # The same for the commands that tests start.
-os.environ["JAX_COMPILATION_CACHE_DIR"] = str(CACHE)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 
