@@ -28,10 +28,22 @@ os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 
 def pytest_configure(config):
+    # Compiling takes most of the time of tests, which run each program for a moment; the slow ones
+    # train for minutes.
+    if "not slow" in config.option.markexpr:
+        jax.config.update("jax_disable_most_optimizations", True)
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
     # Another process may be writing an entry that this one reads: it then compiles anew.
     for verb in ("reading", "writing"):
         line = f"ignore:Error {verb} persistent compilation cache:UserWarning"
         config.addinivalue_line("filterwarnings", line)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def forget_programs():
+    """Free the programs of a test file: each holds memory maps, which a process runs out of."""
+    yield
+    jax.clear_caches()
 
 
 @pytest.fixture(scope="session")

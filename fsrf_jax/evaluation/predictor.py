@@ -15,7 +15,9 @@ from fsrf_jax.models import Network
 from fsrf_jax.training.build import make_batch
 from fsrf_jax.training.sharding import replicate
 from fsrf_jax.training.step import predict_rows
-from fsrf_jax.types import Batch, ByModality
+
+# Compiled once for all networks of one kind.
+_predict = jax.jit(predict_rows, static_argnames=("network", "mesh", "batch_size"))
 
 
 def make_predictor(
@@ -28,13 +30,11 @@ def make_predictor(
     """
     batch, parameters = replicate((make_batch(split), parameters), mesh)
 
-    @jax.jit
-    def predict(parameters: dict, batch: Batch, observed: ByModality) -> jax.Array:
-        return predict_rows(network, mesh, parameters, batch, observed, batch_size)
-
     def predictor(observed: Mapping[str, np.ndarray]) -> np.ndarray:
         masks = {m: jnp.asarray(mask) for m, mask in observed.items()}
-        return np.asarray(predict(parameters, batch, replicate(masks, mesh)))
+        return np.asarray(
+            _predict(network, mesh, parameters, batch, replicate(masks, mesh), batch_size)
+        )
 
     return predictor
 

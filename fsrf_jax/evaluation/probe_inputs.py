@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -14,7 +13,8 @@ from fsrf_jax.errors import UserError
 from fsrf_jax.models import Network
 from fsrf_jax.training import sharding
 from fsrf_jax.training.build import make_batch
-from fsrf_jax.types import Batch, Codes
+from fsrf_jax.training.step import map_rows
+from fsrf_jax.types import Batch, ByModality, Codes
 
 
 def encode(network: Network, mesh: Mesh, parameters: dict, split: Split, batch_size: int) -> Codes:
@@ -24,23 +24,15 @@ def encode(network: Network, mesh: Mesh, parameters: dict, split: Split, batch_s
         UserError: a code is not finite.
     """
     batch, parameters = sharding.replicate((make_batch(split), parameters), mesh)
-    n = len(split)
-    rows = sharding.padded_rows(min(batch_size, n), mesh)
-    chunks = -(-n // rows)
 
     @jax.jit
     def run(parameters: dict, batch: Batch) -> Codes:
-        def chunk(index_b: jax.Array) -> Codes:
-            index_b = jnp.minimum(index_b, n - 1)
-            inputs = jax.tree.map(lambda x: x[index_b], (batch.features, batch.valid))
-            features, valid = sharding.split_rows(inputs, mesh)
-            outputs: Any = network.apply(
-                {"params": parameters}, features, valid, valid, train=False
-            )
+        def of_rows(features: ByModality, valid: ByModality) -> Codes:
+            variables = {"params": parameters}
+            outputs: Any = network.apply(variables, features, valid, valid, train=False)
             return outputs[0]
 
-        codes = jax.lax.map(chunk, jnp.arange(chunks * rows).reshape(chunks, rows))
-        return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:n], codes)
+        return map_rows(of_rows, mesh, (batch.features, batch.valid), batch_size)
 
     codes = jax.tree.map(np.asarray, run(parameters, batch))
     if not all(np.isfinite(x).all() for x in jax.tree.leaves(codes)):

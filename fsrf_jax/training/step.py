@@ -1,7 +1,8 @@
 """Pure functions of the training state: one step, one epoch, predictions for many samples."""
 
 import dataclasses
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,6 +18,8 @@ from fsrf_jax.missing import random_view
 from fsrf_jax.training import sharding
 from fsrf_jax.training.state import Method, TrainState
 from fsrf_jax.types import Batch, ByModality, HyperParameters
+
+Tree = TypeVar("Tree")
 
 VIEWS = 2  # incomplete views of a sample
 
@@ -200,15 +203,33 @@ def predict_rows(
     batch_size: int,
 ) -> jax.Array:
     """`models.predict` for any number of samples n, `batch_size` at a time; traceable."""
-    n = batch.labels.shape[0]
+    variables = {"network": parameters}
+
+    def predict(features: ByModality, valid: ByModality, observed: ByModality) -> jax.Array:
+        return models.predict(network, variables, features, valid, observed)
+
+    return map_rows(predict, mesh, (batch.features, batch.valid, observed), batch_size)
+
+
+def map_rows(
+    function: Callable[..., Tree], mesh: Mesh | None, inputs: tuple[Any, ...], batch_size: int
+) -> Tree:
+    """A function of rows for any number of rows n, `batch_size` at a time; traceable.
+
+    Args:
+        function: arguments whose arrays have b rows to a pytree of arrays with b rows.
+        mesh: devices to spread the rows over; None leaves them together.
+        inputs: the arguments, with n rows.
+        batch_size: rows at a time, made to divide evenly over the devices.
+    """
+    n = jax.tree.leaves(inputs)[0].shape[0]
     rows = sharding.padded_rows(min(batch_size, n), mesh)
     chunks = -(-n // rows)
-    order = jnp.arange(chunks * rows).reshape(chunks, rows)
 
-    def chunk(index_b: jax.Array) -> jax.Array:
+    def chunk(index_b: jax.Array) -> Tree:
         index_b = jnp.minimum(index_b, n - 1)
-        inputs = jax.tree.map(lambda x: x[index_b], (batch.features, batch.valid, observed))
-        return models.predict(network, {"network": parameters}, *sharding.split_rows(inputs, mesh))
+        taken = jax.tree.map(lambda x: x[index_b], inputs)
+        return function(*sharding.split_rows(taken, mesh))
 
-    predicted = jax.lax.map(chunk, order)
-    return predicted.reshape(-1, *predicted.shape[2:])[:n]
+    mapped = jax.lax.map(chunk, jnp.arange(chunks * rows).reshape(chunks, rows))
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:])[:n], mapped)

@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from command_case import TINY, call, read_json, read_lines, refused
+from command_case import ROOT, TINY, call, read_json, read_lines, refused
 
-from fsrf_jax.cli import members
+from fsrf_jax.cli import ablate, members
+from fsrf_jax.training import grouping
 
 VARIANTS = """
 variants:
@@ -152,12 +153,7 @@ def test_mistaken_options_are_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["terms", "views", "divergences"])
 def test_the_ablations_that_are_shipped_can_be_read(name):
-    from command_case import ROOT
-
-    from fsrf_jax.cli.ablate import _variants
-    from fsrf_jax.training import grouping
-
-    variants = _variants(ROOT / "configs" / "ablations" / f"{name}.yaml", [])
+    variants = ablate._variants(ROOT / "configs" / "ablations" / f"{name}.yaml", [])
     groups = grouping.groups(variants.values())
     assert len(variants) >= 10
     if name == "terms":

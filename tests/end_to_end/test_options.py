@@ -5,7 +5,6 @@ import json
 import math
 import typing
 
-import jax
 import pytest
 from command_case import TINY, call, read_json, read_lines
 
@@ -150,14 +149,6 @@ def default(key):
     for part in key.split("."):
         value = getattr(value, part)
     return value
-
-
-@pytest.fixture(autouse=True)
-def quick_compilation():
-    """Each row is a program of its own, and runs for a moment only."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=range(len(ROWS)))
