@@ -3,6 +3,7 @@
 import atexit
 import os
 import tempfile
+from pathlib import Path
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
@@ -11,10 +12,12 @@ import jax
 import pytest
 from command_case import TINY, Trained, call
 
-# One folder for each run of the tests: reading what another process is writing can crash XLA. Set
+# One folder for each process: reading what another one is writing can crash XLA. Set
 # JAX_COMPILATION_CACHE_DIR to keep compiled programs between runs, one run at a time.
 CACHE = os.environ.get("JAX_COMPILATION_CACHE_DIR")
-if CACHE is None:
+if CACHE is not None:
+    CACHE = str(Path(CACHE) / os.environ.get("PYTEST_XDIST_WORKER", "one"))
+else:
     temporary = tempfile.TemporaryDirectory(prefix="fsrf_jax-compiled-")
     atexit.register(temporary.cleanup)
     CACHE = temporary.name
