@@ -98,17 +98,17 @@ class ModelConfig:
 class WeightsConfig:
     """How much each loss term counts; changing one never compiles anew."""
 
-    homogeneous: float = within(0.1, 0)
+    homogeneous: float = within(0.3, 0)
     """DHF: homogeneous codes agree."""
     heterogeneous: float = within(0.1, 0)
     """DHF: heterogeneous codes add to the task."""
     noise: float = within(0.1, 0)
     """DHF: noise codes are silent on the label."""
-    variance_floor: float = within(0.1, 0)
+    variance_floor: float = within(1.0, 0)
     """DHF: noise codes do not vanish."""
-    redundancy: float = within(0.1, 0)
+    redundancy: float = within(3.0, 0)
     """DHF: codes share nothing."""
-    reconstruction: float = within(0.1, 0)
+    reconstruction: float = within(1.0, 0)
     """DHF: nothing is lost."""
     feature_distillation: dict[str, float] = field(default_factory=lambda: {"mmd": 0.1, "mse": 0.1})
     """DAS: codes of two views agree; a weight for each divergence, by name."""

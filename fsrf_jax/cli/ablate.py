@@ -12,11 +12,12 @@ from rich.markdown import Markdown
 
 from fsrf_jax.cli import arguments, run_folder
 from fsrf_jax.cli.main import guarded
-from fsrf_jax.cli.members import Member, train_members
+from fsrf_jax.cli.members import Member, probe_members, train_members
 from fsrf_jax.config import Config
 from fsrf_jax.errors import ConfigError
 from fsrf_jax.evaluation.ablation import ablation_markdown, compare
 from fsrf_jax.evaluation.ablation_plots import save_ablation_plot
+from fsrf_jax.evaluation.ablation_probes import compare_probes
 from fsrf_jax.files import replacing
 from fsrf_jax.training.loop import InterruptedTraining
 
@@ -45,6 +46,11 @@ def command(argv: Sequence[str]) -> int:
         default=0,
         help="members that train as one program; 0: as many as are useful and fit the memory",
     )
+    parser.add_argument(
+        "--probes",
+        action="store_true",
+        help="also measure what the codes of every member hold",
+    )
     config, options = arguments.parse(parser, argv)
     for name, value, least in (("seeds", options.seeds, 1), ("together", options.together, 0)):
         if value < least:
@@ -64,6 +70,8 @@ def command(argv: Sequence[str]) -> int:
         console.out(f"{interruption}; go on with --output.directory {folder}", highlight=False)
         return interruption.status
     comparison = compare(results)
+    if options.probes:
+        comparison["probes"] = compare_probes(probe_members(members, console))
     _write(folder, comparison)
     console.print(Markdown(ablation_markdown(comparison)))
     console.out(f"Ablation folder: {folder}", highlight=False)
@@ -79,6 +87,8 @@ def _base_arguments(argv: Sequence[str]) -> list[str]:
             skip = False
         elif argument in own:
             skip = True
+        elif argument == "--probes":
+            continue
         elif not argument.startswith(tuple(f"{name}=" for name in own)):
             kept.append(argument)
     return kept

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from rich.console import Console
 
 from fsrf_jax.cli import arguments, run_folder
-from fsrf_jax.cli.run import Run, write_results
+from fsrf_jax.cli.run import Run, write_probes, write_results
 from fsrf_jax.config import Config
 from fsrf_jax.data import normalise
 from fsrf_jax.errors import ConfigError, RunError
@@ -69,6 +69,39 @@ def train_members(
         InterruptedTraining: a signal came; all is saved.
         RunError: a folder holds another experiment, or a loss became NaN or infinite.
     """
+    source, normaliser = _open(members)
+    with run_folder.locked(folder):
+        for part in _parts(folder, members, together):
+            _train_part(folder, part, source, normaliser, console)
+    return _by_variant(members, "results.json")
+
+
+def probe_members(
+    members: Sequence[Member], console: Console
+) -> dict[str, dict[int, dict[str, Any]]]:
+    """Probe every trained member that has no probes yet.
+
+    Args:
+        members: all of them, trained.
+        console: for progress.
+
+    Returns:
+        What `fsrf_jax.evaluation.probes.probe` gives, by variant and training seed.
+    """
+    source, normaliser = _open(members)
+    for member in members:
+        path = member.folder / "probes.json"
+        if path.exists():
+            continue
+        run = Run.make(member.config, source)
+        with checkpoints.open_manager(member.folder / "checkpoints", read_only=True) as manager:
+            write_probes(path, run.probe(*run.restore(manager, normaliser)))
+        console.out(f"{_name(member)}: probed", highlight=False)
+    return _by_variant(members, "probes.json")
+
+
+def _open(members: Sequence[Member]) -> tuple[Source, normalise.Normaliser]:
+    """The data that all members share, and what normalises them."""
     forms = {member.config.losses.task.form for member in members}
     if len(forms) > 1:
         raise ConfigError(f"losses.task.kind: found variants for {sorted(forms)}, expected one.")
@@ -79,18 +112,16 @@ def train_members(
     source = open_source(config.data, config.losses.task.form)
     for name in ("train", "valid", config.evaluation.split):
         source.split(name)
-    normaliser = normalise.fit(source.split("train"), config.data.clip)
-    with run_folder.locked(folder):
-        for part in _parts(folder, members, together):
-            _train_part(folder, part, source, normaliser, console)
-    results: dict[str, dict[int, Results]] = {}
+    return source, normalise.fit(source.split("train"), config.data.clip)
+
+
+def _by_variant(members: Sequence[Member], file: str) -> dict[str, dict[int, dict[str, Any]]]:
+    """What a file of every member's folder holds."""
+    found: dict[str, dict[int, dict[str, Any]]] = {}
     for member in members:
-        results.setdefault(member.variant, {})[member.seed] = _results(member)
-    return results
-
-
-def _results(member: Member) -> Results:
-    return json.loads((member.folder / "results.json").read_text("utf-8"))
+        content = json.loads((member.folder / file).read_text("utf-8"))
+        found.setdefault(member.variant, {})[member.seed] = content
+    return found
 
 
 def _is_done(member: Member) -> bool:

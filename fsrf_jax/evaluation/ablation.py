@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fsrf_jax.errors import RunError
+from fsrf_jax.evaluation.ablation_probes import probes_section
 from fsrf_jax.evaluation.metrics import FAMILIES, Column, MetricFamily
 from fsrf_jax.evaluation.results import Results
 from fsrf_jax.evaluation.statistics import holm, paired_difference
@@ -65,7 +66,10 @@ def compare(runs: Runs) -> dict[str, Any]:
 
 
 def ablation_markdown(comparison: Mapping[str, Any]) -> str:
-    """The comparison as a Markdown document: averages with differences, then every condition."""
+    """The comparison as a Markdown document: averages with differences, then every condition.
+
+    With the key `probes`, what `compare_probes` gives, the table of these stands there as well.
+    """
     family = FAMILIES[comparison["form"]]
     variants, reference = comparison["variants"], comparison["reference"]
     headline, seeds = family.headline, comparison["seeds"]
@@ -84,6 +88,9 @@ def ablation_markdown(comparison: Mapping[str, Any]) -> str:
         for row in rows
     ]
     lines += [f"## {headline.title} by condition", "", *_table(["condition", *variants], body), ""]
+    if "probes" in comparison:
+        header, body, note = probes_section(comparison["probes"])
+        lines += ["## What the codes hold", "", *_table(header, body), "", note, ""]
     names = ", ".join(str(seed) for seed in seeds)
     notes = [
         f"Mean and standard deviation over the training seeds {names}; every run on the same masks "

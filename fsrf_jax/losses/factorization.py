@@ -32,24 +32,32 @@ def homogeneous(codes: Codes, weights_b: jax.Array, divergence: Divergence) -> T
     return mean_over(divergence, [(h[m], h[n], w) for m, n, w in pairs(codes, weights_b)])
 
 
-def redundancy(codes: Codes, weights_b: jax.Array, dependence: Dependence) -> Term:
+def redundancy(
+    codes: Codes, weights_b: jax.Array, dependence: Dependence, *, hold_homogeneous: bool
+) -> Term:
     """No two codes share anything: the mean of a dependence over all active pairs of codes.
 
     The pairs are (H_m, S_m), (H_m, N_m), (S_m, N_m) of each modality and (S_m, S_n) of each pair of
     modalities, every pair counting the same: 12 for three modalities. The H_m are meant to agree.
 
+    If everything may move, the cheapest way out is often that H_m gives up what S_m and N_m hold:
+    with a weight large enough to empty them, the codes change their roles. With H_m held still it
+    is known to hold what is shared, and the others give way.
+
     Args:
         codes: the codes of one view, [b, d] per modality.
         weights_b: [b], at least 0.
         dependence: called with two codes and the pair's weights.
+        hold_homogeneous: no gradient reaches H_m.
 
     Returns:
         The term.
     """
+    hold = jax.lax.stop_gradient if hold_homogeneous else lambda code_bd: code_bd
     s = codes.heterogeneous
     triples = [(s[m], s[n], w) for m, n, w in pairs(codes, weights_b)]
     for m, w in modalities(codes, weights_b):
-        of_modality = codes.homogeneous[m], s[m], codes.noise[m]
+        of_modality = hold(codes.homogeneous[m]), s[m], codes.noise[m]
         triples += [(x_bd, y_bd, w) for x_bd, y_bd in combinations(of_modality, 2)]
     return mean_over(dependence, triples)
 

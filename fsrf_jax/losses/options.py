@@ -82,6 +82,8 @@ class RedundancyOptions:
 
     dependence: DependenceName = "cross_correlation"
     """What sharing means."""
+    held: Literal["homogeneous", "none"] = "homogeneous"
+    """Codes held still: homogeneous, so that the others give way to them, or none."""
 
 
 @dataclass(frozen=True)

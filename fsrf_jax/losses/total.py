@@ -90,7 +90,10 @@ def _factorization(
         "noise": _noise(codes, auxiliary, batch, label_codes_be, options),
         "variance_floor": noise.spread(codes, w_b, floor=options.noise.floor),
         "redundancy": factorization.redundancy(
-            codes, w_b, DEPENDENCE[options.redundancy.dependence]
+            codes,
+            w_b,
+            DEPENDENCE[options.redundancy.dependence],
+            hold_homogeneous=options.redundancy.held == "homogeneous",
         ),
         "reconstruction": decoded(codes, auxiliary, target, w_b),
     }

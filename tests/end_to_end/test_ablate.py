@@ -123,6 +123,28 @@ def test_nothing_is_trained_twice(finished):
     refused(call("ablate", *argv, "--weights.redundancy", "3"), 2, "weights.redundancy")
 
 
+def test_probes_of_finished_members(finished):
+    out, argv, _ = finished
+    done = call("ablate", *argv, "--probes")
+    assert done.status == 0, done.err
+    assert [line for line in done.out.splitlines() if line.endswith(": probed")] == [
+        f"{name}: probed" for name in NAMES
+    ]
+    table = read_json(out / "ablation.json")["probes"]
+    assert table["known_latents"]
+    found = [read_json(out / f"members/full/seed-{seed}/probes.json") for seed in (0, 1)]
+    shares = [probes["mean"]["normalised"]["H"]["u"] for probes in found]
+    cell = table["variants"]["full"]["H: u"]
+    np.testing.assert_allclose(
+        (cell["mean"], cell["std"]), (np.mean(shares), np.std(shares, ddof=1))
+    )
+    assert "## What the codes hold" in (out / "ablation.md").read_text()
+    # The second time they are read, and without --probes they are left out.
+    assert ": probed" not in call("ablate", *argv, "--probes").out
+    assert call("ablate", *argv).status == 0
+    assert "probes" not in read_json(out / "ablation.json")
+
+
 @pytest.mark.parametrize(
     ("content", "parts"),
     [

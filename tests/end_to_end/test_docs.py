@@ -50,7 +50,9 @@ def test_every_form_of_every_term_has_its_row():
         assert f"| `{options[section]['kind']}` |" in PAGE
     for kind in ("task_alone", "modality", "contrastive", "bottleneck", "dependence", "uniform"):
         assert f"| `{kind}` |" in PAGE
-    for choice in ("target: view", "target: complete", "crossed: true", "weigh_teacher: true"):
+    for choice in ("crossed: true", "held: homogeneous", "held: none"):
+        assert f"| `{choice}` |" in PAGE
+    for choice in ("target: view", "target: complete", "weigh_teacher: true"):
         assert f"| `{choice}` |" in PAGE
     for choice in ("direction: both", "direction: to_less_complete", "direction: off"):
         assert f"| `{choice}` |" in PAGE

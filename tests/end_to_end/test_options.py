@@ -103,7 +103,10 @@ ROWS = [
         "weights.feature_distillation": {},
         "losses.distillation.direction": "off",
     },
-    {"losses.homogeneous.divergence": "mmd"},
+    {
+        "losses.homogeneous.divergence": "mmd",
+        "losses.redundancy.held": "none",
+    },
 ]
 
 

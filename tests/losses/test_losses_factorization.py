@@ -1,10 +1,11 @@
 """What is special to each term; what all terms keep is in `test_losses_terms.py`."""
 
+import chex
 import jax
 import losses_reference as reference
 import numpy as np
 
-from fsrf_jax.losses import factorization
+from fsrf_jax.losses import cross_correlation, factorization
 
 WEIGHTS = reference.example_batch().weights
 
@@ -27,9 +28,25 @@ def test_redundancy_has_12_pairs_for_3_modalities():
 
     pairs = [2 * 7, 2 * 17, 7 * 17, 3 * 11, 3 * 19, 11 * 19, 5 * 13, 5 * 23, 13 * 23]
     pairs += [7 * 11, 7 * 13, 11 * 13]
-    term = factorization.redundancy(codes, WEIGHTS, product)
+    term = factorization.redundancy(codes, WEIGHTS, product, hold_homogeneous=False)
     np.testing.assert_allclose(term.value, np.mean(pairs), rtol=1e-6)
     np.testing.assert_allclose(term.weight, 12 * WEIGHTS.sum())
+
+
+def test_held_homogeneous_codes_change_the_gradient_of_nothing_else():
+    def gradient(hold):
+        def value(codes):
+            how = {"hold_homogeneous": hold}
+            return factorization.redundancy(codes, WEIGHTS, cross_correlation, **how).value
+
+        return jax.jit(jax.value_and_grad(value))(view())
+
+    (held, held_slope), (free, free_slope) = gradient(True), gradient(False)
+    assert held == free
+    assert max(np.abs(x).max() for x in free_slope.homogeneous.values()) > 1e-4
+    assert all((x == 0).all() for x in held_slope.homogeneous.values())
+    for name in ("heterogeneous", "noise"):
+        chex.assert_trees_all_close(getattr(held_slope, name), getattr(free_slope, name), rtol=1e-6)
 
 
 def test_homogeneous_has_3_pairs_for_3_modalities():
@@ -44,9 +61,8 @@ def test_one_modality_in_all():
     codes = view()
     codes = codes.replace(available={"audio": codes.available["audio"]})
     assert factorization.homogeneous(codes, WEIGHTS, product) == (0, 0)
-    assert factorization.redundancy(codes, WEIGHTS, product).weight == 3 * np.sum(
-        codes.available["audio"] * WEIGHTS
-    )
+    term = factorization.redundancy(codes, WEIGHTS, product, hold_homogeneous=True)
+    assert term.weight == 3 * np.sum(codes.available["audio"] * WEIGHTS)
 
 
 def test_weights_of_modalities_and_pairs():

@@ -154,7 +154,10 @@ TERMS = {
         ),
     ),
     "redundancy": Case(
-        lambda c, a, y, w: factorization.redundancy(c, w, cross_correlation), expected_redundancy
+        lambda c, a, y, w: factorization.redundancy(
+            c, w, cross_correlation, hold_homogeneous=False
+        ),
+        expected_redundancy,
     ),
     **of_form("number"),
     **of_form("class"),

@@ -1,0 +1,115 @@
+"""What the codes of every variant hold, side by side: which term is responsible for which figure.
+
+Everything is computed from the probes of the runs, see `fsrf_jax.evaluation.probes`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from fsrf_jax.evaluation.probe_measures import Figures
+from fsrf_jax.evaluation.results import Results
+
+Figure = Callable[[Results], float | None]
+
+
+def _mean_of(table: str, kind: str, *names: str) -> Figure:
+    """The sum of some figures of a kind of code, mean over the modalities."""
+
+    def figure(probes: Results) -> float | None:
+        found = [probes["mean"][table][kind][name] for name in names]
+        return None if None in found else float(sum(found))
+
+    return figure
+
+
+def _told(kind: str) -> Figure:
+    return lambda probes: probes["modality_identity"][kind]
+
+
+def _alignment(first: str, second: str) -> Figure:
+    """CKA between two codes of one modality, mean over the modalities."""
+
+    def figure(probes: Results) -> float | None:
+        names, matrix = probes["cka"]["names"], probes["cka"]["matrix"]
+        pairs = [(f"{first} {m}", f"{second} {m}") for m in probes["modalities"]]
+        found = [matrix[names.index(row)][names.index(column)] for row, column in pairs]
+        return None if None in found else float(np.mean(found))
+
+    return figure
+
+
+KNOWN_LATENTS: dict[str, Figure] = {
+    "H: u": _mean_of("normalised", "H", "u"),
+    "S: w": _mean_of("normalised", "S", "w"),
+    "S: u": _mean_of("normalised", "S", "u"),
+    "S: r": _mean_of("normalised", "S", "r"),
+    "N: r": _mean_of("normalised", "N", "r"),
+    "N: u and w": _mean_of("variance_shares", "N", "u", "w"),
+}
+UNKNOWN_LATENTS: dict[str, Figure] = {
+    "label from H": _mean_of("label", "H", "label"),
+    "label from S": _mean_of("label", "S", "label"),
+    "label from N": _mean_of("label", "N", "label"),
+    "modality from H": _told("H"),
+    "modality from S": _told("S"),
+    "CKA of H, S": _alignment("H", "S"),
+    "CKA of H, N": _alignment("H", "N"),
+    "CKA of S, N": _alignment("S", "N"),
+}
+EXPLAINED = {
+    True: "Share of a code's variance that u (shared, relevant), w (private, relevant) or r "
+    "(private, irrelevant) explains, of what the three explain together; `N: u and w`, of all the "
+    "variance. H is homogeneous, S heterogeneous, N noise.",
+    False: "R^2 of a linear probe for the label; accuracy of telling the modality from a code; "
+    "linear CKA between codes of one modality. H is homogeneous, S heterogeneous, N noise.",
+}
+
+
+def compare_probes(probes: Mapping[str, Mapping[int, Results]]) -> dict[str, Any]:
+    """Mean and standard deviation over seeds of the figures that sum the probes up.
+
+    Args:
+        probes: by variant and training seed, at least one of each.
+
+    Returns:
+        `known_latents`, and `variants`: by variant and figure, `mean` and `std` (None for one
+        seed); both None where a probe is undefined.
+    """
+    one = next(iter(next(iter(probes.values())).values()))
+    known = "variance_shares" in one
+    figures = KNOWN_LATENTS if known else UNKNOWN_LATENTS
+    return {
+        "known_latents": known,
+        "variants": {
+            variant: {
+                name: _over_seeds([figure(found) for found in by_seed.values()])
+                for name, figure in figures.items()
+            }
+            for variant, by_seed in probes.items()
+        },
+    }
+
+
+def _over_seeds(found: list[float | None]) -> Figures:
+    known = [figure for figure in found if figure is not None]
+    if len(known) < len(found):
+        return {"mean": None, "std": None}
+    spread = float(np.std(known, ddof=1)) if len(known) > 1 else None
+    return {"mean": float(np.mean(known)), "std": spread}
+
+
+def probes_section(comparison: Mapping[str, Any]) -> tuple[list[str], list[list[str]], str]:
+    """Header, rows and note of the table of `compare_probes`."""
+    variants = comparison["variants"]
+    header = ["variant", *next(iter(variants.values()))]
+    rows = [[name, *map(_shown, figures.values())] for name, figures in variants.items()]
+    return header, rows, EXPLAINED[comparison["known_latents"]]
+
+
+def _shown(cell: Figures) -> str:
+    mean, std = cell["mean"], cell["std"]
+    if mean is None:
+        return "-"
+    return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
