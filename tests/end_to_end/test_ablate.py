@@ -173,10 +173,10 @@ def test_mistaken_options_are_refused(tmp_path):
     refused(call("ablate", *arguments(mixed, out)), 2, "losses.task.kind: found variants for")
 
 
-@pytest.mark.parametrize("name", ["terms", "views", "divergences"])
+@pytest.mark.parametrize("name", ["terms", "views", "divergences", "factors"])
 def test_the_ablations_that_are_shipped_can_be_read(name):
     variants = ablate._variants(ROOT / "configs" / "ablations" / f"{name}.yaml", [])
     groups = grouping.groups(variants.values())
     assert len(variants) >= 10
     if name == "terms":
-        assert [len(group) for group in groups] == [12, 1, 1]
+        assert [len(group) for group in groups] == [12, 1, 1, 1]
