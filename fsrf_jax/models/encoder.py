@@ -10,6 +10,7 @@ from fsrf_jax.models.initialise import kernel_scale, token_scale
 from fsrf_jax.models.layers import (
     Block,
     Dropout,
+    FrameConvolution,
     prepend,
     sinusoidal_positions,
     where_available,
@@ -120,8 +121,7 @@ class ModalityEncoder(nn.Module):
             stand_in_f = self.param("missing_frame", nn.initializers.zeros, x_btf.shape[-1:])
             missing_bt = valid_bt & ~observed_bt
             visible_btf = jnp.where(missing_bt[..., None], stand_in_f[None, None], visible_btf)
-        convolution = nn.Conv(self.width, (self.kernel,), kernel_init=kernel_scale, name="frames")
-        h_btd = convolution(visible_btf)
+        h_btd = FrameConvolution(self.width, self.kernel, name="frames")(visible_btf)
         positions_td = sinusoidal_positions(h_btd.shape[1], self.width)
         h_btd = Dropout(self.dropout)(h_btd + positions_td[None], train=train)
         if self.pool == "cls":

@@ -139,6 +139,25 @@ def test_perceptron_against_float64():
     np.testing.assert_allclose(y, expected, atol=5e-3)
 
 
+@pytest.mark.parametrize(("kernel", "t"), [(1, 6), (2, 6), (3, 6), (4, 6), (5, 2), (3, 1)])
+def test_frame_convolution(kernel, t):
+    """Every output is a sum over features of one-dimensional convolutions."""
+    layer = layers.FrameConvolution(2, kernel)
+    x_btf = case.normal(2, 3, t, 4)
+    parameters = case.parameters_of(layer, x_btf)
+    assert parameters["kernel"].shape == (kernel, 4, 2)
+    y_btd = layer.apply({"params": parameters}, x_btf)
+    kernel_kfd = np.asarray(parameters["kernel"], np.float64)
+    first = kernel - 1 - (kernel - 1) // 2
+    for b, d in np.ndindex(3, 2):
+        full = sum(
+            np.convolve(np.asarray(x_btf[b, :, f], np.float64), kernel_kfd[::-1, f, d])
+            for f in range(4)
+        )
+        expected_t = full[first : first + t] + parameters["bias"][d]
+        np.testing.assert_allclose(y_btd[b, :, d], expected_t, rtol=1e-4, atol=1e-5)
+
+
 def test_perceptron_drops_its_hidden_layer_only():
     perceptron = layers.Perceptron(64, 1, 0.5)
     x = jnp.ones((200, 2))
