@@ -13,6 +13,8 @@ from fsrf_jax.config import Config
 from fsrf_jax.data.normalise import Normaliser
 from fsrf_jax.evaluation import plots, tables
 from fsrf_jax.evaluation.evaluate import Evaluation, evaluate
+from fsrf_jax.evaluation.metric_choice import choose_family
+from fsrf_jax.evaluation.metrics import MetricFamily
 from fsrf_jax.evaluation.predictor import make_observer, make_predictor
 from fsrf_jax.evaluation.probe_plots import save_probes_plot
 from fsrf_jax.evaluation.probe_tables import probes_markdown
@@ -35,12 +37,14 @@ class Run:
         source: its data.
         mesh: all local devices.
         method: what is fixed at compilation.
+        family: metrics that fit the labels.
     """
 
     config: Config
     source: Source
     mesh: Mesh
     method: Method
+    family: MetricFamily
 
     @classmethod
     def make(cls, config: Config, source: Source) -> "Run":
@@ -48,7 +52,9 @@ class Run:
         train = source.split("train")
         widths = build.feature_widths(train)
         method = build.make_method(config, widths, len(train), source.outputs)
-        return cls(config, source, sharding.data_mesh(), method)
+        labels = [split.labels for split in source.dataset.splits.values()]
+        family = choose_family(config.evaluation.metrics, source.form, labels, config.data.tasks)
+        return cls(config, source, sharding.data_mesh(), method, family)
 
     def initial_state(self) -> Callable[[], TrainState]:
         """A function that makes the state before the first step, born on all devices."""
@@ -90,13 +96,15 @@ class Run:
             settings.mask_seeds,
             make_observer(split, settings.mask_seeds),
             self.source.oracle(settings.split),
-            self.source.form,
+            self.family,
         )
         results = results_dict(
             evaluation,
             settings.split,
             self.config.training.seed,
             fingerprint(self.source.dataset),
+            resamples=settings.bootstrap,
+            compat=settings.compat,
         )
         results["epochs_trained"] = epochs_done(self.method, state)
         results["best_epoch"] = int(state.best_epoch)

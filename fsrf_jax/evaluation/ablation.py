@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fsrf_jax.errors import RunError
-from fsrf_jax.evaluation.metrics import FAMILIES, Column, MetricFamily
+from fsrf_jax.evaluation.metrics import Column, MetricFamily, family_of_results
 from fsrf_jax.evaluation.results import Results
 from fsrf_jax.evaluation.statistics import holm, paired_difference
 
@@ -20,7 +20,7 @@ Runs = Mapping[str, Mapping[int, Results]]
 AVERAGE, EVERYTHING = "average", "all_conditions"
 
 # What has to be equal for results to be compared.
-SAME = ("protocol", "split", "form", "mask_seeds", "n", "data_fingerprint")
+SAME = (*("protocol", "split", "form", "metrics", "tasks", "mask_seeds", "n", "data_fingerprint"),)
 
 
 def compare(runs: Runs) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def compare(runs: Runs) -> dict[str, Any]:
     variants = list(runs)
     reference, seeds = variants[0], sorted(runs[variants[0]])
     one = runs[reference][seeds[0]]
-    names = FAMILIES[one["form"]].names
+    names = family_of_results(one).names
     rows = [entry["name"] for entry in one["conditions"]] + [AVERAGE, EVERYTHING]
     table: dict[str, Any] = {variant: {row: {} for row in rows} for variant in variants}
     for row in rows:
@@ -66,7 +66,7 @@ def compare(runs: Runs) -> dict[str, Any]:
 
 def ablation_markdown(comparison: Mapping[str, Any]) -> str:
     """The comparison as a Markdown document: averages with differences, then every condition."""
-    family = FAMILIES[comparison["form"]]
+    family = family_of_results(comparison)
     variants, reference = comparison["variants"], comparison["reference"]
     headline, seeds = family.headline, comparison["seeds"]
     lines = [f"# Ablation, protocol {comparison['protocol']}, {comparison['split']} split", ""]

@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from fsrf_jax.evaluation.metrics import FAMILIES, Column, MetricFamily, Metrics
+from fsrf_jax.evaluation.metrics import Column, MetricFamily, Metrics, family_of_results
 
 TOLERANCE = 1e-9
 
@@ -45,7 +45,7 @@ def _title(results: Mapping[str, Any]) -> str:
 
 
 def _family(results: Mapping[str, Any]) -> MetricFamily:
-    return FAMILIES[results["form"]]
+    return family_of_results(results)
 
 
 def _header(results: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,85 @@
+"""What the results say of a condition beside its metrics: intervals, collapse, calibration."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fsrf_jax.evaluation.bootstrap import intervals, resample_counts, resampled
+from fsrf_jax.evaluation.calibration import (
+    binary_calibration,
+    class_calibration,
+    gaussian_calibration,
+)
+from fsrf_jax.evaluation.collapse import collapse_monitor, recovery
+from fsrf_jax.evaluation.evaluate import ConditionResult, Evaluation
+from fsrf_jax.evaluation.figures import Metrics, mean_of
+
+Resamples = dict[str, dict[str, np.ndarray]]
+"""Figures [r] in every resample, by condition and metric."""
+
+
+def complete_condition(evaluation: Evaluation) -> ConditionResult | None:
+    """The condition under which everything is observed; None if the protocol has none."""
+    most = max(len(result.condition.subset) for result in evaluation.conditions)
+    whole = (
+        result
+        for result in evaluation.conditions
+        if result.condition.rate == 0 and len(result.condition.subset) == most
+    )
+    return next(whole, None)
+
+
+def condition_details(evaluation: Evaluation, result: ConditionResult) -> dict[str, Any]:
+    """`collapse`, `recovery` and, where predictions say how sure they are, `calibration`."""
+    complete = complete_condition(evaluation)
+    whole = complete.metrics if complete else None
+    details: dict[str, Any] = {
+        "collapse": collapse_monitor(
+            result.predictions,
+            evaluation.labels,
+            result.metrics,
+            evaluation.floor,
+            evaluation.family,
+            sanity=result.condition.rate >= 1,
+        ),
+        "recovery": recovery(result.metrics, whole, evaluation.floor, evaluation.family),
+    }
+    calibration = calibration_of(evaluation, result)
+    return details if calibration is None else {**details, "calibration": calibration}
+
+
+def calibration_of(evaluation: Evaluation, result: ConditionResult) -> Metrics | None:
+    """Means over the mask seeds; None for numbers without a variance."""
+    labels = evaluation.labels
+    if result.log_variances is not None:
+        pairs = zip(result.predictions, result.log_variances, strict=True)
+        tables = [gaussian_calibration(*pair, labels) for pair in pairs]
+    elif evaluation.family.form == "class":
+        tables = [class_calibration(p, labels) for p in result.predictions]
+    elif evaluation.family.form == "binary":
+        tables = [binary_calibration(p, labels) for p in result.predictions]
+    else:
+        return None
+    return mean_of(tables, tables[0])
+
+
+def compat_figures(evaluation: Evaluation, result: ConditionResult) -> Metrics:
+    """F1 weighted by the predicted supports, means over the mask seeds."""
+    tables = [evaluation.family.swapped(p, evaluation.labels) for p in result.predictions]
+    return mean_of(tables, tables[0])
+
+
+def resample_evaluation(evaluation: Evaluation, resamples: int) -> Resamples:
+    """Every figure of every condition in the same resamples of the samples."""
+    counts = resample_counts(len(evaluation.labels), resamples)
+    tally = evaluation.family.tally
+    return {
+        result.condition.name: resampled(tally, result.predictions, evaluation.labels, counts)
+        for result in evaluation.conditions
+    }
+
+
+def bootstrap_of(resamples: Resamples, names: Sequence[str]) -> dict[str, list[float] | None]:
+    """95 % interval of every metric's mean over the conditions of these names."""
+    return intervals([resamples[name] for name in names])
