@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from fsrf_jax.errors import RunError
-from fsrf_jax.evaluation.metrics import Column, MetricFamily, family_of_results
+from fsrf_jax.evaluation.collapse import TOLERANCE, gain
+from fsrf_jax.evaluation.metrics import Column, MetricFamily, Metrics, family_of_results
 from fsrf_jax.evaluation.results import Results
 from fsrf_jax.evaluation.statistics import holm, paired_difference
 
@@ -78,10 +79,10 @@ def ablation_markdown(comparison: Mapping[str, Any]) -> str:
             for name, cells in variants.items()
         ]
         lines += [f"## {title}", "", *_table(header, body), ""]
+    floor = comparison["floor"]
     rows = [row for row in variants[reference] if row not in (AVERAGE, EVERYTHING)]
     body = [
-        [row, *(_mean(cells[row][headline.metric], headline) for cells in variants.values())]
-        for row in rows
+        [row, *(_marked(cells[row], family, floor) for cells in variants.values())] for row in rows
     ]
     lines += [f"## {headline.title} by condition", "", *_table(["condition", *variants], body), ""]
     names = ", ".join(str(seed) for seed in seeds)
@@ -91,6 +92,8 @@ def ablation_markdown(comparison: Mapping[str, Any]) -> str:
         f"difference: to {reference}, seed by seed, with its 95 % interval; p: paired t-test, "
         "Holm's correction over the variants.",
         f"Average: {comparison['average_rule']}. All conditions: all but rate=1.0.",
+        f"*: collapsed, {headline.title} is no better than the floor, the best constant prediction "
+        f"({_floor(floor, headline)}); at rate=1.0 nothing is seen and every model is constant.",
         "Figures but MAE and CE in percent.",
     ]
     return "\n".join([*lines, *(f"- {note}" for note in notes)]) + "\n"
@@ -171,6 +174,19 @@ def _mean(cell: Mapping[str, Any], column: Column) -> str:
         return "-"
     spread = "" if cell["std"] is None else f" ± {_number(cell['std'], column)}"
     return _number(cell["mean"], column) + spread
+
+
+def _floor(floor: Metrics, column: Column) -> str:
+    figure = floor[column.metric]
+    return "-" if figure is None else _number(figure, column)
+
+
+def _marked(cells: Mapping[str, Any], family: MetricFamily, floor: Metrics) -> str:
+    """The headline figure, with a mark where it is no better than the floor."""
+    headline = family.headline
+    above = gain({headline.metric: cells[headline.metric]["mean"]}, floor, family)
+    mark = " *" if above is not None and above <= TOLERANCE else ""
+    return _mean(cells[headline.metric], headline) + mark
 
 
 def _number(figure: float, column: Column, sign: str = "") -> str:

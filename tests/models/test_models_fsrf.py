@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fsrf_jax import models
+from fsrf_jax.losses.task import gaussian_moments
 from fsrf_jax.missing import completeness
 from fsrf_jax.models.fsrf import apply_heads
 from fsrf_jax.types import Codes
@@ -290,8 +291,14 @@ def test_what_a_prediction_is(head, outputs):
     parameters = case.disturb(make(network, case.AUXILIARY, BATCH, jax.random.key(0)))
     predicted = predict(network, parameters, BATCH.features, BATCH.valid, OBSERVED)
     assert parameters["network"]["head"]["bias"].shape == (outputs,)
-    if head in ("number", "gaussian"):
+    if head == "number":
         assert predicted.shape == (B,)
+        return
+    if head == "gaussian":
+        _, raw = network.apply(
+            {"params": parameters["network"]}, BATCH.features, BATCH.valid, OBSERVED, train=False
+        )
+        assert np.allclose(predicted, np.stack(gaussian_moments(raw), axis=1), atol=1e-6)
         return
     assert predicted.shape == (B, 3)
     assert ((predicted > 0) & (predicted < 1)).all()
