@@ -7,7 +7,7 @@ count as independent; utterances of one video are more alike, and intervals then
 Axis letters: r resample, n sample, s mask seed.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -63,13 +63,6 @@ def interval(values: np.ndarray) -> Interval:
         return None
     ends = np.percentile(values, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     return [round(float(end), DIGITS) + 0.0 for end in ends]
-
-
-def intervals(tables: Sequence[dict[str, np.ndarray]]) -> dict[str, Interval]:
-    """Interval of the mean of several conditions' figures, by metric; paired over conditions."""
-    return {
-        name: interval(np.mean([table[name] for table in tables], axis=0)) for name in tables[0]
-    }
 
 
 def two_sided_p(values: np.ndarray) -> float | None:

@@ -1,11 +1,11 @@
 """What the results say of a condition beside its metrics: intervals, collapse, calibration."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from fsrf_jax.evaluation.bootstrap import intervals, resample_counts, resampled
+from fsrf_jax.evaluation.bootstrap import interval, resample_counts, resampled
 from fsrf_jax.evaluation.calibration import (
     binary_calibration,
     class_calibration,
@@ -14,6 +14,9 @@ from fsrf_jax.evaluation.calibration import (
 from fsrf_jax.evaluation.collapse import collapse_monitor, recovery
 from fsrf_jax.evaluation.evaluate import ConditionResult, Evaluation
 from fsrf_jax.evaluation.figures import Metrics, mean_of
+
+Weights = Mapping[str, float]
+"""How much each condition counts in an average, by name."""
 
 Resamples = dict[str, dict[str, np.ndarray]]
 """Figures [r] in every resample, by condition and metric."""
@@ -80,6 +83,54 @@ def resample_evaluation(evaluation: Evaluation, resamples: int) -> Resamples:
     }
 
 
-def bootstrap_of(resamples: Resamples, names: Sequence[str]) -> dict[str, list[float] | None]:
-    """95 % interval of every metric's mean over the conditions of these names."""
-    return intervals([resamples[name] for name in names])
+def bootstrap_of(resamples: Resamples, weights: Weights) -> dict[str, list[float] | None]:
+    """95 % interval of every metric's weighted sum over conditions."""
+    return {name: interval(values) for name, values in combined(resamples, weights).items()}
+
+
+def combined(resamples: Resamples, weights: Weights) -> dict[str, np.ndarray]:
+    """Every metric's weighted sum over conditions, [r], in the same resamples."""
+    chosen = [(weight, resamples[condition]) for condition, weight in weights.items()]
+    names = chosen[0][1] if chosen else ()
+    return {name: np.sum([w * table[name] for w, table in chosen], axis=0) for name in names}
+
+
+def equal_weights(names: Collection[str]) -> dict[str, float]:
+    """Those of a mean over conditions."""
+    return dict.fromkeys(names, 1 / max(len(names), 1))
+
+
+def average_details(
+    entries: Sequence[Mapping[str, Any]], weights: Weights, resamples: Resamples
+) -> dict[str, Any]:
+    """What an average over conditions says beside its metrics.
+
+    Args:
+        entries: of the results, one a condition.
+        weights: of the average, by condition.
+        resamples: what `resample_evaluation` gave; empty leaves `bootstrap` out.
+
+    Returns:
+        `weights`, `recovery` (a weighted mean, whatever the weights sum to) and, where the entries
+        have them, `compat` and `bootstrap`.
+    """
+    by_name = {entry["name"]: entry for entry in entries}
+    shares = {name: weight / sum(weights.values()) for name, weight in weights.items()}
+    details: dict[str, Any] = {
+        "weights": dict(weights),
+        "recovery": _weighted([(w, by_name[name]["recovery"]) for name, w in shares.items()]),
+    }
+    if entries and "compat" in entries[0]:
+        details["compat"] = {
+            metric: _weighted([(w, by_name[name]["compat"][metric]) for name, w in weights.items()])
+            for metric in entries[0]["compat"]
+        }
+    if resamples:
+        details["bootstrap"] = bootstrap_of(resamples, weights)
+    return details
+
+
+def _weighted(pairs: Sequence[tuple[float, float | None]]) -> float | None:
+    """Sum of weight times figure; None for no pair, or where a figure is undefined."""
+    known = [weight * figure for weight, figure in pairs if figure is not None]
+    return float(sum(known)) if known and len(known) == len(pairs) else None

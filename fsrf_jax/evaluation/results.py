@@ -1,22 +1,21 @@
 """The files an evaluation leaves: `results.json` and `predictions.npz`, each written whole."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fsrf_jax.evaluation.collapse import recovery
 from fsrf_jax.evaluation.details import (
-    Resamples,
+    average_details,
     bootstrap_of,
     compat_figures,
-    complete_condition,
     condition_details,
+    equal_weights,
     resample_evaluation,
 )
-from fsrf_jax.evaluation.evaluate import ConditionResult, Evaluation
+from fsrf_jax.evaluation.evaluate import Evaluation
 from fsrf_jax.evaluation.metrics import mean_metrics, std_metrics
 from fsrf_jax.files import replacing
 
@@ -59,7 +58,7 @@ def results_dict(
             **condition_details(evaluation, result),
         }
         if drawn:
-            entry["bootstrap"] = bootstrap_of(drawn, [result.condition.name])
+            entry["bootstrap"] = bootstrap_of(drawn, {result.condition.name: 1.0})
         if compat:
             entry["compat"] = compat_figures(evaluation, result)
         if result.bayes is not None:
@@ -67,6 +66,7 @@ def results_dict(
             entry["bayes_per_mask_seed"] = result.bayes_per_seed
         conditions.append(entry)
     averaged = evaluation.protocol.averaged
+    shown = [r.condition.name for r in evaluation.conditions if r.condition.rate < 1]
     counts = {"n": len(evaluation.labels)}
     if evaluation.family.form == "number":
         counts["n_non0"] = int(np.count_nonzero(evaluation.labels))
@@ -84,10 +84,12 @@ def results_dict(
         **counts,
         "conditions": conditions,
         "average": {
-            **_average(evaluation, drawn, compat, lambda result: result.condition.name in averaged),
-            "all_conditions": _average(
-                evaluation, drawn, compat, lambda result: result.condition.rate < 1
-            ),
+            **_average(evaluation, averaged),
+            **average_details(conditions, equal_weights(averaged), drawn),
+            "all_conditions": {
+                **_average(evaluation, shown),
+                **average_details(conditions, equal_weights(shown), drawn),
+            },
         },
     }
 
@@ -120,25 +122,13 @@ def save_predictions(path: Path, evaluation: Evaluation) -> None:
         )
 
 
-def _average(
-    evaluation: Evaluation,
-    drawn: Resamples,
-    compat: bool,
-    belongs: Callable[[ConditionResult], bool],
-) -> Results:
-    """Average the conditions that belong; figures that are undefined in one are None."""
-    chosen = [result for result in evaluation.conditions if belongs(result)]
+def _average(evaluation: Evaluation, names: Collection[str]) -> Results:
+    """Average the conditions of these names; figures that are undefined in one are None."""
+    chosen = [result for result in evaluation.conditions if result.condition.name in names]
     average: Results = {
         "metrics": mean_metrics([result.metrics for result in chosen]),
         "floor": evaluation.floor,
     }
-    complete = complete_condition(evaluation)
-    whole = complete.metrics if complete else None
-    average["recovery"] = recovery(average["metrics"], whole, evaluation.floor, evaluation.family)
-    if drawn:
-        average["bootstrap"] = bootstrap_of(drawn, [result.condition.name for result in chosen])
-    if compat:
-        average["compat"] = mean_metrics([compat_figures(evaluation, r) for r in chosen])
     bayes = [result.bayes for result in chosen if result.bayes is not None]
     if bayes:
         average["bayes"] = mean_metrics(bayes)

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from fsrf_jax.evaluation.bootstrap import (
     interval,
-    intervals,
     resample_counts,
     resampled,
     two_sided_p,
@@ -95,7 +94,6 @@ def test_intervals_by_hand():
     values = np.arange(1001) / 1000
     assert interval(values) == [0.025, 0.975]
     assert interval(np.array([0.5, np.nan])) is None
-    assert intervals([{"a": values}, {"a": 1 - values}]) == {"a": [0.5, 0.5]}
 
 
 def test_a_difference_is_paired_over_the_resamples():

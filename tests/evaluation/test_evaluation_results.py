@@ -43,8 +43,9 @@ def test_results_have_the_agreed_keys():
             assert tuple(table) == METRICS
         assert [len(of_seed) for of_seed in seeds] == [3, 3]
     average = results["average"]
-    assert set(average) == {"metrics", "floor", "bayes", "recovery", "all_conditions"}
-    assert set(average["all_conditions"]) == {"metrics", "floor", "bayes", "recovery"}
+    keys = {"metrics", "floor", "bayes", "weights", "recovery"}
+    assert set(average) == {*keys, "all_conditions"}
+    assert set(average["all_conditions"]) == keys
 
 
 def test_means_and_deviations_are_over_the_mask_seeds():
