@@ -162,7 +162,7 @@ class EvaluationConfig:
     """Samples in one pass of the network."""
     metrics: Literal["auto", "mosi", "sims"] = "auto"
     """Metrics of numbers; auto: mosi, and an error where the labels could be those of SIMS."""
-    bootstrap: int = within(1000, 0, 100_000)
+    bootstrap: int = within(1000, 0, 10_000)
     """Resamples of the test samples, for 95 % intervals; 0: none."""
     compat: bool = False
     """Also F1 weighted by predicted supports, as older code has it, labelled compat."""

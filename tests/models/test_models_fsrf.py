@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fsrf_jax import models
-from fsrf_jax.losses.task import gaussian_moments
+from fsrf_jax.losses.task import LARGEST_LOG_VARIANCE
 from fsrf_jax.missing import completeness
 from fsrf_jax.models.fsrf import apply_heads
 from fsrf_jax.types import Codes
@@ -295,10 +295,11 @@ def test_what_a_prediction_is(head, outputs):
         assert predicted.shape == (B,)
         return
     if head == "gaussian":
-        _, raw = network.apply(
-            {"params": parameters["network"]}, BATCH.features, BATCH.valid, OBSERVED, train=False
-        )
-        assert np.allclose(predicted, np.stack(gaussian_moments(raw), axis=1), atol=1e-6)
+        assert predicted.shape == (B, 2)
+        parameters["network"]["head"]["bias"] += jnp.array([1.0, 1e3])
+        surer = predict(network, parameters, BATCH.features, BATCH.valid, OBSERVED)
+        assert np.allclose(surer[:, 0], predicted[:, 0] + 1, atol=1e-5)
+        assert np.allclose(surer[:, 1], LARGEST_LOG_VARIANCE)
         return
     assert predicted.shape == (B, 3)
     assert ((predicted > 0) & (predicted < 1)).all()
