@@ -50,9 +50,10 @@ def row_name(entry: Mapping[str, Any]) -> str:
 
 
 def averages(results: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Names and figures of the rows that stand for several conditions."""
+    """Names and figures of the rows that stand for several conditions, where there are any."""
     average = results["average"]
-    return [("average", average), ("all conditions", average["all_conditions"])]
+    rows = [("average", average), ("all conditions", average["all_conditions"])]
+    return [(name, entry) for name, entry in rows if entry["weights"]]
 
 
 def percent(figure: float | None, sign: str = "") -> str:

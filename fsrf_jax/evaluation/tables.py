@@ -126,7 +126,7 @@ def _notes(results: Mapping[str, Any]) -> list[str]:
         f"average: {results['average_rule']}. all conditions: mean over all rows but rate=1.0.",
         f"floor: {title} of the best constant prediction.",
     ]
-    if results["resamples"]:
+    if results["resamples"] and results["average"]["weights"]:
         interval = interval_cell(results["average"]["bootstrap"][family.headline.metric])
         notes.append(f"{title} of the average lies in {interval} (95 % bootstrap interval).")
     if _has_bayes(results):
