@@ -87,6 +87,14 @@ def swapped_class_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metric
     return {"f1_swapped": found}
 
 
+def swapped_class_floor(labels: np.ndarray) -> Metrics:
+    """The best `f1_swapped` that any constant prediction gives: the most frequent class, [n]."""
+    true_n = np.asarray(labels).astype(np.int64)
+    if not len(true_n):
+        return {"f1_swapped": None}
+    return {"f1_swapped": swapped_f1(np.full(len(true_n), np.bincount(true_n).argmax()), true_n)}
+
+
 def task_names(labels: np.ndarray) -> tuple[str, ...]:
     """Names for the tasks of labels [n, e] that have none: task0, task1, .."""
     return tuple(f"task{index}" for index in range(np.shape(labels)[1]))
@@ -132,6 +140,13 @@ def swapped_binary_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metri
         return {"f1_swapped": None}
     pairs = zip(predicted_ne.T, true_ne.T, strict=True)
     return {"f1_swapped": float(np.mean([swapped_f1(*pair) for pair in pairs]))}
+
+
+def swapped_binary_floor(labels: np.ndarray) -> Metrics:
+    """The best `f1_swapped` that any constant prediction gives: the likelier answer, [n, e]."""
+    true_ne = np.asarray(labels, np.float64)
+    likelier_e = true_ne.mean(axis=0) > 0.5 if len(true_ne) else np.zeros(true_ne.shape[1])
+    return swapped_binary_metrics(np.tile(likelier_e, (len(true_ne), 1)), true_ne)
 
 
 def binary_floor(labels: np.ndarray, tasks: Sequence[str] = ()) -> Metrics:

@@ -67,10 +67,13 @@ def calibration_of(evaluation: Evaluation, result: ConditionResult) -> Metrics |
     return mean_of(tables, tables[0])
 
 
-def compat_figures(evaluation: Evaluation, result: ConditionResult) -> Metrics:
-    """F1 weighted by the predicted supports, means over the mask seeds."""
+def compat_details(evaluation: Evaluation, result: ConditionResult) -> dict[str, Metrics]:
+    """`compat`, F1 weighted by the predicted supports, and `compat_floor`, a constant's best."""
     tables = [evaluation.family.swapped(p, evaluation.labels) for p in result.predictions]
-    return mean_of(tables, tables[0])
+    return {
+        "compat": mean_of(tables, tables[0]),
+        "compat_floor": evaluation.family.swapped_floor(evaluation.labels),
+    }
 
 
 def resample_evaluation(evaluation: Evaluation, resamples: int) -> Resamples:

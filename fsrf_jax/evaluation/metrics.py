@@ -59,6 +59,7 @@ class MetricFamily:
         compute: predictions and labels of n samples to the figures.
         floor: labels to the best figures of a constant prediction, metric by metric.
         swapped: predictions and labels to the figures of `compat`, see `figures.swapped_f1`.
+        swapped_floor: labels to the best figures of `swapped` of a constant prediction.
         tally: the same figures as `names`, for resamples: see `fsrf_jax.evaluation.tallies`.
         decided: predictions and labels to what the headline counts, [n'] or, of tasks, [n, e]:
             the class of each prediction, for the samples that it looks at.
@@ -78,6 +79,7 @@ class MetricFamily:
     compute: Measure
     floor: Callable[[np.ndarray], Metrics]
     swapped: Measure
+    swapped_floor: Callable[[np.ndarray], Metrics]
     tally: Callable[[np.ndarray, np.ndarray], Tallies]
     decided: Callable[[np.ndarray, np.ndarray], np.ndarray]
     columns: tuple[Column, ...]
@@ -104,6 +106,7 @@ FAMILIES: dict[str, MetricFamily] = {
         compute=regression.regression_metrics,
         floor=regression.floor,
         swapped=regression.swapped_metrics,
+        swapped_floor=regression.swapped_floor,
         tally=tallies.tally_numbers,
         decided=lambda predictions, labels: predictions[labels != 0] > 0,
         columns=(
@@ -132,6 +135,7 @@ FAMILIES: dict[str, MetricFamily] = {
         compute=sims.sims_metrics,
         floor=sims.sims_floor,
         swapped=sims.swapped_sims_metrics,
+        swapped_floor=sims.swapped_sims_floor,
         tally=tallies.tally_sims,
         decided=lambda predictions, labels: predictions > 0,
         columns=(
@@ -158,6 +162,7 @@ FAMILIES: dict[str, MetricFamily] = {
         compute=classification.class_metrics,
         floor=classification.class_floor,
         swapped=classification.swapped_class_metrics,
+        swapped_floor=classification.swapped_class_floor,
         tally=tallies.tally_classes,
         decided=lambda predictions, labels: predictions.argmax(axis=1),
         columns=(_WA, Column("UA", "balanced_accuracy"), _F1, _CROSS_ENTROPY),
@@ -177,6 +182,7 @@ FAMILIES: dict[str, MetricFamily] = {
         compute=classification.binary_metrics,
         floor=classification.binary_floor,
         swapped=classification.swapped_binary_metrics,
+        swapped_floor=classification.swapped_binary_floor,
         tally=tallies.tally_tasks,
         decided=lambda predictions, labels: predictions > 0.5,
         columns=(_ACCURACY, _F1, _CROSS_ENTROPY),

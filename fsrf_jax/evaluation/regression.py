@@ -86,6 +86,12 @@ def swapped_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
     return {name: swapped_f1(*side) if len(side[0]) else None for name, side in sides.items()}
 
 
+def swapped_floor(labels: np.ndarray) -> Metrics:
+    """The best of `swapped_metrics` that any constant prediction gives, for labels [n]."""
+    tables = [swapped_metrics(np.full(len(labels), sign), labels) for sign in (-1.0, 1.0)]
+    return best_of(tables, ())
+
+
 def _binary(predicted: np.ndarray, true: np.ndarray) -> tuple[float | None, float | None]:
     """Accuracy, and F1 weighted by the supports of the true classes, of two bool vectors [n]."""
     if not len(true):

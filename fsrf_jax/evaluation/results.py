@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from fsrf_jax.evaluation.details import (
+    Resamples,
     average_details,
     bootstrap_of,
-    compat_figures,
+    compat_details,
     condition_details,
     equal_weights,
     resample_evaluation,
 )
-from fsrf_jax.evaluation.evaluate import Evaluation
+from fsrf_jax.evaluation.evaluate import ConditionResult, Evaluation
 from fsrf_jax.evaluation.metrics import mean_metrics, std_metrics
 from fsrf_jax.files import replacing
 
@@ -46,25 +47,11 @@ def results_dict(
         resamples: of the samples, for `bootstrap`, 95 % intervals; 0 leaves them out.
         compat: also give `compat`, figures of older code for comparison alone.
     """
-    conditions = []
     drawn = resample_evaluation(evaluation, resamples) if resamples else {}
-    for result in evaluation.conditions:
-        entry: Results = {
-            "name": result.condition.name,
-            "metrics": result.metrics,
-            "metrics_std": std_metrics(result.per_seed),
-            "metrics_per_mask_seed": result.per_seed,
-            "floor": evaluation.floor,
-            **condition_details(evaluation, result),
-        }
-        if drawn:
-            entry["bootstrap"] = bootstrap_of(drawn, {result.condition.name: 1.0})
-        if compat:
-            entry["compat"] = compat_figures(evaluation, result)
-        if result.bayes is not None:
-            entry["bayes"] = result.bayes
-            entry["bayes_per_mask_seed"] = result.bayes_per_seed
-        conditions.append(entry)
+    conditions = [_entry(evaluation, result, drawn) for result in evaluation.conditions]
+    if compat:
+        for entry, result in zip(conditions, evaluation.conditions, strict=True):
+            entry |= compat_details(evaluation, result)
     averaged = evaluation.protocol.averaged
     shown = [r.condition.name for r in evaluation.conditions if r.condition.rate < 1]
     counts = {"n": len(evaluation.labels)}
@@ -120,6 +107,24 @@ def save_predictions(path: Path, evaluation: Evaluation) -> None:
             predictions=np.stack([result.predictions for result in evaluation.conditions]),
             **sureness,
         )
+
+
+def _entry(evaluation: Evaluation, result: ConditionResult, drawn: Resamples) -> Results:
+    """What the results say of a condition."""
+    entry: Results = {
+        "name": result.condition.name,
+        "metrics": result.metrics,
+        "metrics_std": std_metrics(result.per_seed),
+        "metrics_per_mask_seed": result.per_seed,
+        "floor": evaluation.floor,
+        **condition_details(evaluation, result),
+    }
+    if drawn:
+        entry["bootstrap"] = bootstrap_of(drawn, {result.condition.name: 1.0})
+    if result.bayes is not None:
+        entry["bayes"] = result.bayes
+        entry["bayes_per_mask_seed"] = result.bayes_per_seed
+    return entry
 
 
 def _average(evaluation: Evaluation, names: Collection[str]) -> Results:

@@ -166,6 +166,8 @@ def _compat(results: Mapping[str, Any]) -> list[Section]:
         return []
     keys = list(rows[0][1]["compat"])
     body = [[name, *(percent(entry["compat"][key]) for key in keys)] for name, entry in rows]
+    floor = results["conditions"][0]["compat_floor"]
+    body.append(["floor, compat", *(percent(floor[key]) for key in keys)])
     notes = [
         "compat: F1 weighted by the predicted supports (arguments of the metric swapped), as in "
         "the code of MulT, MISA, MPLMM and others. It rewards a constant prediction; it is here "

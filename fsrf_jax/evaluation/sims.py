@@ -77,6 +77,12 @@ def swapped_sims_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics
     return {"f1_swapped": swapped_f1(*sides) if len(sides[0]) else None}
 
 
+def swapped_sims_floor(labels: np.ndarray) -> Metrics:
+    """The best of `swapped_sims_metrics` that any constant prediction gives, for labels [n]."""
+    tables = [swapped_sims_metrics(np.full(len(labels), sign), labels) for sign in (-1.0, 1.0)]
+    return best_of(tables, ())
+
+
 def clipped(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both sides in [-1, 1], float64 [n]; raises as `sims_metrics`."""
     predictions, labels = paired_vectors(predictions, labels)

@@ -32,6 +32,7 @@ def test_every_figure_of_the_published_floors(name, labels, constant, figures, r
         assert 100 * computed[figure] == pytest.approx(percent, abs=0.0051)
         assert 100 * floor[figure] == pytest.approx(percent, abs=0.0051)
     swapped = family.swapped(predictions, labels)
+    assert family.swapped_floor(labels) == pytest.approx(swapped)
     assert tuple(swapped) == swaps
     for figure, percent in zip(swaps, wrong, strict=True):
         assert 100 * swapped[figure] == pytest.approx(percent, abs=0.0051)
@@ -64,6 +65,19 @@ def test_swapped_figures_are_those_of_scikit_learn_with_swapped_arguments(seed):
     assert swapped_binary_metrics(p_ne, tasks) == pytest.approx({"f1_swapped": np.mean(own)})
 
 
+@pytest.mark.parametrize("name", ["class", "binary"])
+def test_no_constant_beats_the_swapped_floor(name):
+    rng = np.random.default_rng(0)
+    labels = rng.choice(3, 90, p=[0.2, 0.5, 0.3])
+    labels = np.stack([labels == 1, labels == 2], axis=1) if name == "binary" else labels
+    constants = [[0, 0], [0, 1], [1, 0], [1, 1]] if name == "binary" else np.eye(3)
+    found = [
+        FAMILIES[name].swapped(np.tile(constant, (90, 1)), labels)["f1_swapped"]
+        for constant in np.asarray(constants, float)
+    ]
+    assert FAMILIES[name].swapped_floor(labels)["f1_swapped"] == pytest.approx(max(found))
+
+
 def test_swapped_figures_of_nothing_are_undefined():
     assert FAMILIES["mosi"].swapped(np.zeros(2), np.zeros(2)) == {
         "f1_non0_swapped": None,
@@ -71,3 +85,9 @@ def test_swapped_figures_of_nothing_are_undefined():
     }
     assert swapped_class_metrics(np.zeros((0, 3)), np.zeros(0)) == {"f1_swapped": None}
     assert swapped_binary_metrics(np.zeros((0, 2)), np.zeros((0, 2))) == {"f1_swapped": None}
+    for name, labels in (
+        ("sims", np.zeros(0)),
+        ("class", np.zeros(0)),
+        ("binary", np.zeros((0, 2))),
+    ):
+        assert FAMILIES[name].swapped_floor(labels) == {"f1_swapped": None}

@@ -69,6 +69,8 @@ def test_compat_figures_are_called_so_in_every_row_and_asked_for(binary):
     assert all(row[0].endswith(", compat") for row in section.body)
     figure = binary["average"]["compat"]["f1_swapped"]
     assert _row(section, "average, compat")["f1_swapped"] == f"{100 * figure:.1f}"
+    floor = binary["conditions"][0]["compat_floor"]["f1_swapped"]
+    assert section.body[-1] == ["floor, compat", f"{100 * floor:.1f}"]
     assert "compat" not in markdown_table(_results("binary"))
 
 
