@@ -60,7 +60,7 @@ def binned_error(p_n: np.ndarray, happened_n: np.ndarray) -> float:
         p_n: probabilities, n > 0.
         happened_n: bool.
     """
-    bin_n = np.clip(np.ceil(p_n * BINS).astype(np.int64) - 1, 0, BINS - 1)
+    bin_n = np.searchsorted(np.arange(1, BINS) / BINS, p_n, side="left")
     gap = np.bincount(bin_n, p_n - happened_n, minlength=BINS)
     return float(np.abs(gap).sum() / len(p_n))
 
