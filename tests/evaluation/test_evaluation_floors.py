@@ -48,6 +48,7 @@ def test_swapped_figures_are_those_of_scikit_learn_with_swapped_arguments(seed):
     rng = np.random.default_rng(seed)
     y = np.round(rng.normal(0.3, 1.0, 200))
     x = y + rng.normal(0, 1, 200)
+    x[:20] = 0
     signed = y != 0
     assert FAMILIES["mosi"].swapped(x, y) == pytest.approx(
         {
