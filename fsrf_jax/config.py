@@ -33,6 +33,8 @@ class DataConfig:
     """Added to every label of a file, to centre labels such as [1, 5] on 0."""
     cuts: tuple[float, ...] = ()
     """Increasing cut points that turn numbers into classes, or into one binary task for each."""
+    tasks: tuple[str, ...] = ()
+    """Names of binary tasks, as [happy,sad], in the order of the labels; empty: task0, task1, .."""
     folds: int = within(0, 0)
     """0: the splits of the file. k: deal samples into k folds (test, validation, the rest)."""
     fold: int = within(0, 0)
@@ -158,6 +160,12 @@ class EvaluationConfig:
     """Seeds of the test masks."""
     batch_size: int = within(512, 1)
     """Samples in one pass of the network."""
+    metrics: Literal["auto", "mosi", "sims"] = "auto"
+    """Metrics of numbers; auto: mosi, and an error where the labels could be those of SIMS."""
+    bootstrap: int = within(1000, 0, 10_000)
+    """Resamples of the test samples, for 95 % intervals; 0: none."""
+    compat: bool = False
+    """Also F1 weighted by predicted supports, as older code has it, labelled compat."""
 
 
 @dataclass(frozen=True)
@@ -222,6 +230,9 @@ def check(config: Config) -> Config:
         data.path,
         "nothing, because data.source is synthetic: give --data.source file as well",
     )
+    named = all(re.fullmatch(r"[\w-]+", name) for name in data.tasks)
+    different = len(set(data.tasks)) == len(data.tasks)
+    expect(named and different, "data.tasks", data.tasks, "different names of letters and digits")
     expect(data.folds not in (1, 2), "data.folds", data.folds, "0 or at least 3")
     expect(
         data.fold < max(data.folds, 1), "data.fold", data.fold, f"a fold below {data.folds or 1}"

@@ -97,6 +97,8 @@ def check_ranges_only(config):
         ({"data.modalities": ("", "c")}, "found '', expected names without"),
         ({"data.source": "file"}, "data.path: found None, expected a data file"),
         ({"data.path": "x.npz"}, "give --data.source file as well"),
+        ({"data.tasks": ("up", "up")}, "data.tasks: found ['up', 'up'], expected different"),
+        ({"data.tasks": ("a b",)}, "data.tasks: found ['a b'], expected different names"),
         ({"data.folds": 1}, "data.folds: found 1, expected 0 or at least 3"),
         ({"data.folds": 2}, "data.folds: found 2, expected 0 or at least 3"),
         ({"data.folds": 5, "data.fold": 5}, "data.fold: found 5, expected a fold below 5"),

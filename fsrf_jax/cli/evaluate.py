@@ -10,7 +10,7 @@ from rich.console import Console
 from fsrf_jax import config as configuration
 from fsrf_jax.cli import arguments, run_folder
 from fsrf_jax.cli.main import guarded
-from fsrf_jax.cli.run import Run, show_results, write_probes, write_results
+from fsrf_jax.cli.run import Run, show_results, write_probes, write_recovery, write_results
 from fsrf_jax.config import Config, EvaluationConfig
 from fsrf_jax.data import normalise
 from fsrf_jax.errors import ConfigError, RunError
@@ -23,7 +23,7 @@ elsewhere with --output. Settings of the evaluation can be changed if the result
 
 def command(argv: Sequence[str]) -> int:
     """Run `evaluate` with these arguments and return the exit status."""
-    folder, config, output, with_probes = _parse(argv)
+    folder, config, output, more = _parse(argv)
     source = open_source(config.data, config.losses.task.form)
     if output.resolve() == (folder / "results.json").resolve():
         remedy = "give --output FILE.json to write the results elsewhere"
@@ -36,15 +36,22 @@ def command(argv: Sequence[str]) -> int:
     write_results(output, evaluation, results)
     show_results(console := Console(), results)
     console.out(f"Results: {output}", highlight=False)
-    if with_probes:
-        own = output.name == "results.json"
-        place = output.with_name("probes.json" if own else f"{output.stem}.probes.json")
-        write_probes(place, run.probe(state, normaliser))
+    if "probes" in more:
+        write_probes(place := _beside(output, "probes"), run.probe(state, normaliser))
         console.out(f"Probes: {place}", highlight=False)
+    if "recovery" in more:
+        write_recovery(place := _beside(output, "recovery"), run.recovery(state, normaliser))
+        console.out(f"Recovery: {place}", highlight=False)
     return 0
 
 
-def _parse(argv: Sequence[str]) -> tuple[Path, Config, Path, bool]:
+def _beside(output: Path, name: str) -> Path:
+    """Where other measurements stand: RUN/NAME.json, or FILE.NAME.json."""
+    own = output.name == "results.json"
+    return output.with_name(f"{name}.json" if own else f"{output.stem}.{name}.json")
+
+
+def _parse(argv: Sequence[str]) -> tuple[Path, Config, Path, tuple[str, ...]]:
     parser = jsonargparse.ArgumentParser(
         prog="evaluate", description=DESCRIPTION, exit_on_error=False
     )
@@ -54,6 +61,11 @@ def _parse(argv: Sequence[str]) -> tuple[Path, Config, Path, bool]:
         "--probes",
         action="store_true",
         help="also measure what the homogeneous, heterogeneous and noise codes hold",
+    )
+    parser.add_argument(
+        "--recovery",
+        action="store_true",
+        help="also measure how close the codes of incomplete samples are to the complete ones'",
     )
     parser.add_argument("--data.path", metavar="FILE", help="data file, if it was moved")
     for field in dataclasses.fields(EvaluationConfig):
@@ -81,7 +93,8 @@ def _parse(argv: Sequence[str]) -> tuple[Path, Config, Path, bool]:
     )
     if not output.parent.is_dir() or output.suffix in (".md", ".png", ".npz"):
         raise ConfigError(f"--output: found {output}, expected FILE.json in an existing folder.")
-    return folder, configuration.check(config), output, parsed.probes
+    more = tuple(name for name in ("probes", "recovery") if getattr(parsed, name))
+    return folder, configuration.check(config), output, more
 
 
 main = guarded(command)

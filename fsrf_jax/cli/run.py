@@ -6,14 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 from rich.console import Console
 
 from fsrf_jax.config import Config
 from fsrf_jax.data.normalise import Normaliser
 from fsrf_jax.evaluation import plots, tables
+from fsrf_jax.evaluation.code_recovery import measure_protocol, recovery_markdown
 from fsrf_jax.evaluation.evaluate import Evaluation, evaluate
+from fsrf_jax.evaluation.metric_choice import choose_family
+from fsrf_jax.evaluation.metrics import MetricFamily
 from fsrf_jax.evaluation.predictor import make_observer, make_predictor
+from fsrf_jax.evaluation.probe_inputs import make_encoder
 from fsrf_jax.evaluation.probe_plots import save_probes_plot
 from fsrf_jax.evaluation.probe_tables import probes_markdown
 from fsrf_jax.evaluation.probes import probe_network
@@ -35,12 +40,14 @@ class Run:
         source: its data.
         mesh: all local devices.
         method: what is fixed at compilation.
+        family: metrics that fit the labels.
     """
 
     config: Config
     source: Source
     mesh: Mesh
     method: Method
+    family: MetricFamily
 
     @classmethod
     def make(cls, config: Config, source: Source) -> "Run":
@@ -48,7 +55,9 @@ class Run:
         train = source.split("train")
         widths = build.feature_widths(train)
         method = build.make_method(config, widths, len(train), source.outputs)
-        return cls(config, source, sharding.data_mesh(), method)
+        labels = [split.labels for split in source.dataset.splits.values()]
+        family = choose_family(config.evaluation.metrics, source.form, labels, config.data.tasks)
+        return cls(config, source, sharding.data_mesh(), method, family)
 
     def initial_state(self) -> Callable[[], TrainState]:
         """A function that makes the state before the first step, born on all devices."""
@@ -90,13 +99,15 @@ class Run:
             settings.mask_seeds,
             make_observer(split, settings.mask_seeds),
             self.source.oracle(settings.split),
-            self.source.form,
+            self.family,
         )
         results = results_dict(
             evaluation,
             settings.split,
             self.config.training.seed,
             fingerprint(self.source.dataset),
+            resamples=settings.bootstrap,
+            compat=settings.compat,
         )
         results["epochs_trained"] = epochs_done(self.method, state)
         results["best_epoch"] = int(state.best_epoch)
@@ -116,6 +127,30 @@ class Run:
         )
         digest = fingerprint(self.source.dataset)
         return {"split": settings.split, "data_fingerprint": digest, **probes}
+
+    def recovery(self, state: TrainState, normaliser: Normaliser) -> Results:
+        """How close the fused codes of incomplete views are to the complete views' codes."""
+        settings = self.config.evaluation
+        split = normaliser.apply(self.source.split(settings.split))
+        encoder = make_encoder(
+            self.method.network, self.mesh, state.best_network, split, settings.batch_size
+        )
+        measured = measure_protocol(
+            lambda observed: np.asarray(encoder(observed).fused),
+            PROTOCOLS[settings.protocol](self.config.data.modalities, RATES),
+            settings.mask_seeds,
+            make_observer(split, settings.mask_seeds),
+            split.valid,
+        )
+        digest = fingerprint(self.source.dataset)
+        return {"split": settings.split, "data_fingerprint": digest, **measured}
+
+
+def write_recovery(path: Path, recovery: Results) -> None:
+    """Write FILE.json, and beside it the table FILE.md."""
+    with replacing(path.with_suffix(".md")) as temporary:
+        temporary.write_text(recovery_markdown(recovery), "utf-8")
+    save_results(path, recovery)
 
 
 def write_probes(path: Path, probes: Results) -> None:

@@ -2,7 +2,7 @@
 
 RUN/config.yaml, RUN/environment.json, RUN/checkpoints/, RUN/metrics.jsonl, RUN/tensorboard/,
 RUN/results.json, RUN/results.md, RUN/results.png, RUN/predictions.npz,
-RUN/probes.json, RUN/probes.md, RUN/probes.png.
+RUN/probes.json, RUN/probes.md, RUN/probes.png, RUN/recovery.json, RUN/recovery.md.
 """
 
 import contextlib

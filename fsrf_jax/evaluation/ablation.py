@@ -10,7 +10,8 @@ import numpy as np
 
 from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.ablation_probes import probes_section
-from fsrf_jax.evaluation.metrics import FAMILIES, Column, MetricFamily
+from fsrf_jax.evaluation.collapse import TOLERANCE, gain
+from fsrf_jax.evaluation.metrics import Column, MetricFamily, Metrics, family_of_results
 from fsrf_jax.evaluation.results import Results
 from fsrf_jax.evaluation.statistics import holm, paired_difference
 
@@ -21,7 +22,7 @@ Runs = Mapping[str, Mapping[int, Results]]
 AVERAGE, EVERYTHING = "average", "all_conditions"
 
 # What has to be equal for results to be compared.
-SAME = ("protocol", "split", "form", "mask_seeds", "n", "data_fingerprint")
+SAME = (*("protocol", "split", "form", "metrics", "tasks", "mask_seeds", "n", "data_fingerprint"),)
 
 
 def compare(runs: Runs) -> dict[str, Any]:
@@ -44,7 +45,7 @@ def compare(runs: Runs) -> dict[str, Any]:
     variants = list(runs)
     reference, seeds = variants[0], sorted(runs[variants[0]])
     one = runs[reference][seeds[0]]
-    names = FAMILIES[one["form"]].names
+    names = family_of_results(one).names
     rows = [entry["name"] for entry in one["conditions"]] + [AVERAGE, EVERYTHING]
     table: dict[str, Any] = {variant: {row: {} for row in rows} for variant in variants}
     for row in rows:
@@ -70,7 +71,7 @@ def ablation_markdown(comparison: Mapping[str, Any]) -> str:
 
     With the key `probes`, what `compare_probes` gives, the table of these stands there as well.
     """
-    family = FAMILIES[comparison["form"]]
+    family = family_of_results(comparison)
     variants, reference = comparison["variants"], comparison["reference"]
     headline, seeds = family.headline, comparison["seeds"]
     lines = [f"# Ablation, protocol {comparison['protocol']}, {comparison['split']} split", ""]
@@ -82,10 +83,10 @@ def ablation_markdown(comparison: Mapping[str, Any]) -> str:
             for name, cells in variants.items()
         ]
         lines += [f"## {title}", "", *_table(header, body), ""]
+    floor = comparison["floor"]
     rows = [row for row in variants[reference] if row not in (AVERAGE, EVERYTHING)]
     body = [
-        [row, *(_mean(cells[row][headline.metric], headline) for cells in variants.values())]
-        for row in rows
+        [row, *(_marked(cells[row], family, floor) for cells in variants.values())] for row in rows
     ]
     lines += [f"## {headline.title} by condition", "", *_table(["condition", *variants], body), ""]
     if "probes" in comparison:
@@ -98,6 +99,8 @@ def ablation_markdown(comparison: Mapping[str, Any]) -> str:
         f"difference: to {reference}, seed by seed, with its 95 % interval; p: paired t-test, "
         "Holm's correction over the variants.",
         f"Average: {comparison['average_rule']}. All conditions: all but rate=1.0.",
+        f"*: collapsed, {headline.title} is no better than the floor, the best constant prediction "
+        f"({_floor(floor, headline)}); at rate=1.0 nothing is seen and every model is constant.",
         "Figures but MAE and CE in percent.",
     ]
     return "\n".join([*lines, *(f"- {note}" for note in notes)]) + "\n"
@@ -178,6 +181,19 @@ def _mean(cell: Mapping[str, Any], column: Column) -> str:
         return "-"
     spread = "" if cell["std"] is None else f" ± {_number(cell['std'], column)}"
     return _number(cell["mean"], column) + spread
+
+
+def _floor(floor: Metrics, column: Column) -> str:
+    figure = floor[column.metric]
+    return "-" if figure is None else _number(figure, column)
+
+
+def _marked(cells: Mapping[str, Any], family: MetricFamily, floor: Metrics) -> str:
+    """The headline figure, with a mark where it is no better than the floor."""
+    headline = family.headline
+    above = gain({headline.metric: cells[headline.metric]["mean"]}, floor, family)
+    mark = " *" if above is not None and above <= TOLERANCE else ""
+    return _mean(cells[headline.metric], headline) + mark
 
 
 def _number(figure: float, column: Column, sign: str = "") -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fsrf_jax.evaluation.ablation import AVERAGE, EVERYTHING
-from fsrf_jax.evaluation.metrics import FAMILIES
+from fsrf_jax.evaluation.metrics import family_of_results
 from fsrf_jax.files import replacing
 
 TITLES = {AVERAGE: "average", EVERYTHING: "all conditions"}
@@ -20,7 +20,7 @@ def save_ablation_plot(path: Path, comparison: Mapping[str, Any]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    headline = FAMILIES[comparison["form"]].headline
+    headline = family_of_results(comparison).headline
     variants = [name for name in comparison["variants"] if name != comparison["reference"]]
     figure = Figure(figsize=(9.0, 1.6 + 0.32 * max(len(variants), 1)), layout="constrained")
     FigureCanvasAgg(figure)

@@ -3,11 +3,13 @@
 Axis letters: n sample, c class, e task.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fsrf_jax.data.labels import SMALLEST_PROBABILITY
 from fsrf_jax.errors import UserError
-from fsrf_jax.evaluation.figures import Metrics, check_finite, mean_of, weighted_f1
+from fsrf_jax.evaluation.figures import Metrics, check_finite, mean_of, swapped_f1, weighted_f1
 
 CLASS_METRICS = ("accuracy", "balanced_accuracy", "f1", "cross_entropy")
 TASK_METRICS = ("accuracy", "f1", "cross_entropy")
@@ -78,15 +80,38 @@ def class_floor(labels: np.ndarray) -> Metrics:
     return class_metrics(np.tile(frequencies_c, (len(true_n), 1)), true_n)
 
 
-def binary_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
+def swapped_class_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
+    """`f1_swapped` of probabilities [n, c] and class numbers [n], see `swapped_f1`."""
+    true_n = np.asarray(labels).astype(np.int64)
+    found = swapped_f1(np.asarray(predictions).argmax(axis=1), true_n) if len(true_n) else None
+    return {"f1_swapped": found}
+
+
+def swapped_class_floor(labels: np.ndarray) -> Metrics:
+    """The best `f1_swapped` that any constant prediction gives: the most frequent class, [n]."""
+    true_n = np.asarray(labels).astype(np.int64)
+    if not len(true_n):
+        return {"f1_swapped": None}
+    return {"f1_swapped": swapped_f1(np.full(len(true_n), np.bincount(true_n).argmax()), true_n)}
+
+
+def task_names(labels: np.ndarray) -> tuple[str, ...]:
+    """Names for the tasks of labels [n, e] that have none: task0, task1, .."""
+    return tuple(f"task{index}" for index in range(np.shape(labels)[1]))
+
+
+def binary_metrics(
+    predictions: np.ndarray, labels: np.ndarray, tasks: Sequence[str] = ()
+) -> Metrics:
     """Compute the mean over the tasks of every metric of `TASK_METRICS`, and each task's F1.
 
     1 is predicted where its probability exceeds 1/2. `f1` is weighted by the supports of 0 and 1
-    in each task; `f1_task0`, `f1_task1`, .. are the tasks' own. `cross_entropy` is in nats.
+    in each task; `f1_happy`, `f1_sad`, .. are the tasks' own. `cross_entropy` is in nats.
 
     Args:
         predictions: probabilities of 1, [n, e].
         labels: 0 or 1, [n, e].
+        tasks: their e names; none stands for task0, task1, ..
 
     Returns:
         The figures by name; all None for n = 0.
@@ -102,23 +127,41 @@ def binary_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
             f"and {true_ne.shape}"
         )
     _check_probabilities(p_ne)
-    tasks = [_task_metrics(p_n, true_n) for p_n, true_n in zip(p_ne.T, true_ne.T, strict=True)]
-    own = {f"f1_task{index}": table["f1"] for index, table in enumerate(tasks)}
-    return mean_of(tasks, TASK_METRICS) | own
+    tables = [_task_metrics(p_n, true_n) for p_n, true_n in zip(p_ne.T, true_ne.T, strict=True)]
+    names = tuple(tasks) or task_names(true_ne)
+    own = {f"f1_{name}": table["f1"] for name, table in zip(names, tables, strict=True)}
+    return mean_of(tables, TASK_METRICS) | own
 
 
-def binary_floor(labels: np.ndarray) -> Metrics:
+def swapped_binary_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
+    """`f1_swapped`, the mean over the tasks, of probabilities [n, e] and labels [n, e]."""
+    predicted_ne, true_ne = np.asarray(predictions) > 0.5, np.asarray(labels) > 0.5
+    if not len(true_ne):
+        return {"f1_swapped": None}
+    pairs = zip(predicted_ne.T, true_ne.T, strict=True)
+    return {"f1_swapped": float(np.mean([swapped_f1(*pair) for pair in pairs]))}
+
+
+def swapped_binary_floor(labels: np.ndarray) -> Metrics:
+    """The best `f1_swapped` that any constant prediction gives: the likelier answer, [n, e]."""
+    true_ne = np.asarray(labels, np.float64)
+    likelier_e = true_ne.mean(axis=0) > 0.5 if len(true_ne) else np.zeros(true_ne.shape[1])
+    return swapped_binary_metrics(np.tile(likelier_e, (len(true_ne), 1)), true_ne)
+
+
+def binary_floor(labels: np.ndarray, tasks: Sequence[str] = ()) -> Metrics:
     """Return, metric by metric, the best figure that any constant prediction gives.
 
     It is the frequency of 1 in each task, as in `class_floor`.
 
     Args:
         labels: 0 or 1, [n, e].
+        tasks: as in `binary_metrics`.
     """
     true_ne = np.asarray(labels, np.float64)
     if not len(true_ne):
-        return binary_metrics(true_ne, true_ne)
-    return binary_metrics(np.tile(true_ne.mean(axis=0), (len(true_ne), 1)), true_ne)
+        return binary_metrics(true_ne, true_ne, tasks)
+    return binary_metrics(np.tile(true_ne.mean(axis=0), (len(true_ne), 1)), true_ne, tasks)
 
 
 def _task_metrics(p_n: np.ndarray, true_n: np.ndarray) -> Metrics:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,9 +14,20 @@ from fsrf_jax.evaluation.protocols import Condition, Protocol
 Masks = Mapping[str, np.ndarray]
 """Which frames are observed: bool [n, t] per modality."""
 
-Predictor = Callable[[Masks], np.ndarray]
+
+class Gaussian(NamedTuple):
+    """Predicted numbers that say how sure they are: each array is float [n]."""
+
+    mean: np.ndarray
+    log_variance: np.ndarray
+
+
+Predictor = Callable[[Masks], np.ndarray | Gaussian]
 """The predictions of the split's samples, given which frames are observed: numbers [n], or
-probabilities of classes or tasks [n, o]."""
+Gaussian ones, or probabilities of classes or tasks [n, o]."""
+
+Oracle = Callable[[Masks], np.ndarray]
+"""The best possible predictions, [n] or [n, o]."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +36,8 @@ class ConditionResult:
 
     Attributes:
         condition: the condition.
-        predictions: [s, n] or [s, n, o].
+        predictions: [s, n] or [s, n, o]; means, of Gaussian predictions.
+        log_variances: [s, n] of Gaussian predictions; None for all others.
         per_seed: metrics for each mask seed.
         metrics: their mean.
         bayes_per_seed: metrics of the oracle on the same samples and masks; empty without one.
@@ -33,6 +46,7 @@ class ConditionResult:
 
     condition: Condition
     predictions: np.ndarray
+    log_variances: np.ndarray | None
     per_seed: list[Metrics]
     metrics: Metrics
     bayes_per_seed: list[Metrics]
@@ -44,7 +58,7 @@ class Evaluation:
     """All that one evaluation measured.
 
     Attributes:
-        form: of the labels; it names the family of metrics.
+        family: the metrics.
         protocol: the protocol.
         mask_seeds: seeds of the random masks.
         ids: str [n].
@@ -53,7 +67,7 @@ class Evaluation:
         conditions: in the order of the protocol.
     """
 
-    form: str
+    family: MetricFamily
     protocol: Protocol
     mask_seeds: tuple[int, ...]
     ids: np.ndarray
@@ -68,8 +82,8 @@ def evaluate(
     predict: Predictor,
     mask_seeds: Sequence[int],
     observe: Callable[[Condition, int], Masks],
-    oracle: Predictor | None = None,
-    form: str = "number",
+    oracle: Oracle | None = None,
+    family: MetricFamily = FAMILIES["mosi"],
 ) -> Evaluation:
     """Measure `predict` under every condition and mask seed.
 
@@ -82,7 +96,7 @@ def evaluate(
         mask_seeds: seeds of the random masks, at least one.
         observe: condition and mask seed to observed masks, bool [n, t] per modality.
         oracle: observed masks to the best possible predictions, where they are known.
-        form: of the labels, a key of `FAMILIES`.
+        family: the metrics.
 
     Raises:
         UserError: a prediction is not finite, or no probability where it must be one.
@@ -90,13 +104,12 @@ def evaluate(
     """
     if not mask_seeds:
         raise ValueError("expected at least one mask seed, found none")
-    family = FAMILIES[form]
     conditions = tuple(
         _measure(condition, split, predict, mask_seeds, observe, oracle, family)
         for condition in protocol.conditions
     )
     return Evaluation(
-        form=form,
+        family=family,
         protocol=protocol,
         mask_seeds=tuple(mask_seeds),
         ids=np.asarray(split.ids, str),
@@ -112,11 +125,11 @@ def _measure(
     predict: Predictor,
     mask_seeds: Sequence[int],
     observe: Callable[[Condition, int], Masks],
-    oracle: Predictor | None,
+    oracle: Oracle | None,
     family: MetricFamily,
 ) -> ConditionResult:
     """Predict and score one condition under every mask seed."""
-    predictions: list[np.ndarray] = []
+    predictions: list[np.ndarray | Gaussian] = []
     per_seed: list[Metrics] = []
     bayes: list[Metrics] = []
     for seed in mask_seeds:
@@ -126,19 +139,27 @@ def _measure(
             continue
         masks = observe(condition, seed)
         _check_masks(condition, masks, split)
-        predictions.append(np.asarray(predict(masks)))
-        per_seed.append(_score(family, condition, predictions[-1], split.labels))
+        predictions.append(predict(masks))
+        per_seed.append(_score(family, condition, _points(predictions[-1]), split.labels))
         if oracle is not None:
             bayes.append(_score(family, condition, oracle(masks), split.labels))
+    gaussians = [found for found in predictions if isinstance(found, Gaussian)]
     return ConditionResult(
         condition=condition,
-        predictions=np.stack(predictions),
+        predictions=np.stack([_points(found) for found in predictions]),
+        log_variances=np.stack([g.log_variance for g in gaussians]) if gaussians else None,
         per_seed=per_seed,
         metrics=mean_metrics(per_seed),
         # One table stands for every seed where nothing is random.
         bayes_per_seed=[dict(table) for table in (bayes * len(mask_seeds))[: len(mask_seeds)]],
         bayes=mean_metrics(bayes) if bayes else None,
     )
+
+
+def _points(predictions: np.ndarray | Gaussian) -> np.ndarray:
+    """What is scored: the mean, of a Gaussian."""
+    found = predictions.mean if isinstance(predictions, Gaussian) else predictions
+    return np.asarray(found)
 
 
 def _score(

@@ -1,6 +1,6 @@
 """What the metrics of all forms of label share: figures by name, and how to read many of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 import numpy as np
 
@@ -40,6 +40,57 @@ def weighted_f1(predicted: np.ndarray, true: np.ndarray) -> float:
         called = np.count_nonzero(predicted == value)
         weighted += support * 2 * hits / (support + called)
     return float(weighted / len(true))
+
+
+def swapped_f1(predicted: np.ndarray, true: np.ndarray) -> float:
+    """F1 weighted by the *predicted* supports: a defect of public code, for comparison alone.
+
+    It comes from calling a library with its two arguments exchanged, as MulT, MISA, MPLMM and the
+    first TFR-Net do, and rewards a constant prediction.
+    """
+    return weighted_f1(true, predicted)
+
+
+def best_of(tables: Sequence[Metrics], lower_is_better: Container[str]) -> Metrics:
+    """Figure by figure the best of several tables; None where it is undefined in all."""
+    best: Metrics = {}
+    for name in tables[0]:
+        found = _defined(tables, name)
+        choose = min if name in lower_is_better else max
+        best[name] = choose(found) if found else None
+    return best
+
+
+def pearson(predictions: np.ndarray, labels: np.ndarray) -> float | None:
+    """Pearson correlation of two vectors [n], or None if either does not vary."""
+    if is_constant(predictions) or is_constant(labels):
+        return None
+    centred = predictions - predictions.mean(), labels - labels.mean()
+    a, b = (side / np.linalg.norm(side) for side in centred)
+    return float(np.clip(a @ b, -1.0, 1.0))
+
+
+def is_constant(x: np.ndarray) -> bool:
+    """Tell whether a vector varies by no more than the rounding of a float32 model."""
+    return bool(np.ptp(x) <= 4 * np.finfo(np.float32).eps * np.abs(x).max())
+
+
+def paired_vectors(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both as float64 [n].
+
+    Raises:
+        UserError: a prediction is not finite.
+        ValueError: the arguments are not two vectors of one length.
+    """
+    predictions = np.asarray(predictions, np.float64)
+    labels = np.asarray(labels, np.float64)
+    if predictions.ndim != 1 or predictions.shape != labels.shape:
+        raise ValueError(
+            f"expected predictions and labels of one shape [n], found {predictions.shape} "
+            f"and {labels.shape}"
+        )
+    check_finite(predictions)
+    return predictions, labels
 
 
 def check_finite(predictions: np.ndarray) -> None:

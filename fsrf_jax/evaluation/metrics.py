@@ -1,13 +1,17 @@
 """The metrics of each form of label, and how tables and plots show them."""
 
-from collections.abc import Callable, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 
-from fsrf_jax.evaluation import classification, regression
+from fsrf_jax.evaluation import classification, regression, sims, tallies
 from fsrf_jax.evaluation.figures import Metrics, mean_of, std_metrics
 from fsrf_jax.evaluation.regression import LOWER_IS_BETTER, METRICS, floor, regression_metrics
+from fsrf_jax.evaluation.tallies import Tallies
 
 __all__ = [
     "FAMILIES",
@@ -16,11 +20,16 @@ __all__ = [
     "Column",
     "MetricFamily",
     "Metrics",
+    "family_of",
+    "family_of_results",
     "floor",
     "mean_metrics",
     "regression_metrics",
     "std_metrics",
 ]
+
+
+Measure = Callable[[np.ndarray, np.ndarray], Metrics]
 
 
 @dataclass(frozen=True)
@@ -43,41 +52,63 @@ class MetricFamily:
     """The metrics of one form of label.
 
     Attributes:
+        name: its name in the config and in the results.
+        form: of the labels, see `fsrf_jax.data.labels`.
         names: the figures; binary tasks have `f1_task0`, `f1_task1`, .. beside them.
         lower_is_better: those of which less is better.
         compute: predictions and labels of n samples to the figures.
         floor: labels to the best figures of a constant prediction, metric by metric.
+        swapped: predictions and labels to the figures of `compat`, see `figures.swapped_f1`.
+        swapped_floor: labels to the best figures of `swapped` of a constant prediction.
+        tally: the same figures as `names`, for resamples: see `fsrf_jax.evaluation.tallies`.
+        decided: predictions and labels to what the headline counts, [n'] or, of tasks, [n, e]:
+            the class of each prediction, for the samples that it looks at.
         columns: of the table.
         headline: the column by which a condition is collapsed, and its share of Bayes is taken;
             the oracle's prediction is optimal for it.
         explained: what the columns are, a note under the table; may name keys of the results.
         panels: metric and title of each panel of the plot; figures in percent.
         oracle: what the oracle predicts.
+        tasks: names of binary tasks; empty for all else.
     """
 
+    name: str
+    form: str
     names: tuple[str, ...]
     lower_is_better: frozenset[str]
-    compute: Callable[[np.ndarray, np.ndarray], Metrics]
+    compute: Measure
     floor: Callable[[np.ndarray], Metrics]
+    swapped: Measure
+    swapped_floor: Callable[[np.ndarray], Metrics]
+    tally: Callable[[np.ndarray, np.ndarray], Tallies]
+    decided: Callable[[np.ndarray, np.ndarray], np.ndarray]
     columns: tuple[Column, ...]
     headline: Column
     explained: str
     panels: tuple[tuple[str, str], ...]
     oracle: str
+    tasks: tuple[str, ...] = ()
 
 
 _ACC2 = Column("Acc2", "acc2_non0")
+_SIMS_ACC2 = Column("Acc2", "acc2")
 _WA = Column("WA", "accuracy")
 _ACCURACY = Column("Acc", "accuracy")
 _F1 = Column("F1", "f1")
 _CROSS_ENTROPY = Column("CE", "cross_entropy", percent=False)
 
 FAMILIES: dict[str, MetricFamily] = {
-    "number": MetricFamily(
+    "mosi": MetricFamily(
+        name="mosi",
+        form="number",
         names=regression.METRICS,
         lower_is_better=regression.LOWER_IS_BETTER,
         compute=regression.regression_metrics,
         floor=regression.floor,
+        swapped=regression.swapped_metrics,
+        swapped_floor=regression.swapped_floor,
+        tally=tallies.tally_numbers,
+        decided=lambda predictions, labels: predictions[labels != 0] > 0,
         columns=(
             _ACC2,
             Column("F1", "f1_non0"),
@@ -88,7 +119,7 @@ FAMILIES: dict[str, MetricFamily] = {
         headline=_ACC2,
         explained=(
             "Acc2 and F1 over the {n_non0} samples whose label is not 0; F1 weighted by the true "
-            "classes. All but MAE and Corr in percent; - is undefined."
+            "classes. Metrics of CMU-MOSI. All but MAE and Corr in percent; - is undefined."
         ),
         panels=(
             ("acc2_non0", "Accuracy, positive or negative"),
@@ -96,11 +127,44 @@ FAMILIES: dict[str, MetricFamily] = {
         ),
         oracle="posterior mean",
     ),
+    "sims": MetricFamily(
+        name="sims",
+        form="number",
+        names=sims.METRICS,
+        lower_is_better=sims.LOWER_IS_BETTER,
+        compute=sims.sims_metrics,
+        floor=sims.sims_floor,
+        swapped=sims.swapped_sims_metrics,
+        swapped_floor=sims.swapped_sims_floor,
+        tally=tallies.tally_sims,
+        decided=lambda predictions, labels: predictions > 0,
+        columns=(
+            _SIMS_ACC2,
+            _F1,
+            Column("MAE", "mae", percent=False),
+            Column("Corr", "corr", percent=False),
+            Column("Acc3", "acc3"),
+            Column("Acc5", "acc5"),
+        ),
+        headline=_SIMS_ACC2,
+        explained=(
+            "Metrics of CH-SIMS: both sides clipped to [-1, 1], 0 is negative; F1 weighted by the "
+            "true classes. All but MAE and Corr in percent; - is undefined."
+        ),
+        panels=(("acc2", "Accuracy, positive or not"), ("f1", "F1, positive or not")),
+        oracle="posterior mean",
+    ),
     "class": MetricFamily(
+        name="class",
+        form="class",
         names=classification.CLASS_METRICS,
         lower_is_better=classification.LOWER_IS_BETTER,
         compute=classification.class_metrics,
         floor=classification.class_floor,
+        swapped=classification.swapped_class_metrics,
+        swapped_floor=classification.swapped_class_floor,
+        tally=tallies.tally_classes,
+        decided=lambda predictions, labels: predictions.argmax(axis=1),
         columns=(_WA, Column("UA", "balanced_accuracy"), _F1, _CROSS_ENTROPY),
         headline=_WA,
         explained=(
@@ -111,10 +175,16 @@ FAMILIES: dict[str, MetricFamily] = {
         oracle="posterior",
     ),
     "binary": MetricFamily(
+        name="binary",
+        form="binary",
         names=classification.TASK_METRICS,
         lower_is_better=classification.LOWER_IS_BETTER,
         compute=classification.binary_metrics,
         floor=classification.binary_floor,
+        swapped=classification.swapped_binary_metrics,
+        swapped_floor=classification.swapped_binary_floor,
+        tally=tallies.tally_tasks,
+        decided=lambda predictions, labels: predictions > 0.5,
         columns=(_ACCURACY, _F1, _CROSS_ENTROPY),
         headline=_ACCURACY,
         explained=(
@@ -128,7 +198,25 @@ FAMILIES: dict[str, MetricFamily] = {
         oracle="posterior",
     ),
 }
-"""By the form of the label: see `fsrf_jax.data.labels`."""
+"""By name. Numbers have two families, classes and binary tasks one each."""
+
+
+def family_of(name: str, tasks: Sequence[str] = ()) -> MetricFamily:
+    """The family of that name; binary tasks are called by their names."""
+    family = FAMILIES[name]
+    if not tasks:
+        return family
+    return dataclasses.replace(
+        family,
+        compute=partial(classification.binary_metrics, tasks=tasks),
+        floor=partial(classification.binary_floor, tasks=tasks),
+        tasks=tuple(tasks),
+    )
+
+
+def family_of_results(results: Mapping[str, Any]) -> MetricFamily:
+    """The family that the results were measured with."""
+    return family_of(results["metrics"], results["tasks"])
 
 
 def mean_metrics(tables: Sequence[Metrics]) -> Metrics:

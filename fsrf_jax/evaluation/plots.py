@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsrf_jax.evaluation.metrics import FAMILIES
+from fsrf_jax.evaluation.metrics import family_of_results
 from fsrf_jax.files import replacing
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def save_plot(path: Path, results: Mapping[str, Any]) -> None:
         raise ValueError("expected conditions named rate=..., found none to plot")
     figure = Figure(figsize=(9.0, 4.0), layout="constrained")
     FigureCanvasAgg(figure)
-    family = FAMILIES[results["form"]]
+    family = family_of_results(results)
     panels = figure.subplots(1, len(family.panels), sharey=True)
     for axes, (metric, title) in zip(panels, family.panels, strict=True):
         _draw(axes, curve, metric, title, family.oracle)

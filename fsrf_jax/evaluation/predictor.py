@@ -8,7 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from fsrf_jax.data.dataset import Split
-from fsrf_jax.evaluation.evaluate import Masks, Predictor
+from fsrf_jax.evaluation.evaluate import Gaussian, Masks, Predictor
 from fsrf_jax.evaluation.protocols import Condition
 from fsrf_jax.missing import keyed_uniforms, observe_at
 from fsrf_jax.models import Network
@@ -25,16 +25,17 @@ def make_predictor(
 ) -> Predictor:
     """Observed masks to predictions for a normalised split, on all devices of the mesh.
 
-    They have the shape that the network's head gives: numbers [n], or probabilities of classes or
-    binary tasks [n, o].
+    They are what the network's head gives: numbers [n], a `Gaussian`, or probabilities of classes
+    or binary tasks [n, o].
     """
     batch, parameters = replicate((make_batch(split), parameters), mesh)
 
-    def predictor(observed: Mapping[str, np.ndarray]) -> np.ndarray:
+    def predictor(observed: Mapping[str, np.ndarray]) -> np.ndarray | Gaussian:
         masks = {m: jnp.asarray(mask) for m, mask in observed.items()}
-        return np.asarray(
+        found = np.asarray(
             _predict(network, mesh, parameters, batch, replicate(masks, mesh), batch_size)
         )
+        return Gaussian(found[:, 0], found[:, 1]) if network.head == "gaussian" else found
 
     return predictor
 

@@ -1,15 +1,17 @@
 """What probes compare: codes of a split, the latents behind it, its labels as columns."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from fsrf_jax.data import synthetic
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.errors import UserError
+from fsrf_jax.evaluation.evaluate import Masks
 from fsrf_jax.models import Network
 from fsrf_jax.training import sharding
 from fsrf_jax.training.build import make_batch
@@ -17,30 +19,44 @@ from fsrf_jax.training.step import map_rows
 from fsrf_jax.types import Batch, ByModality, Codes
 
 
-def encode(network: Network, mesh: Mesh, parameters: dict, split: Split, batch_size: int) -> Codes:
-    """Codes of a normalised split with every valid frame observed, without dropout; NumPy arrays.
+def make_encoder(
+    network: Network, mesh: Mesh, parameters: dict, split: Split, batch_size: int
+) -> Callable[[Masks], Codes]:
+    """Observed masks to the codes of a normalised split, without dropout; NumPy arrays.
 
-    Raises:
-        UserError: a code is not finite.
+    The function given raises UserError if a code is not finite.
     """
     batch, parameters = sharding.replicate((make_batch(split), parameters), mesh)
 
     @jax.jit
-    def run(parameters: dict, batch: Batch) -> Codes:
-        def of_rows(features: ByModality, valid: ByModality) -> Codes:
+    def run(parameters: dict, batch: Batch, observed: ByModality) -> Codes:
+        def of_rows(features: ByModality, valid: ByModality, observed: ByModality) -> Codes:
             variables = {"params": parameters}
-            outputs: Any = network.apply(variables, features, valid, valid, train=False)
+            outputs: Any = network.apply(variables, features, valid, observed, train=False)
             return outputs[0]
 
-        return map_rows(of_rows, mesh, (batch.features, batch.valid), batch_size)
+        return map_rows(of_rows, mesh, (batch.features, batch.valid, observed), batch_size)
 
-    codes = jax.tree.map(np.asarray, run(parameters, batch))
-    if not all(np.isfinite(x).all() for x in jax.tree.leaves(codes)):
-        raise UserError(
-            "the codes hold NaN or infinite numbers, expected finite ones: training has diverged; "
-            "train again with a smaller learning rate."
-        )
-    return codes
+    def encoder(observed: Masks) -> Codes:
+        masks = {m: jnp.asarray(mask) for m, mask in observed.items()}
+        codes = jax.tree.map(np.asarray, run(parameters, batch, sharding.replicate(masks, mesh)))
+        if not all(np.isfinite(x).all() for x in jax.tree.leaves(codes)):
+            raise UserError(
+                "the codes hold NaN or infinite numbers, expected finite ones: training has "
+                "diverged; train again with a smaller learning rate."
+            )
+        return codes
+
+    return encoder
+
+
+def encode(network: Network, mesh: Mesh, parameters: dict, split: Split, batch_size: int) -> Codes:
+    """Codes of a normalised split with every valid frame observed: see `make_encoder`.
+
+    Raises:
+        UserError: a code is not finite.
+    """
+    return make_encoder(network, mesh, parameters, split, batch_size)(split.valid)
 
 
 def latents_of(world: synthetic.World, ids: Sequence[str]) -> dict[str, np.ndarray]:

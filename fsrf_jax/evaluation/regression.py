@@ -5,7 +5,14 @@ The semantics are those of MMSA, the field's reference, with labels in [-3, 3].
 
 import numpy as np
 
-from fsrf_jax.evaluation.figures import Metrics, check_finite, weighted_f1
+from fsrf_jax.evaluation.figures import (
+    Metrics,
+    best_of,
+    paired_vectors,
+    pearson,
+    swapped_f1,
+    weighted_f1,
+)
 
 METRICS = ("mae", "corr", "acc2_non0", "f1_non0", "acc2_has0", "f1_has0", "acc5", "acc7")
 LOWER_IS_BETTER = frozenset({"mae"})
@@ -31,14 +38,7 @@ def regression_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
         UserError: a prediction is not finite.
         ValueError: the arguments are not two vectors of one length.
     """
-    predictions = np.asarray(predictions, np.float64)
-    labels = np.asarray(labels, np.float64)
-    if predictions.ndim != 1 or predictions.shape != labels.shape:
-        raise ValueError(
-            f"expected predictions and labels of one shape [n], found {predictions.shape} "
-            f"and {labels.shape}"
-        )
-    check_finite(predictions)
+    predictions, labels = paired_vectors(predictions, labels)
     if not len(labels):
         return dict.fromkeys(METRICS)
     signed = labels != 0
@@ -46,7 +46,7 @@ def regression_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
     acc2_has0, f1_has0 = _binary(predictions >= 0, labels >= 0)
     return {
         "mae": float(np.abs(predictions - labels).mean()),
-        "corr": _pearson(predictions, labels),
+        "corr": pearson(predictions, labels),
         "acc2_non0": acc2_non0,
         "f1_non0": f1_non0,
         "acc2_has0": acc2_has0,
@@ -72,12 +72,24 @@ def floor(labels: np.ndarray) -> Metrics:
         regression_metrics(np.full(len(labels), candidate), labels)
         for candidate in (*range(-3, 4), np.median(labels))
     ]
-    best: Metrics = {}
-    for name in METRICS:
-        found = [figure for table in tables if (figure := table[name]) is not None]
-        choose = min if name in LOWER_IS_BETTER else max
-        best[name] = choose(found) if found else None
-    return best
+    return best_of(tables, LOWER_IS_BETTER)
+
+
+def swapped_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
+    """`f1_non0_swapped` and `f1_has0_swapped`, see `swapped_f1`; None where F1 is undefined."""
+    predictions, labels = paired_vectors(predictions, labels)
+    signed = labels != 0
+    sides = {
+        "f1_non0_swapped": (predictions[signed] > 0, labels[signed] > 0),
+        "f1_has0_swapped": (predictions >= 0, labels >= 0),
+    }
+    return {name: swapped_f1(*side) if len(side[0]) else None for name, side in sides.items()}
+
+
+def swapped_floor(labels: np.ndarray) -> Metrics:
+    """The best of `swapped_metrics` that any constant prediction gives, for labels [n]."""
+    tables = [swapped_metrics(np.full(len(labels), sign), labels) for sign in (-1.0, 1.0)]
+    return best_of(tables, ())
 
 
 def _binary(predicted: np.ndarray, true: np.ndarray) -> tuple[float | None, float | None]:
@@ -85,20 +97,6 @@ def _binary(predicted: np.ndarray, true: np.ndarray) -> tuple[float | None, floa
     if not len(true):
         return None, None
     return float(np.mean(predicted == true)), weighted_f1(predicted, true)
-
-
-def _pearson(predictions: np.ndarray, labels: np.ndarray) -> float | None:
-    """Pearson correlation of two vectors [n], or None if either does not vary."""
-    if _is_constant(predictions) or _is_constant(labels):
-        return None
-    centred = predictions - predictions.mean(), labels - labels.mean()
-    a, b = (side / np.linalg.norm(side) for side in centred)
-    return float(np.clip(a @ b, -1.0, 1.0))
-
-
-def _is_constant(x: np.ndarray) -> bool:
-    """Tell whether a vector varies by no more than the rounding of a float32 model."""
-    return bool(np.ptp(x) <= 4 * np.finfo(np.float32).eps * np.abs(x).max())
 
 
 def _rounded_accuracy(predictions: np.ndarray, labels: np.ndarray, limit: int) -> float:

@@ -1,12 +1,21 @@
 """The files an evaluation leaves: `results.json` and `predictions.npz`, each written whole."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fsrf_jax.evaluation.details import (
+    Resamples,
+    average_details,
+    bootstrap_of,
+    compat_details,
+    condition_details,
+    equal_weights,
+    resample_evaluation,
+)
 from fsrf_jax.evaluation.evaluate import ConditionResult, Evaluation
 from fsrf_jax.evaluation.metrics import mean_metrics, std_metrics
 from fsrf_jax.files import replacing
@@ -15,7 +24,13 @@ Results = dict[str, Any]
 
 
 def results_dict(
-    evaluation: Evaluation, split: str, training_seed: int, data_fingerprint: str
+    evaluation: Evaluation,
+    split: str,
+    training_seed: int,
+    data_fingerprint: str,
+    *,
+    resamples: int = 0,
+    compat: bool = False,
 ) -> Results:
     """Build what `results.json` holds; figures are fractions, undefined ones None.
 
@@ -29,37 +44,39 @@ def results_dict(
         split: name of the split it was measured on.
         training_seed: seed of the training run.
         data_fingerprint: digest of the data, see `fsrf_jax.source.fingerprint`.
+        resamples: of the samples, for `bootstrap`, 95 % intervals; 0 leaves them out.
+        compat: also give `compat`, figures of older code for comparison alone.
     """
-    conditions = []
-    for result in evaluation.conditions:
-        entry: Results = {
-            "name": result.condition.name,
-            "metrics": result.metrics,
-            "metrics_std": std_metrics(result.per_seed),
-            "metrics_per_mask_seed": result.per_seed,
-            "floor": evaluation.floor,
-        }
-        if result.bayes is not None:
-            entry["bayes"] = result.bayes
-            entry["bayes_per_mask_seed"] = result.bayes_per_seed
-        conditions.append(entry)
+    drawn = resample_evaluation(evaluation, resamples) if resamples else {}
+    conditions = [_entry(evaluation, result, drawn) for result in evaluation.conditions]
+    if compat:
+        for entry, result in zip(conditions, evaluation.conditions, strict=True):
+            entry |= compat_details(evaluation, result)
     averaged = evaluation.protocol.averaged
+    shown = [r.condition.name for r in evaluation.conditions if r.condition.rate < 1]
     counts = {"n": len(evaluation.labels)}
-    if evaluation.form == "number":
+    if evaluation.family.form == "number":
         counts["n_non0"] = int(np.count_nonzero(evaluation.labels))
     return {
-        "form": evaluation.form,
+        "form": evaluation.family.form,
+        "metrics": evaluation.family.name,
+        "tasks": list(evaluation.family.tasks),
         "protocol": evaluation.protocol.name,
         "split": split,
         "average_rule": evaluation.protocol.average_rule,
         "mask_seeds": list(evaluation.mask_seeds),
         "training_seed": training_seed,
         "data_fingerprint": data_fingerprint,
+        "resamples": resamples,
         **counts,
         "conditions": conditions,
         "average": {
-            **_average(evaluation, lambda result: result.condition.name in averaged),
-            "all_conditions": _average(evaluation, lambda result: result.condition.rate < 1),
+            **_average(evaluation, averaged),
+            **average_details(conditions, equal_weights(averaged), drawn),
+            "all_conditions": {
+                **_average(evaluation, shown),
+                **average_details(conditions, equal_weights(shown), drawn),
+            },
         },
     }
 
@@ -75,8 +92,11 @@ def save_predictions(path: Path, evaluation: Evaluation) -> None:
 
     The arrays are `ids` [n], `labels` [n], `conditions` [c] (names), `mask_seeds` [s] and
     `predictions` [c, s, n]; for classes predictions have a last axis of their probabilities, for
-    binary tasks predictions and labels have a last axis of tasks.
+    binary tasks predictions and labels have a last axis of tasks. Gaussian predictions are means,
+    and have `log_variances` [c, s, n] beside them.
     """
+    spread = [r.log_variances for r in evaluation.conditions if r.log_variances is not None]
+    sureness: dict[str, Any] = {"log_variances": np.stack(spread)} if spread else {}
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
             file,
@@ -85,12 +105,31 @@ def save_predictions(path: Path, evaluation: Evaluation) -> None:
             conditions=np.array([result.condition.name for result in evaluation.conditions]),
             mask_seeds=np.array(evaluation.mask_seeds),
             predictions=np.stack([result.predictions for result in evaluation.conditions]),
+            **sureness,
         )
 
 
-def _average(evaluation: Evaluation, belongs: Callable[[ConditionResult], bool]) -> Results:
-    """Average the conditions that belong; figures that are undefined in one are None."""
-    chosen = [result for result in evaluation.conditions if belongs(result)]
+def _entry(evaluation: Evaluation, result: ConditionResult, drawn: Resamples) -> Results:
+    """What the results say of a condition."""
+    entry: Results = {
+        "name": result.condition.name,
+        "metrics": result.metrics,
+        "metrics_std": std_metrics(result.per_seed),
+        "metrics_per_mask_seed": result.per_seed,
+        "floor": evaluation.floor,
+        **condition_details(evaluation, result),
+    }
+    if drawn:
+        entry["bootstrap"] = bootstrap_of(drawn, {result.condition.name: 1.0})
+    if result.bayes is not None:
+        entry["bayes"] = result.bayes
+        entry["bayes_per_mask_seed"] = result.bayes_per_seed
+    return entry
+
+
+def _average(evaluation: Evaluation, names: Collection[str]) -> Results:
+    """Average the conditions of these names; figures that are undefined in one are None."""
+    chosen = [result for result in evaluation.conditions if result.condition.name in names]
     average: Results = {
         "metrics": mean_metrics([result.metrics for result in chosen]),
         "floor": evaluation.floor,

@@ -1,15 +1,23 @@
 """The results as a table, on the terminal and in Markdown, from the results dictionary alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fsrf_jax.evaluation.metrics import FAMILIES, Column, MetricFamily, Metrics
-
-TOLERANCE = 1e-9
+from fsrf_jax.evaluation.metrics import Column, MetricFamily, Metrics, family_of_results
+from fsrf_jax.evaluation.sections import (
+    Section,
+    averages,
+    brief_sections,
+    interval_cell,
+    number,
+    percent,
+    row_name,
+    sections,
+)
 
 
 def terminal_table(results: Mapping[str, Any]) -> Group:
@@ -17,27 +25,47 @@ def terminal_table(results: Mapping[str, Any]) -> Group:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for index, name in enumerate(_header(results)):
         table.add_column(name, justify="right" if index else "left", no_wrap=bool(index))
-    body, averages = _rows(results)
+    body, means = _rows(results)
     for row in body:
         table.add_row(*row, style="dim" if _is_marked(row[0]) else None)
     table.add_section()
     table.add_row()
-    for row in averages:
+    for row in means:
         table.add_row(*row, style="bold")
     notes = Text("\n".join(_notes(results)), style="dim")
-    return Group(Text(_title(results), style="bold"), Text(), table, Text(), notes)
+    more = [part for section in brief_sections(results) for part in _terminal_section(section)]
+    return Group(Text(_title(results), style="bold"), Text(), table, Text(), notes, *more)
+
+
+def _terminal_section(section: Section) -> list[RenderableType]:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for index, name in enumerate(section.header):
+        table.add_column(name, justify="right" if index else "left")
+    for row in section.body:
+        table.add_row(*row)
+    notes = Text("\n".join(section.notes), style="dim")
+    return [Text(), Text(section.title, style="bold"), Text(), table, Text(), notes]
 
 
 def markdown_table(results: Mapping[str, Any]) -> str:
     """Write the same table as a Markdown document."""
     header = _header(results)
-    body, averages = _rows(results)
-    marked = [[f"**{cell}**" if cell else "" for cell in row] for row in averages]
-    lines = ["|".join(row) for row in (header, ["---", *["---:"] * (len(header) - 1)])]
-    lines += ["|".join(row) for row in (*body, *marked)]
-    table = "\n".join(f"|{line}|" for line in lines)
-    notes = "\n".join(f"- {note}" for note in _notes(results))
-    return f"# {_title(results)}\n\n{table}\n\n{notes}\n"
+    body, means = _rows(results)
+    marked = [[f"**{cell}**" if cell else "" for cell in row] for row in means]
+    parts = [f"# {_title(results)}", _markdown(header, [*body, *marked]), _listed(_notes(results))]
+    for section in sections(results):
+        parts += [f"## {section.title}", _markdown(section.header, section.body)]
+        parts.append(_listed(section.notes))
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join(f"|{'|'.join(row)}|" for row in (header, rule, *body))
+
+
+def _listed(notes: Sequence[str]) -> str:
+    return "\n".join(f"- {note}" for note in notes)
 
 
 def _title(results: Mapping[str, Any]) -> str:
@@ -45,7 +73,7 @@ def _title(results: Mapping[str, Any]) -> str:
 
 
 def _family(results: Mapping[str, Any]) -> MetricFamily:
-    return FAMILIES[results["form"]]
+    return family_of_results(results)
 
 
 def _header(results: Mapping[str, Any]) -> list[str]:
@@ -63,21 +91,11 @@ def _rows(results: Mapping[str, Any]) -> tuple[list[list[str]], list[list[str]]]
     family = _family(results)
     body = []
     for entry in results["conditions"]:
-        label = entry["name"]
-        if _observes_nothing(label):
-            label += " (nothing seen)"
-        elif _is_collapsed(entry["metrics"], entry["floor"], family.headline.metric):
-            label += " (collapsed)"
         cells = _cells(entry, family, with_bayes)
-        if with_bayes and _observes_nothing(entry["name"]):
+        if with_bayes and entry["collapse"]["sanity"]:
             cells[-1] = "-"
-        body.append([label, *cells])
-    average = results["average"]
-    averages = [
-        ["average", *_cells(average, family, with_bayes)],
-        ["all conditions", *_cells(average["all_conditions"], family, with_bayes)],
-    ]
-    return body, averages
+        body.append([row_name(entry), *cells])
+    return body, [[name, *_cells(row, family, with_bayes)] for name, row in averages(results)]
 
 
 def _cells(entry: Mapping[str, Any], family: MetricFamily, with_bayes: bool) -> list[str]:
@@ -88,13 +106,13 @@ def _cells(entry: Mapping[str, Any], family: MetricFamily, with_bayes: bool) -> 
     if with_bayes:
         best = entry.get("bayes", {}).get(headline.metric)
         found = metrics[headline.metric]
-        cells += [_percent(best), _percent(found / best if best and found is not None else None)]
+        cells += [percent(best), percent(found / best if best and found is not None else None)]
     return cells
 
 
 def _cell(metrics: Metrics, column: Column) -> str:
     figure = metrics[column.metric]
-    return _percent(figure) if column.percent else _number(figure)
+    return percent(figure) if column.percent else number(figure)
 
 
 def _notes(results: Mapping[str, Any]) -> list[str]:
@@ -108,6 +126,9 @@ def _notes(results: Mapping[str, Any]) -> list[str]:
         f"average: {results['average_rule']}. all conditions: mean over all rows but rate=1.0.",
         f"floor: {title} of the best constant prediction.",
     ]
+    if results["resamples"] and results["average"]["weights"]:
+        interval = interval_cell(results["average"]["bootstrap"][family.headline.metric])
+        notes.append(f"{title} of the average lies in {interval} (95 % bootstrap interval).")
     if _has_bayes(results):
         notes.append(
             f"Bayes: {title} of the best possible prediction on the same samples and masks; "
@@ -123,22 +144,5 @@ def _notes(results: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def _is_collapsed(metrics: Metrics, floor: Metrics, headline: str) -> bool:
-    found, least = metrics[headline], floor[headline]
-    return found is not None and least is not None and found <= least + TOLERANCE
-
-
-def _observes_nothing(name: str) -> bool:
-    return name.startswith("rate=") and float(name.removeprefix("rate=")) >= 1
-
-
 def _is_marked(label: str) -> bool:
     return label.endswith(")")
-
-
-def _percent(figure: float | None) -> str:
-    return "-" if figure is None else f"{100 * figure:.1f}"
-
-
-def _number(figure: float | None) -> str:
-    return "-" if figure is None else f"{figure:.3f}"

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from fsrf_jax import missing
+from fsrf_jax.losses.task import gaussian_moments
 from fsrf_jax.models.encoder import ModalityEncoder
 from fsrf_jax.models.factorization import Factorizer
 from fsrf_jax.models.fusion import Fusion
@@ -256,11 +257,14 @@ def predict(
     """Predictions of one view, without dropout; only `parameters["network"]` is read.
 
     Returns:
-        [b] numbers (means, of a gaussian head), [b, o] class or task probabilities.
+        [b] numbers; [b, 2], mean and log-variance, of a gaussian head; [b, o] class or task
+        probabilities.
     """
     variables = {"params": parameters["network"]}
     outputs: Any = network.apply(variables, features, valid, observed, train=False)
     raw_bo = outputs[1]
+    if network.head == "gaussian":
+        return jnp.stack(gaussian_moments(raw_bo), axis=1)
     if network.head == "class":
         return jax.nn.softmax(raw_bo)
     return jax.nn.sigmoid(raw_bo) if network.head == "binary" else raw_bo[:, 0]

@@ -171,7 +171,8 @@ def validation_error(
 ) -> jax.Array:
     """Mean error over the validation samples and all their fixed masks.
 
-    The absolute error of a number; the cross-entropy of classes, and of binary tasks their mean.
+    The absolute error of a number, or of a Gaussian's mean; the cross-entropy of classes, and of
+    binary tasks their mean.
     """
     batch = validation.batch
 
@@ -191,7 +192,8 @@ def prediction_errors(head: str, prediction: jax.Array, labels: jax.Array) -> ja
     if head == "binary":
         right_no = jnp.where(labels > 0.5, prediction, 1 - prediction)
         return -jnp.log(jnp.maximum(right_no, SMALLEST_PROBABILITY)).mean(axis=1)
-    return jnp.abs(prediction - labels)
+    mean_n = prediction[:, 0] if head == "gaussian" else prediction
+    return jnp.abs(mean_n - labels)
 
 
 def predict_rows(

@@ -129,6 +129,13 @@ def test_a_split_is_missing(tmp_path):
     refused(train(write_npz(tmp_path, **gone)), 1, "no split 'valid'", "train, test")
 
 
+def test_labels_that_could_be_those_of_sims(tmp_path):
+    sizes = {"train": 40, "valid": 16, "test": 24}
+    narrow = {f"{split}_label": np.linspace(-1, 1, n) for split, n in sizes.items()}
+    done = train(write_npz(tmp_path, **narrow))
+    refused(done, 2, "every label lies in [-1, 1]", "--evaluation.metrics sims")
+
+
 def test_an_unknown_split_to_evaluate(tmp_path):
     refused(call("train", *TINY, "--evaluation.split", "tets"), 1, "no split 'tets'", "valid, test")
 
@@ -161,6 +168,9 @@ def test_a_file_of_another_format(tmp_path):
         ),
         (("--data.synthetic.noise_share", "0.5"), ("found a sum of 1.445, expected 1",)),
         (("--config", "my.yaml"), ("found no file my.yaml",)),
+        (("--evaluation.metrics", "sims"), ("expected labels in [-1, 1]", "mosi")),
+        (("--evaluation.metrics", "msa"), ("evaluation.metrics", "'mosi'", "'sims'")),
+        (("--data.tasks", "[up]"), ("data.tasks: found ['up'], expected nothing",)),
     ],
 )
 def test_mistaken_options(argv, parts):
@@ -285,6 +295,9 @@ def test_a_damaged_checkpoint(run, trained):
         (("--evaluation.seeds", "3"), ("--evaluation.seeds: there is no such option",)),
         (("--output", "x.json", "--evaluation.batch_size", "0"), ("batch_size: found 0",)),
         (("--output", "x.json", "--evaluation.mask_seeds", "[]"), ("different seeds",)),
+        (("--evaluation.compat", "true"), ("--evaluation.compat", "--output FILE.json")),
+        (("--output", "x.json", "--evaluation.bootstrap", "-1"), ("bootstrap: found -1",)),
+        (("--output", "x.json", "--evaluation.metrics", "sims"), ("labels in [-1, 1]",)),
     ],
 )
 def test_mistaken_evaluations(run, argv, parts):

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from command_case import TINY, call, read_arrays, read_json, refused, tiny_mmsa
 
+from fsrf_jax.evaluation.comparison import compare_methods
+from fsrf_jax.evaluation.evaluated import read_evaluated
+
 RESULTS = ("results.json", "results.md", "metrics.jsonl", "config.yaml", "environment.json")
 
 
@@ -35,7 +38,10 @@ def test_a_run_is_reproduced(copied, trained):
 
 def test_other_settings_go_elsewhere(copied, trained, tmp_path):
     argv = ("--output", tmp_path / "more.json", "--evaluation.mask_seeds", "[1,0,7,8]")
-    assert call("evaluate", copied, *argv, "--evaluation.batch_size", "5").status == 0
+    argv += ("--evaluation.bootstrap", "0", "--evaluation.compat", "true")
+    done = call("evaluate", copied, *argv, "--evaluation.batch_size", "5")
+    assert done.status == 0
+    assert "Compat figures" in done.out
     for name in (*RESULTS, "results.png", "predictions.npz"):
         assert (copied / name).read_bytes() == (trained.folder / name).read_bytes()
     assert sorted(path.name for path in tmp_path.glob("more*")) == [
@@ -43,6 +49,15 @@ def test_other_settings_go_elsewhere(copied, trained, tmp_path):
     ]
     more = read_json(tmp_path / "more.json")
     assert more["mask_seeds"] == [1, 0, 7, 8]
+    # Figures of older code, and no intervals, only where they are asked for.
+    own = read_json(copied / "results.json")
+    assert (own["resamples"], more["resamples"]) == (1000, 0)
+    for ours, others in zip(own["conditions"], more["conditions"], strict=True):
+        low, high = ours["bootstrap"]["mae"]
+        assert low < ours["metrics"]["mae"] < high
+        assert set(others["compat"]) == {"f1_non0_swapped", "f1_has0_swapped"}
+        assert "compat" not in ours
+        assert "bootstrap" not in others
     former = read_arrays(copied / "predictions.npz")["predictions"]
     found = read_arrays(tmp_path / "more.predictions.npz")["predictions"]
     assert found.shape == (17, 4, 24)
@@ -63,6 +78,25 @@ def test_probes_are_written_beside_the_results(copied):
     assert set(probes["variance_shares"]["H"]) >= {"language", "audio", "vision"}
     assert "|" in (copied / "probes.md").read_text()
     assert (copied / "probes.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_recovery_is_written_beside_the_results(copied):
+    done = call("evaluate", copied, "--recovery")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.splitlines()[-1] == f"Recovery: {copied}/recovery.json"
+    recovery = read_json(copied / "recovery.json")
+    assert (recovery["split"], recovery["n"], recovery["mask_seeds"]) == ("test", 24, [0, 1, 2])
+    by_name = {entry["name"]: entry["metrics"] for entry in recovery["conditions"]}
+    assert by_name["language+audio+vision"]["cosine"] > 1 - 1e-6
+    assert by_name["language+audio+vision"]["recall_at_1"] == 1.0
+    assert by_name["rate=1.0"]["median_rank"] == 12.5
+    assert "|chance|-|12.5|" in (copied / "recovery.md").read_text()
+
+
+def test_a_run_is_compared_with_itself(trained):
+    run = read_evaluated(trained.folder)
+    found = compare_methods([run], [run], resamples=20)["average"]["mae"]
+    assert (found.difference, found.samples) == (0.0, [0.0, 0.0])
 
 
 def test_another_split(copied, tmp_path):

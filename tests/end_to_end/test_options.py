@@ -6,9 +6,10 @@ import math
 import typing
 
 import pytest
-from command_case import TINY, call, read_json, read_lines
+from command_case import TINY, call, read_arrays, read_json, read_lines
 
 from fsrf_jax.config import Config
+from fsrf_jax.evaluation.calibration import gaussian_calibration
 from fsrf_jax.losses import DIVERGENCES
 
 CUTS = {"data.cuts": [-1.0, 1.0]}
@@ -70,6 +71,7 @@ ROWS = [
     },
     {
         **CUTS,
+        "data.tasks": ["up", "far_up"],
         "losses.task.kind": "binary_cross_entropy",
         "losses.homogeneous.divergence": "gaussian_kl",
         "weights.feature_distillation": {"infonce": 0.1},
@@ -177,4 +179,31 @@ def test_the_choices_train_and_evaluate(row, tmp_path):
     results = read_json(tmp_path / "run" / "results.json")
     assert results["epochs_trained"] == 2
     forms = {"cross_entropy": "class", "binary_cross_entropy": "binary"}
-    assert results["form"] == forms.get(row.get("losses.task.kind"), "number")
+    kind = row.get("losses.task.kind")
+    assert results["form"] == forms.get(kind, "number")
+    assert results["metrics"] == forms.get(kind, "mosi")
+    says_how_sure(results, kind, read_arrays(tmp_path / "run" / "predictions.npz"))
+    if "data.tasks" in row:
+        assert results["tasks"] == ["up", "far_up"]
+        assert "f1_far_up" in results["conditions"][0]["metrics"]
+
+
+def says_how_sure(results, kind, arrays):
+    """Assert that there is a calibration where, and only where, predictions carry one."""
+    for entry in results["conditions"]:
+        keys = set(entry.get("calibration", {}))
+        expected = {
+            "gaussian": {"nll", "ece", "sharpness", *(f"coverage{q}" for q in (50, 80, 90, 95))},
+            "cross_entropy": {"ece", "confidence"},
+            "binary_cross_entropy": {"ece", "confidence"},
+        }
+        assert keys == expected.get(kind, set())
+    assert ("log_variances" in arrays) == (kind == "gaussian")
+    if kind == "gaussian":
+        assert arrays["log_variances"].shape == arrays["predictions"].shape == (17, 3, 24)
+        of_seeds = [
+            gaussian_calibration(p, v, arrays["labels"])["nll"]
+            for p, v in zip(arrays["predictions"][9], arrays["log_variances"][9], strict=True)
+        ]
+        nll = results["conditions"][9]["calibration"]["nll"]
+        assert math.isclose(nll, sum(of_seeds) / 3, rel_tol=1e-9)

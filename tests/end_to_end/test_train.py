@@ -81,7 +81,9 @@ def test_results_have_the_keys_of_the_interface(trained):
     assert tuple(entry["name"] for entry in results["conditions"]) == SUBSETS + RATES
     for entry in results["conditions"]:
         measured = {"metrics", "metrics_std", "metrics_per_mask_seed"}
-        assert set(entry) == {"name", *measured, "floor", "bayes", "bayes_per_mask_seed"}
+        details = {"collapse", "recovery", "bootstrap"}
+        bayes = {"bayes", "bayes_per_mask_seed"}
+        assert set(entry) == {"name", *measured, "floor", *bayes, *details}
         assert len(entry["metrics_per_mask_seed"]) == len(entry["bayes_per_mask_seed"]) == 3
         tables = [entry["metrics"], entry["floor"], entry["bayes"], *entry["metrics_per_mask_seed"]]
         for table in tables:
@@ -89,7 +91,10 @@ def test_results_have_the_keys_of_the_interface(trained):
             assert all(value is None or type(value) is float for value in table.values())
             assert all(0 <= table[name] <= 1 for name in METRICS[2:])
     assert results["conditions"][0]["floor"]["corr"] is None
-    assert {"metrics", "floor", "bayes", "all_conditions"} == set(results["average"])
+    keys = {"metrics", "floor", "bayes", "weights", "recovery", "bootstrap"}
+    assert keys == set(results["average"]["all_conditions"])
+    assert {*keys, "all_conditions"} == set(results["average"])
+    assert (results["metrics"], results["tasks"], results["resamples"]) == ("mosi", [], 1000)
 
 
 def test_averages_are_means_over_their_conditions(trained):

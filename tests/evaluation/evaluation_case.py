@@ -9,10 +9,13 @@ from fsrf_jax.data.dataset import Split
 from fsrf_jax.data.labels import cut_labels
 from fsrf_jax.data.synthetic import SyntheticOptions, make_oracle, make_world, sample
 from fsrf_jax.evaluation.evaluate import Evaluation, Masks, evaluate
+from fsrf_jax.evaluation.metrics import family_of
 from fsrf_jax.evaluation.protocols import Condition, corrkd
 from fsrf_jax.evaluation.results import Results, results_dict
 
 MODALITIES = ("language", "audio", "vision")
+NUMBERS = ("number", "mosi", "sims")  # a number is measured as in MOSI unless said otherwise
+TASKS = {"binary": ("task0", "task1")}
 SEEDS = (0, 1, 5)
 
 
@@ -23,7 +26,7 @@ def make_split(count: int = 200, form: str = "number") -> tuple[Split, "Counting
     world = make_world(SyntheticOptions(), MODALITIES)
     split, _ = sample(world, "test", count)
     split.labels[:7] = 0
-    if form == "number":
+    if form in NUMBERS:
         return split, CountingOracle(make_oracle(world, split.features))
     split = dataclasses.replace(split, labels=cut_labels(split.labels, CUTS, form))
     return split, CountingOracle(make_oracle(world, split.features, form, CUTS))
@@ -82,11 +85,11 @@ def run(with_oracle: bool = True, count: int = 200, form: str = "number") -> Eva
     return evaluate(
         corrkd(MODALITIES),
         split,
-        model_of(split, oracle) if form == "number" else doubtful_model_of(oracle),
+        model_of(split, oracle) if form in NUMBERS else doubtful_model_of(oracle),
         SEEDS,
         observer(split),
         oracle if with_oracle else None,
-        form,
+        family_of("mosi" if form == "number" else form, TASKS.get(form, ())),
     )
 
 

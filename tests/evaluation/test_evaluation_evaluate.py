@@ -60,7 +60,7 @@ def test_probabilities_are_measured_by_their_own_family(form, outputs):
     split, oracle = make_split(form=form)
     predict, observe, family = doubtful_model_of(oracle), observer(split), FAMILIES[form]
     evaluation = run(form=form)
-    assert evaluation.form == form
+    assert evaluation.family.form == form
     assert evaluation.floor == family.floor(split.labels)
     for result in evaluation.conditions:
         assert result.predictions.shape == (3, 200, outputs)

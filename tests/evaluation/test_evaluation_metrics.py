@@ -210,10 +210,14 @@ def test_a_family_names_its_figures_everywhere(form):
     family = FAMILIES[form]
     labels = np.array([0.0, 1.0, 1.0])
     labels = labels[:, None] if form == "binary" else labels
-    predictions = {"number": labels, "class": np.eye(2)[[0, 1, 1]], "binary": labels}[form]
+    predictions = np.eye(2)[[0, 1, 1]] if form == "class" else labels
     own = {"f1_task0"} if form == "binary" else set()
     assert set(family.compute(predictions, labels)) == {*family.names} | own
     assert set(family.floor(labels)) == {*family.names} | own
+    assert family.name == form
+    assert set(family.tally(predictions, labels)) == {*family.names}
+    assert not set(family.swapped(predictions, labels)) & {*family.names}
+    assert len(family.decided(predictions, labels)) == (2 if form == "mosi" else 3)
     assert family.lower_is_better <= {*family.names}
     assert family.headline in family.columns
     assert {column.metric for column in family.columns} <= {*family.names}

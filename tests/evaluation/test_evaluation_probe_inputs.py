@@ -11,7 +11,7 @@ from fsrf_jax.data.dataset import Dataset
 from fsrf_jax.data.folds import fold_split
 from fsrf_jax.data.synthetic import SyntheticOptions, make_world, sample
 from fsrf_jax.errors import UserError
-from fsrf_jax.evaluation.probe_inputs import encode, label_columns, latents_of
+from fsrf_jax.evaluation.probe_inputs import encode, label_columns, latents_of, make_encoder
 from fsrf_jax.evaluation.probes import probe_network
 from fsrf_jax.training import build, sharding
 
@@ -61,6 +61,18 @@ def test_codes_are_those_of_the_network_whatever_the_batch(split, parameters, co
     assert codes.homogeneous["audio"].shape == (N, 4)
     assert codes.available["audio"].sum() == N - 1
     assert not codes.noise["audio"][4].any()
+
+
+def test_codes_are_of_what_is_observed(split, parameters, codes):
+    encoder = make_encoder(NETWORK, sharding.data_mesh(), parameters, split, 8)
+    whole = encoder(split.valid)
+    for found, code in zip(jax.tree.leaves(whole), jax.tree.leaves(codes), strict=True):
+        np.testing.assert_array_equal(found, code)
+    silent = encoder({**split.valid, "audio": np.zeros_like(split.valid["audio"])})
+    assert not silent.available["audio"].any()
+    assert not silent.homogeneous["audio"].any()
+    np.testing.assert_array_equal(silent.pooled["vision"], codes.pooled["vision"])
+    assert codes.homogeneous["audio"].any()
 
 
 def test_broken_codes_are_refused(split, parameters):

@@ -19,6 +19,9 @@ def test_results_have_the_agreed_keys():
     head = {key: results[key] for key in results if key not in ("conditions", "average")}
     assert head == {
         "form": "number",
+        "metrics": "mosi",
+        "tasks": [],
+        "resamples": 0,
         "data_fingerprint": "abc",
         "protocol": "corrkd",
         "split": "test",
@@ -32,7 +35,7 @@ def test_results_have_the_agreed_keys():
     for entry in results["conditions"]:
         assert set(entry) == {
             *("name", "metrics", "metrics_std", "metrics_per_mask_seed", "floor"),
-            *("bayes", "bayes_per_mask_seed"),
+            *("bayes", "bayes_per_mask_seed", "collapse", "recovery"),
         }
         tables = [entry["metrics"], entry["metrics_std"], entry["floor"], entry["bayes"]]
         seeds = entry["metrics_per_mask_seed"], entry["bayes_per_mask_seed"]
@@ -40,8 +43,9 @@ def test_results_have_the_agreed_keys():
             assert tuple(table) == METRICS
         assert [len(of_seed) for of_seed in seeds] == [3, 3]
     average = results["average"]
-    assert set(average) == {"metrics", "floor", "bayes", "all_conditions"}
-    assert set(average["all_conditions"]) == {"metrics", "floor", "bayes"}
+    keys = {"metrics", "floor", "bayes", "weights", "recovery"}
+    assert set(average) == {*keys, "all_conditions"}
+    assert set(average["all_conditions"]) == keys
 
 
 def test_means_and_deviations_are_over_the_mask_seeds():

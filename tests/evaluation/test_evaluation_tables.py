@@ -22,7 +22,8 @@ def _terminal(results, width=80) -> str:
 
 
 def _markdown_rows(results) -> dict[str, list[str]]:
-    lines = [line for line in markdown_table(results).splitlines() if line.startswith("|")]
+    main = markdown_table(results).split("\n## ")[0]
+    lines = [line for line in main.splitlines() if line.startswith("|")]
     rows = [line.strip("|").replace("**", "").split("|") for line in lines]
     assert len({len(row) for row in rows}) == 1
     return {row[0]: row[1:] for row in rows}

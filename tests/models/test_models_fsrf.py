@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fsrf_jax import models
+from fsrf_jax.losses.task import LARGEST_LOG_VARIANCE
 from fsrf_jax.missing import completeness
 from fsrf_jax.models.fsrf import apply_heads
 from fsrf_jax.types import Codes
@@ -290,8 +291,15 @@ def test_what_a_prediction_is(head, outputs):
     parameters = case.disturb(make(network, case.AUXILIARY, BATCH, jax.random.key(0)))
     predicted = predict(network, parameters, BATCH.features, BATCH.valid, OBSERVED)
     assert parameters["network"]["head"]["bias"].shape == (outputs,)
-    if head in ("number", "gaussian"):
+    if head == "number":
         assert predicted.shape == (B,)
+        return
+    if head == "gaussian":
+        assert predicted.shape == (B, 2)
+        parameters["network"]["head"]["bias"] += jnp.array([1.0, 1e3])
+        surer = predict(network, parameters, BATCH.features, BATCH.valid, OBSERVED)
+        assert np.allclose(surer[:, 0], predicted[:, 0] + 1, atol=1e-5)
+        assert np.allclose(surer[:, 1], LARGEST_LOG_VARIANCE)
         return
     assert predicted.shape == (B, 3)
     assert ((predicted > 0) & (predicted < 1)).all()

@@ -229,6 +229,8 @@ def test_prediction_errors():
     error = prediction_errors("binary", arrays[0][1:], arrays[2][1:]).mean()
     each = [log_loss(tasks[1:, i], probabilities[1:, i], labels=[0, 1]) for i in range(3)]
     np.testing.assert_allclose(error, np.mean(each), rtol=1e-5)
+    pair = jnp.stack([arrays[1] + 0.5, arrays[1] - 9], axis=1)  # mean and log-variance
+    np.testing.assert_allclose(prediction_errors("gaussian", pair, arrays[1]), 0.5, rtol=1e-5)
     wrong = prediction_errors("class", arrays[0][:1], jnp.ones(1))
     np.testing.assert_allclose(wrong, -np.log(1e-7), rtol=1e-5)
 

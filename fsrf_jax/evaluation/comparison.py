@@ -1,0 +1,206 @@
+"""Two methods on the same masks: how large is the difference, and is it more than chance?
+
+There are two kinds of chance, kept apart. Other test samples: a paired bootstrap over the samples.
+Other training seeds: a paired t-test over the seeds, and their standard deviation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fsrf_jax.errors import RunError
+from fsrf_jax.evaluation.bootstrap import (
+    Interval,
+    interval,
+    resample_counts,
+    resampled,
+    two_sided_p,
+)
+from fsrf_jax.evaluation.details import combined
+from fsrf_jax.evaluation.evaluated import Evaluated, check_comparable
+from fsrf_jax.evaluation.metrics import family_of_results
+from fsrf_jax.evaluation.statistics import Difference, paired_difference
+
+RESAMPLES = 1000
+
+AVERAGE, EVERYTHING = "average", "all_conditions"
+"""Rows that stand for several conditions, by their key in the results."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """One figure over the training seeds of a method.
+
+    Attributes:
+        mean: over the training seeds; None if one is undefined.
+        training_std: standard deviation over them (n - 1); None for one.
+        mask_std: standard deviation over the mask seeds, root mean square over the training seeds;
+            None for averages and for one mask seed.
+    """
+
+    mean: float | None
+    training_std: float | None
+    mask_std: float | None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One figure of two methods.
+
+    Attributes:
+        score: of the method.
+        reference: of the other one.
+        difference: mean of score - reference; None if either is undefined.
+        samples: its 95 % bootstrap interval over the test samples; None if undefined.
+        samples_p: two-sided, see `fsrf_jax.evaluation.bootstrap.two_sided_p`.
+        seeds: the same difference over training seeds, with its t-interval and p; None if the
+            methods do not have the same two or more seeds, or the figure is undefined in one.
+        within_spread: a warning: the difference is smaller than the larger standard deviation over
+            training seeds; None where that is unknown, with one seed each.
+    """
+
+    score: Spread
+    reference: Spread
+    difference: float | None
+    samples: Interval
+    samples_p: float | None
+    seeds: Difference | None
+    within_spread: bool | None
+
+
+Comparison = dict[str, dict[str, Compared]]
+"""By row (every condition, `average`, `all_conditions`), then metric."""
+
+Rows = dict[str, dict[str, np.ndarray]]
+"""Figures in every resample, [r], by row and metric."""
+
+
+def compare_methods(
+    method: Sequence[Evaluated], reference: Sequence[Evaluated], resamples: int = RESAMPLES
+) -> Comparison:
+    """Compare two methods figure by figure; each is one run or several training seeds.
+
+    Args:
+        method: runs, one a training seed.
+        reference: runs of the other method.
+        resamples: of the test samples, at least 1.
+
+    Raises:
+        RunError: no run, a seed twice, or runs that were not evaluated alike on the same masks.
+    """
+    for side in (method, reference):
+        _check_seeds(side)
+    check_comparable([*method, *reference])
+    drawn = resample_rows(method, resamples), resample_rows(reference, resamples)
+    names = family_of_results(method[0].results).names
+    return {
+        row: {
+            name: _compare(method, reference, row, name, drawn[0][row][name] - base[name])
+            for name in names
+        }
+        for row, base in drawn[1].items()
+    }
+
+
+def rows_of(run: Evaluated) -> list[str]:
+    """Every condition, then the averages that the protocol has."""
+    average = run.results["average"]
+    rows = {AVERAGE: average, EVERYTHING: average[EVERYTHING]}
+    return [*run.predictions, *(row for row, entry in rows.items() if entry["weights"])]
+
+
+def figure_of(run: Evaluated, row: str, metric: str) -> float | None:
+    """A figure of the results, the mean over the mask seeds."""
+    return _entry(run, row)["metrics"][metric]
+
+
+def spread_of(runs: Sequence[Evaluated], row: str, metric: str) -> Spread:
+    """A figure's mean and its standard deviations over training seeds and mask seeds, apart."""
+    figures = [figure_of(run, row, metric) for run in runs]
+    known = [figure for figure in figures if figure is not None]
+    if len(known) < len(figures):
+        return Spread(None, None, None)
+    masks = [_entry(run, row).get("metrics_std", {}).get(metric) for run in runs]
+    of_masks = [spread for spread in masks if spread is not None]
+    return Spread(
+        mean=float(np.mean(known)),
+        training_std=float(np.std(known, ddof=1)) if len(known) > 1 else None,
+        mask_std=float(np.sqrt(np.mean(np.square(of_masks)))) if of_masks else None,
+    )
+
+
+def resample_rows(runs: Sequence[Evaluated], resamples: int) -> Rows:
+    """Mean over the runs of every figure in every resample, [r], by row and metric."""
+    by_run = [_resample(run, resamples) for run in runs]
+    return {
+        row: {name: np.mean([rows[row][name] for rows in by_run], axis=0) for name in figures}
+        for row, figures in by_run[0].items()
+    }
+
+
+def _resample(run: Evaluated, resamples: int) -> Rows:
+    counts = resample_counts(len(run.labels), resamples)
+    tally = family_of_results(run.results).tally
+    drawn = {
+        condition: resampled(tally, predictions, run.labels, counts)
+        for condition, predictions in run.predictions.items()
+    }
+    averages = [row for row in rows_of(run) if row not in drawn]
+    return drawn | {row: combined(drawn, _entry(run, row)["weights"]) for row in averages}
+
+
+def _compare(
+    method: Sequence[Evaluated],
+    reference: Sequence[Evaluated],
+    row: str,
+    metric: str,
+    differences_r: np.ndarray,
+) -> Compared:
+    own, other = spread_of(method, row, metric), spread_of(reference, row, metric)
+    if own.mean is None or other.mean is None:
+        return Compared(own, other, None, None, None, None, None)
+    difference = own.mean - other.mean
+    spreads = [side.training_std for side in (own, other) if side.training_std is not None]
+    return Compared(
+        score=own,
+        reference=other,
+        difference=difference,
+        samples=interval(differences_r),
+        samples_p=two_sided_p(differences_r),
+        seeds=_over_seeds(method, reference, row, metric),
+        within_spread=abs(difference) < max(spreads) if spreads else None,
+    )
+
+
+def _over_seeds(
+    method: Sequence[Evaluated], reference: Sequence[Evaluated], row: str, metric: str
+) -> Difference | None:
+    """Paired by training seed; None unless both have the same two or more seeds."""
+    scores, base = (
+        {
+            run.results["training_seed"]: figure
+            for run in side
+            if (figure := figure_of(run, row, metric)) is not None
+        }
+        for side in (method, reference)
+    )
+    if len(scores) < 2 or scores.keys() != base.keys():
+        return None
+    return paired_difference([scores[seed] for seed in scores], [base[seed] for seed in scores])
+
+
+def _entry(run: Evaluated, row: str) -> dict:
+    average = run.results["average"]
+    if row in (AVERAGE, EVERYTHING):
+        return average if row == AVERAGE else average[EVERYTHING]
+    return next(entry for entry in run.results["conditions"] if entry["name"] == row)
+
+
+def _check_seeds(runs: Sequence[Evaluated]) -> None:
+    seeds = [run.results["training_seed"] for run in runs]
+    if not runs or len(set(seeds)) < len(seeds):
+        raise RunError(
+            f"found runs of the training seeds {seeds}, expected one run or more, each of another "
+            "seed; give every run once."
+        )

@@ -1,0 +1,98 @@
+"""Metrics of CH-SIMS, whose labels lie in [-1, 1], and the best that a constant reaches.
+
+The semantics are those of MMSA, the field's reference: a 0 is negative, unlike in CMU-MOSI.
+"""
+
+import numpy as np
+
+from fsrf_jax.evaluation.figures import (
+    Metrics,
+    best_of,
+    paired_vectors,
+    pearson,
+    swapped_f1,
+    weighted_f1,
+)
+
+METRICS = ("mae", "corr", "acc2", "f1", "acc3", "acc5")
+LOWER_IS_BETTER = frozenset({"mae"})
+
+# Upper ends, included, of all bins but the last.
+BINS = {"acc2": (0.0,), "acc3": (-0.1, 0.1), "acc5": (-0.7, -0.1, 0.1, 0.7)}
+
+
+def sims_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
+    """Compute every metric of `METRICS`; both sides are clipped to [-1, 1] first.
+
+    - `mae`: mean absolute error; `corr`: Pearson, None if either side is constant.
+    - `acc2`: up to 0, above; `f1` of the same two, weighted by their true supports.
+    - `acc3`: up to -0.1, up to 0.1, above.
+    - `acc5`: up to -0.7, up to -0.1, up to 0.1, up to 0.7, above.
+
+    Args:
+        predictions: real [n].
+        labels: real [n], finite.
+
+    Returns:
+        The figures by name; all None for n = 0.
+
+    Raises:
+        UserError: a prediction is not finite.
+        ValueError: the arguments are not two vectors of one length.
+    """
+    predictions, labels = clipped(predictions, labels)
+    if not len(labels):
+        return dict.fromkeys(METRICS)
+    bins = {
+        name: (bin_of(predictions, name), bin_of(labels, name)) for name in ("acc2", "acc3", "acc5")
+    }
+    accuracy = {name: float(np.mean(found == true)) for name, (found, true) in bins.items()}
+    return {
+        "mae": float(np.abs(predictions - labels).mean()),
+        "corr": pearson(predictions, labels),
+        "acc2": accuracy["acc2"],
+        "f1": weighted_f1(*bins["acc2"]),
+        "acc3": accuracy["acc3"],
+        "acc5": accuracy["acc5"],
+    }
+
+
+def sims_floor(labels: np.ndarray) -> Metrics:
+    """Return, metric by metric, the best figure that any constant prediction gives.
+
+    The candidates are one value of each bin and the median of the labels: see
+    `fsrf_jax.evaluation.regression.floor`.
+    """
+    labels = np.asarray(labels, np.float64)
+    if not len(labels):
+        return dict.fromkeys(METRICS)
+    candidates = (-1.0, -0.4, 0.0, 0.4, 1.0, np.median(labels))
+    tables = [sims_metrics(np.full(len(labels), value), labels) for value in candidates]
+    return best_of(tables, LOWER_IS_BETTER)
+
+
+def swapped_sims_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
+    """`f1_swapped`, see `swapped_f1`; None for n = 0."""
+    sides = [bin_of(side, "acc2") for side in clipped(predictions, labels)]
+    return {"f1_swapped": swapped_f1(*sides) if len(sides[0]) else None}
+
+
+def swapped_sims_floor(labels: np.ndarray) -> Metrics:
+    """The best of `swapped_sims_metrics` that any constant prediction gives, for labels [n]."""
+    tables = [swapped_sims_metrics(np.full(len(labels), sign), labels) for sign in (-1.0, 1.0)]
+    return best_of(tables, ())
+
+
+def clipped(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both sides in [-1, 1], float64 [n]; raises as `sims_metrics`."""
+    predictions, labels = paired_vectors(predictions, labels)
+    return np.clip(predictions, -1, 1), np.clip(labels, -1, 1)
+
+
+def bin_of(values: np.ndarray, name: str) -> np.ndarray:
+    """Number of the bin of each value [n], for a name of `BINS`; its upper end belongs to a bin.
+
+    Labels come as float32, where 0.1 is a little more than 0.1: the ends are compared as float32.
+    """
+    ends = np.asarray(BINS[name], np.float32)
+    return np.searchsorted(ends, np.asarray(values, np.float32), side="left")
