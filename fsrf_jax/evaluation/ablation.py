@@ -6,9 +6,9 @@ Everything is computed from the results files of runs that were evaluated on the
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from fsrf_jax.errors import RunError
+from fsrf_jax.evaluation.averages import mean_and_std
+from fsrf_jax.evaluation.matched import match
 from fsrf_jax.evaluation.metrics import FAMILIES, Column, MetricFamily
 from fsrf_jax.evaluation.results import Results
 from fsrf_jax.evaluation.statistics import holm, paired_difference
@@ -20,7 +20,10 @@ Runs = Mapping[str, Mapping[int, Results]]
 AVERAGE, EVERYTHING = "average", "all_conditions"
 
 # What has to be equal for results to be compared.
-SAME = ("protocol", "split", "form", "mask_seeds", "n", "data_fingerprint")
+SAME = (
+    *("protocol", "split", "form", "average_rule", "mask_seeds", "masks_digest", "n"),
+    "data_fingerprint",
+)
 
 
 def compare(runs: Runs) -> dict[str, Any]:
@@ -35,6 +38,9 @@ def compare(runs: Runs) -> dict[str, Any]:
         for one), and for all but the reference the paired `difference` to it with `low` and
         `high`, the ends of a 95 % interval, and `p`, corrected over the variants (Holm).
         Fractions; None is undefined.
+
+        Where every variant bears the name of a condition, `matched` is the table of each under its
+        own, see `fsrf_jax.evaluation.matched`; else None.
 
     Raises:
         RunError: the runs were not evaluated alike.
@@ -58,8 +64,8 @@ def compare(runs: Runs) -> dict[str, Any]:
         **{key: one[key] for key in SAME},
         "reference": reference,
         "seeds": seeds,
-        "average_rule": one["average_rule"],
         "floor": one["average"]["floor"],
+        "matched": match(runs, names),
         "variants": table,
     }
 
@@ -84,16 +90,27 @@ def ablation_markdown(comparison: Mapping[str, Any]) -> str:
         for row in rows
     ]
     lines += [f"## {headline.title} by condition", "", *_table(["condition", *variants], body), ""]
+    if comparison["matched"] is not None:
+        lines += ["## Each variant under its own condition", "", *_matched_table(comparison), ""]
     names = ", ".join(str(seed) for seed in seeds)
     notes = [
         f"Mean and standard deviation over the training seeds {names}; every run on the same masks "
         f"(mask seeds {', '.join(map(str, comparison['mask_seeds']))}).",
         f"difference: to {reference}, seed by seed, with its 95 % interval; p: paired t-test, "
         "Holm's correction over the variants.",
-        f"Average: {comparison['average_rule']}. All conditions: all but rate=1.0.",
+        f"Average: {comparison['average_rule']}. All conditions: all that show a frame.",
         "Figures but MAE and CE in percent.",
     ]
     return "\n".join([*lines, *(f"- {note}" for note in notes)]) + "\n"
+
+
+def _matched_table(comparison: Mapping[str, Any]) -> list[str]:
+    columns, matched = FAMILIES[comparison["form"]].columns, comparison["matched"]
+    rows = {**matched["conditions"]}
+    if matched["average"] is not None:
+        rows["**average**"] = matched["average"]
+    body = [[row, *(_mean(cells[c.metric], c) for c in columns)] for row, cells in rows.items()]
+    return _table(["condition", *(column.title for column in columns)], body)
 
 
 def _check_alike(runs: Runs) -> None:
@@ -127,10 +144,7 @@ def _cells(scores: Mapping[str, list[float | None]], reference: str) -> dict[str
     """Mean, deviation and difference of one metric in one row, for every variant."""
     cells: dict[str, dict[str, Any]] = {}
     for variant, found in scores.items():
-        known = [score for score in found if score is not None]
-        defined = len(known) == len(found)
-        spread = float(np.std(known, ddof=1)) if defined and len(known) > 1 else None
-        cells[variant] = {"mean": float(np.mean(known)) if defined else None, "std": spread}
+        cells[variant] = mean_and_std(found)
     base = scores[reference]
     for variant, found in scores.items():
         if variant == reference or None in found or None in base:

@@ -7,15 +7,17 @@ import numpy as np
 
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.errors import UserError
+from fsrf_jax.evaluation.masks import Masks, Observer, masks_digest
 from fsrf_jax.evaluation.metrics import FAMILIES, MetricFamily, Metrics, mean_metrics
 from fsrf_jax.evaluation.protocols import Condition, Protocol
-
-Masks = Mapping[str, np.ndarray]
-"""Which frames are observed: bool [n, t] per modality."""
 
 Predictor = Callable[[Masks], np.ndarray]
 """The predictions of the split's samples, given which frames are observed: numbers [n], or
 probabilities of classes or tasks [n, o]."""
+
+
+Answer = Callable[[Condition, int, Masks], np.ndarray]
+"""The same, for programs that were told the condition and the mask seed."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Evaluation:
         labels: [n], or [n, o] for binary tasks.
         floor: the best constant prediction, the same under every condition.
         conditions: in the order of the protocol.
+        masks_digest: of the masks, see `fsrf_jax.evaluation.masks`.
     """
 
     form: str
@@ -60,6 +63,7 @@ class Evaluation:
     labels: np.ndarray
     floor: Metrics
     conditions: tuple[ConditionResult, ...]
+    masks_digest: str
 
 
 def evaluate(
@@ -67,13 +71,13 @@ def evaluate(
     split: Split,
     predict: Predictor,
     mask_seeds: Sequence[int],
-    observe: Callable[[Condition, int], Masks],
+    observe: Observer,
     oracle: Predictor | None = None,
     form: str = "number",
 ) -> Evaluation:
     """Measure `predict` under every condition and mask seed.
 
-    A condition at rate 0 is not random: it is predicted once, and counts for every mask seed.
+    A condition that is not random is predicted once, and counts for every mask seed.
 
     Args:
         protocol: the conditions.
@@ -88,13 +92,67 @@ def evaluate(
         UserError: a prediction is not finite, or no probability where it must be one.
         ValueError: no mask seed, or masks or predictions do not fit the split.
     """
+    whole: dict[str, np.ndarray] = {}
+
+    def answer(condition: Condition, seed: int, masks: Masks) -> np.ndarray:
+        if condition.random:
+            return predict(masks)
+        if condition.name not in whole:
+            whole[condition.name] = predict(masks)
+        return whole[condition.name]
+
+    return _evaluate(protocol, split, answer, mask_seeds, observe, oracle, form)
+
+
+def score(
+    protocol: Protocol,
+    split: Split,
+    predictions: Mapping[tuple[str, int], np.ndarray],
+    mask_seeds: Sequence[int],
+    observe: Observer,
+    oracle: Predictor | None = None,
+    form: str = "number",
+) -> Evaluation:
+    """Measure predictions that some program made on these masks.
+
+    Args:
+        protocol: the conditions.
+        split: the samples.
+        predictions: by condition and mask seed, [n] or [n, o], in the order of the split.
+        mask_seeds: as in `evaluate`.
+        observe: as in `evaluate`.
+        oracle: as in `evaluate`.
+        form: as in `evaluate`.
+
+    Raises:
+        UserError: as `evaluate`.
+        ValueError: as `evaluate`.
+    """
+
+    def answer(condition: Condition, seed: int, masks: Masks) -> np.ndarray:
+        return predictions[condition.name, seed]
+
+    return _evaluate(protocol, split, answer, mask_seeds, observe, oracle, form)
+
+
+def _evaluate(
+    protocol: Protocol,
+    split: Split,
+    answer: Answer,
+    mask_seeds: Sequence[int],
+    observe: Observer,
+    oracle: Predictor | None,
+    form: str,
+) -> Evaluation:
+    """Measure an answer under every condition and mask seed."""
     if not mask_seeds:
         raise ValueError("expected at least one mask seed, found none")
     family = FAMILIES[form]
     conditions = tuple(
-        _measure(condition, split, predict, mask_seeds, observe, oracle, family)
+        _measure(condition, split, answer, mask_seeds, observe, oracle, family)
         for condition in protocol.conditions
     )
+    ids = [str(i) for i in split.ids]
     return Evaluation(
         form=form,
         protocol=protocol,
@@ -103,15 +161,16 @@ def evaluate(
         labels=np.asarray(split.labels),
         floor=family.floor(split.labels),
         conditions=conditions,
+        masks_digest=masks_digest(protocol.conditions, mask_seeds, ids, split.valid, observe),
     )
 
 
 def _measure(
     condition: Condition,
     split: Split,
-    predict: Predictor,
+    answer: Answer,
     mask_seeds: Sequence[int],
-    observe: Callable[[Condition, int], Masks],
+    observe: Observer,
     oracle: Predictor | None,
     family: MetricFamily,
 ) -> ConditionResult:
@@ -120,15 +179,11 @@ def _measure(
     per_seed: list[Metrics] = []
     bayes: list[Metrics] = []
     for seed in mask_seeds:
-        if predictions and condition.rate == 0:
-            predictions.append(predictions[0])
-            per_seed.append(dict(per_seed[0]))
-            continue
         masks = observe(condition, seed)
         _check_masks(condition, masks, split)
-        predictions.append(np.asarray(predict(masks)))
+        predictions.append(np.asarray(answer(condition, seed, masks)))
         per_seed.append(_score(family, condition, predictions[-1], split.labels))
-        if oracle is not None:
+        if oracle is not None and (condition.random or not bayes):
             bayes.append(_score(family, condition, oracle(masks), split.labels))
     return ConditionResult(
         condition=condition,

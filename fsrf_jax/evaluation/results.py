@@ -7,15 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from fsrf_jax.evaluation.averages import average
 from fsrf_jax.evaluation.evaluate import ConditionResult, Evaluation
-from fsrf_jax.evaluation.metrics import mean_metrics, std_metrics
+from fsrf_jax.evaluation.metrics import FAMILIES, std_metrics
+from fsrf_jax.evaluation.protocol_files import describe
+from fsrf_jax.evaluation.protocols import Rule
 from fsrf_jax.files import replacing
 
 Results = dict[str, Any]
 
 
 def results_dict(
-    evaluation: Evaluation, split: str, training_seed: int, data_fingerprint: str
+    evaluation: Evaluation, split: str, training_seed: int | None, data_fingerprint: str
 ) -> Results:
     """Build what `results.json` holds; figures are fractions, undefined ones None.
 
@@ -27,7 +30,7 @@ def results_dict(
     Args:
         evaluation: what was measured.
         split: name of the split it was measured on.
-        training_seed: seed of the training run.
+        training_seed: seed of the training run; None for predictions of another program.
         data_fingerprint: digest of the data, see `fsrf_jax.source.fingerprint`.
     """
     conditions = []
@@ -43,23 +46,30 @@ def results_dict(
             entry["bayes"] = result.bayes
             entry["bayes_per_mask_seed"] = result.bayes_per_seed
         conditions.append(entry)
-    averaged = evaluation.protocol.averaged
+    protocol = evaluation.protocol
     counts = {"n": len(evaluation.labels)}
     if evaluation.form == "number":
         counts["n_non0"] = int(np.count_nonzero(evaluation.labels))
     return {
         "form": evaluation.form,
-        "protocol": evaluation.protocol.name,
+        "protocol": protocol.name,
+        "protocol_description": describe(protocol),
         "split": split,
-        "average_rule": evaluation.protocol.average_rule,
+        "average_rule": protocol.average_rule,
+        "mask_law": protocol.mask_law,
         "mask_seeds": list(evaluation.mask_seeds),
+        "masks_digest": evaluation.masks_digest,
         "training_seed": training_seed,
         "data_fingerprint": data_fingerprint,
         **counts,
         "conditions": conditions,
         "average": {
-            **_average(evaluation, lambda result: result.condition.name in averaged),
-            "all_conditions": _average(evaluation, lambda result: result.condition.rate < 1),
+            **_average(
+                evaluation,
+                protocol.rule,
+                lambda result: result.condition.name in protocol.averaged,
+            ),
+            "all_conditions": _average(evaluation, "mean", lambda result: result.condition.shows),
         },
     }
 
@@ -73,9 +83,9 @@ def save_results(path: Path, results: Mapping[str, Any]) -> None:
 def save_predictions(path: Path, evaluation: Evaluation) -> None:
     """Write all predictions, so that anybody can compute the table again.
 
-    The arrays are `ids` [n], `labels` [n], `conditions` [c] (names), `mask_seeds` [s] and
-    `predictions` [c, s, n]; for classes predictions have a last axis of their probabilities, for
-    binary tasks predictions and labels have a last axis of tasks.
+    The arrays are `ids` [n], `labels` [n], `conditions` [c] (names), `mask_seeds` [s],
+    `masks_digest` and `predictions` [c, s, n]; for classes predictions have a last axis of their
+    probabilities, for binary tasks predictions and labels have a last axis of tasks.
     """
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(
@@ -84,18 +94,26 @@ def save_predictions(path: Path, evaluation: Evaluation) -> None:
             labels=evaluation.labels,
             conditions=np.array([result.condition.name for result in evaluation.conditions]),
             mask_seeds=np.array(evaluation.mask_seeds),
+            masks_digest=np.array(evaluation.masks_digest),
             predictions=np.stack([result.predictions for result in evaluation.conditions]),
         )
 
 
-def _average(evaluation: Evaluation, belongs: Callable[[ConditionResult], bool]) -> Results:
+def _average(
+    evaluation: Evaluation, rule: Rule, belongs: Callable[[ConditionResult], bool]
+) -> Results:
     """Average the conditions that belong; figures that are undefined in one are None."""
     chosen = [result for result in evaluation.conditions if belongs(result)]
-    average: Results = {
-        "metrics": mean_metrics([result.metrics for result in chosen]),
-        "floor": evaluation.floor,
+    rates = [result.condition.rate for result in chosen]
+    if not chosen:
+        nothing = dict.fromkeys(FAMILIES[evaluation.form].names)
+        return {"metrics": nothing, "floor": dict(nothing)}
+    floors = [evaluation.floor] * len(chosen)
+    found: Results = {
+        "metrics": average(rule, rates, [result.metrics for result in chosen]),
+        "floor": evaluation.floor if rule == "mean" else average(rule, rates, floors),
     }
     bayes = [result.bayes for result in chosen if result.bayes is not None]
     if bayes:
-        average["bayes"] = mean_metrics(bayes)
-    return average
+        found["bayes"] = average(rule, rates, bayes)
+    return found

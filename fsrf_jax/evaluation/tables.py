@@ -64,19 +64,18 @@ def _rows(results: Mapping[str, Any]) -> tuple[list[list[str]], list[list[str]]]
     body = []
     for entry in results["conditions"]:
         label = entry["name"]
-        if _observes_nothing(label):
+        if _observes_nothing(results, label):
             label += " (nothing seen)"
         elif _is_collapsed(entry["metrics"], entry["floor"], family.headline.metric):
             label += " (collapsed)"
         cells = _cells(entry, family, with_bayes)
-        if with_bayes and _observes_nothing(entry["name"]):
+        if with_bayes and _observes_nothing(results, entry["name"]):
             cells[-1] = "-"
         body.append([label, *cells])
     average = results["average"]
-    averages = [
-        ["average", *_cells(average, family, with_bayes)],
-        ["all conditions", *_cells(average["all_conditions"], family, with_bayes)],
-    ]
+    averages = [["all conditions", *_cells(average["all_conditions"], family, with_bayes)]]
+    if results["protocol_description"]["average"]["rule"] != "none":
+        averages.insert(0, ["average", *_cells(average, family, with_bayes)])
     return body, averages
 
 
@@ -104,9 +103,10 @@ def _notes(results: Mapping[str, Any]) -> list[str]:
     seeds = ", ".join(str(seed) for seed in results["mask_seeds"])
     notes = [
         f"{results['n']} samples. {family.explained.format_map(results)}",
-        f"Mean over the mask seeds {seeds}; training seed {results['training_seed']}.",
-        f"average: {results['average_rule']}. all conditions: mean over all rows but rate=1.0.",
+        f"Mean over the mask seeds {seeds}; {_made_by(results)}.",
+        f"average: {results['average_rule']}. all conditions: mean over all rows that show frames.",
         f"floor: {title} of the best constant prediction.",
+        f"masks: {results['mask_law']}. Digest {results['masks_digest'][:16]}.",
     ]
     if _has_bayes(results):
         notes.append(
@@ -128,8 +128,14 @@ def _is_collapsed(metrics: Metrics, floor: Metrics, headline: str) -> bool:
     return found is not None and least is not None and found <= least + TOLERANCE
 
 
-def _observes_nothing(name: str) -> bool:
-    return name.startswith("rate=") and float(name.removeprefix("rate=")) >= 1
+def _made_by(results: Mapping[str, Any]) -> str:
+    seed = results["training_seed"]
+    return "predictions of another program" if seed is None else f"training seed {seed}"
+
+
+def _observes_nothing(results: Mapping[str, Any], name: str) -> bool:
+    listed = results["protocol_description"]["conditions"]
+    return any(entry["name"] == name and entry.get("frame_rate", 0) >= 1 for entry in listed)
 
 
 def _is_marked(label: str) -> bool:

@@ -221,6 +221,7 @@ def test_a_missing_file_is_named_with_its_neighbour(write, tmp_path):
     )
 
 
-def test_a_run_is_named_by_the_last_file():
-    assert arguments.config_name(["--config", "a/b.yaml", "--config=c/d.yaml"]) == "d"
+def test_a_run_is_named_by_its_files():
+    assert arguments.config_name(["--config", "a/b.yaml", "--config=c/d.yaml"]) == "b-d"
+    assert arguments.config_name(["--config", "a/b.yaml"]) == "b"
     assert arguments.config_name(["--training.epochs", "3"]) == "defaults"

@@ -53,4 +53,4 @@ def test_wrong_grids_are_named(modalities, rates, message):
 
 def test_the_registry_names_each_protocol_as_it_names_itself():
     for name, build in PROTOCOLS.items():
-        assert build(MODALITIES, (0.5,)).name == name
+        assert build(MODALITIES).name == name
