@@ -11,6 +11,9 @@ from fsrf_jax.evaluation.metrics import FAMILIES, Column, MetricFamily, Metrics
 
 TOLERANCE = 1e-9
 
+# What the row of a protocol's average is called.
+AVERAGES = {"mean": "average", "area": "area", "none": "average"}
+
 
 def terminal_table(results: Mapping[str, Any]) -> Group:
     """Lay the results out for `rich.print`; fits 80 columns with three modalities."""
@@ -75,7 +78,7 @@ def _rows(results: Mapping[str, Any]) -> tuple[list[list[str]], list[list[str]]]
     average = results["average"]
     averages = [["all conditions", *_cells(average["all_conditions"], family, with_bayes)]]
     if results["protocol_description"]["average"]["rule"] != "none":
-        averages.insert(0, ["average", *_cells(average, family, with_bayes)])
+        averages.insert(0, [_average_name(results), *_cells(average, family, with_bayes)])
     return body, averages
 
 
@@ -104,10 +107,14 @@ def _notes(results: Mapping[str, Any]) -> list[str]:
     notes = [
         f"{results['n']} samples. {family.explained.format_map(results)}",
         f"Mean over the mask seeds {seeds}; {_made_by(results)}.",
-        f"average: {results['average_rule']}. all conditions: mean over all rows that show frames.",
+        f"{_average_name(results)}: {results['average_rule']}. all conditions: mean over all rows "
+        "that show frames.",
         f"floor: {title} of the best constant prediction.",
         f"masks: {results['mask_law']}. Digest {results['masks_digest'][:16]}.",
     ]
+    reported = [name for name in results["protocol_description"]["metrics"] if name in family.names]
+    if reported:
+        notes.append(f"Papers under this protocol report {', '.join(reported)}: see results.json.")
     if _has_bayes(results):
         notes.append(
             f"Bayes: {title} of the best possible prediction on the same samples and masks; "
@@ -126,6 +133,10 @@ def _notes(results: Mapping[str, Any]) -> list[str]:
 def _is_collapsed(metrics: Metrics, floor: Metrics, headline: str) -> bool:
     found, least = metrics[headline], floor[headline]
     return found is not None and least is not None and found <= least + TOLERANCE
+
+
+def _average_name(results: Mapping[str, Any]) -> str:
+    return AVERAGES[results["protocol_description"]["average"]["rule"]]
 
 
 def _made_by(results: Mapping[str, Any]) -> str:
