@@ -108,7 +108,7 @@ def _matched_table(comparison: Mapping[str, Any]) -> list[str]:
     columns, matched = FAMILIES[comparison["form"]].columns, comparison["matched"]
     rows = {**matched["conditions"]}
     if matched["average"] is not None:
-        rows["**average**"] = matched["average"]
+        rows["**area**" if matched["rule"] == "area" else "**average**"] = matched["average"]
     body = [[row, *(_mean(cells[c.metric], c) for c in columns)] for row, cells in rows.items()]
     return _table(["condition", *(column.title for column in columns)], body)
 

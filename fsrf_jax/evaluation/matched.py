@@ -21,8 +21,8 @@ def match(runs: Mapping[str, Mapping[int, Results]], names: Sequence[str]) -> di
 
     Returns:
         `conditions`: for each variant and metric `mean` and `std` over the seeds under its own
-        condition; `average`: the same of the protocol's average, None unless every condition that
-        it is over has a variant.
+        condition; `rule` and `average`: of the protocol, the average None unless every condition
+        that it is over has a variant.
     """
     seeds = sorted(next(iter(runs.values())))
     description = next(iter(runs.values()))[seeds[0]]["protocol_description"]
@@ -39,14 +39,14 @@ def match(runs: Mapping[str, Mapping[int, Results]], names: Sequence[str]) -> di
     }
     rule, over = description["average"]["rule"], description["average"]["over"]
     if rule == "none" or not set(over) <= set(runs):
-        return {"conditions": conditions, "average": None}
+        return {"conditions": conditions, "rule": rule, "average": None}
     rates = [
         described[name].get("frame_rate", described[name].get("modality_rate", 0.0))
         for name in over
     ]
     averages = [average(rule, rates, [tables[seed][name] for name in over]) for seed in seeds]
     own = {name: mean_and_std([table[name] for table in averages]) for name in names}
-    return {"conditions": conditions, "average": own}
+    return {"conditions": conditions, "rule": rule, "average": own}
 
 
 def _own(results: Results, variant: str) -> Metrics:
