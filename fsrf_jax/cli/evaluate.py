@@ -216,9 +216,9 @@ def _check(request: Request) -> Request:
             raise ConfigError("--probes: predictions have no codes: leave it out.")
         if request.predictions.resolve() == predictions_beside(output).resolve():
             raise ConfigError(f"--output: {request.predictions} would be overwritten.")
-    if folder is not None and _is_own(output, folder):
-        if request.predictions is not None:
+        if output.name == "results.json" and (output.parent / "config.yaml").exists():
             raise ConfigError("--output: results.json is of the run itself: choose another file.")
+    elif folder is not None and _is_own(output, folder):
         changed = [f"--evaluation.{name}" for name in request.changes]
         changed += ["--masks"] if request.masks is not None else []
         if changed:

@@ -213,7 +213,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: is no .npz file of plain arrays ({error}).") from error
     fixed = ("ids", "conditions", "mask_seeds", "modalities", "frames", "protocol", "split")
     needed = [*fixed, "data_fingerprint", "masks_digest"]

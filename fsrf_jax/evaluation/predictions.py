@@ -145,7 +145,7 @@ def _read_npz(path: Path) -> Predictions:
     try:
         with np.load(path, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: is no .npz file of plain arrays ({error}).") from error
     missing = [name for name in KEYS if name not in arrays]
     if missing:
@@ -202,6 +202,8 @@ def _read_csv(path: Path) -> Predictions:
         if key in table:
             raise DataError(f"{where}: the row of {key} stands there twice, expected once.")
         table[key] = values
+    if not table:
+        raise DataError(f"{path}: found no rows, expected one for each prediction.")
     return _tabled(path, table, digest, columns == ["prediction"])
 
 
@@ -222,6 +224,5 @@ def _tabled(
                         f"{seed}; expected one for every combination."
                     )
                 values.append(table[condition, seed, name])
-    shape = (len(conditions), len(seeds), len(ids), -1 if table else 0)
-    found = np.array(values, np.float64).reshape(shape)
+    found = np.array(values, np.float64).reshape(len(conditions), len(seeds), len(ids), -1)
     return Predictions(ids, conditions, seeds, found[..., 0] if plain else found, digest)
