@@ -64,6 +64,7 @@ def compare(runs: Runs) -> dict[str, Any]:
         **{key: one[key] for key in SAME},
         "reference": reference,
         "seeds": seeds,
+        "rule": one["protocol_description"]["average"]["rule"],
         "floor": one["average"]["floor"],
         "matched": match(runs, names),
         "variants": table,
@@ -76,14 +77,14 @@ def ablation_markdown(comparison: Mapping[str, Any]) -> str:
     variants, reference = comparison["variants"], comparison["reference"]
     headline, seeds = family.headline, comparison["seeds"]
     lines = [f"# Ablation, protocol {comparison['protocol']}, {comparison['split']} split", ""]
-    for row, title in ((AVERAGE, "Average"), (EVERYTHING, "All conditions")):
+    for row, title in averaged_rows(comparison).items():
         columns = _compared(family)
         header = ["variant", *(part for c in columns for part in (c.title, "difference", "p"))]
         body = [
             [name, *(part for c in columns for part in _with_difference(cells[row], c))]
             for name, cells in variants.items()
         ]
-        lines += [f"## {title}", "", *_table(header, body), ""]
+        lines += [f"## {title.capitalize()}", "", *_table(header, body), ""]
     rows = [row for row in variants[reference] if row not in (AVERAGE, EVERYTHING)]
     body = [
         [row, *(_mean(cells[row][headline.metric], headline) for cells in variants.values())]
@@ -102,6 +103,12 @@ def ablation_markdown(comparison: Mapping[str, Any]) -> str:
         "Figures but MAE and CE in percent.",
     ]
     return "\n".join([*lines, *(f"- {note}" for note in notes)]) + "\n"
+
+
+def averaged_rows(comparison: Mapping[str, Any]) -> dict[str, str]:
+    """Rows that stand for several conditions, and their titles; a protocol may have no average."""
+    own = {"mean": {AVERAGE: "average"}, "area": {AVERAGE: "area"}, "none": {}}
+    return {**own[comparison["rule"]], EVERYTHING: "all conditions"}
 
 
 def _matched_table(comparison: Mapping[str, Any]) -> list[str]:

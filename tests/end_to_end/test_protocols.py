@@ -145,9 +145,10 @@ def test_mistaken_requests_are_refused(copied, config, tmp_path):
             ("evaluate", copied, "--predictions", predictions, "--output", copied / "results.json"),
             "results.json is of the run itself",
         ),
+        ((*with_config, "--output", copied / "results.json"), "results.json is of the run itself"),
         (
             ("evaluate", copied, "--predictions", predictions, "--probes"),
-            "predictions have no codes",
+            "predictions have no code",
         ),
         (
             (

@@ -1,10 +1,13 @@
 """Each variant under the condition of its own name."""
 
+import re
+
 import numpy as np
 import pytest
 from evaluation_case import MODALITIES
 
 from fsrf_jax.evaluation.ablation import ablation_markdown, compare
+from fsrf_jax.evaluation.ablation_plots import save_ablation_plot
 from fsrf_jax.evaluation.matched import match
 from fsrf_jax.evaluation.protocol_files import describe
 from fsrf_jax.evaluation.protocols import PROTOCOLS
@@ -79,6 +82,22 @@ def test_variants_of_other_names_are_not_matched():
     assert match(table, NAMES) is None
     assert compare(table)["matched"] is None
     assert "its own condition" not in ablation_markdown(compare(table))
+
+
+@pytest.mark.parametrize(
+    ("name", "titles"),
+    [
+        ("lnln", ["Average", "All conditions"]),
+        ("tfrnet", ["Area", "All conditions"]),
+        ("gcnet", ["All conditions"]),
+    ],
+)
+def test_a_protocol_without_an_average_has_no_such_table(tmp_path, name, titles):
+    comparison = compare(runs(name, ["a", "b"]))
+    text = ablation_markdown(comparison)
+    assert re.findall(r"^## (.*)$", text, re.M)[:-1] == titles
+    save_ablation_plot(tmp_path / "x.png", comparison)
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_table_stands_in_the_comparison():
