@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from fsrf_jax import subsets
 from fsrf_jax.types import ByModality
 
 
@@ -35,7 +36,7 @@ class MissingLaw:
             instead.
         modality_rate: in place of subset_weights, the share of the modalities that is missing:
             each sample keeps one of its modalities, drawn alike, and loses each other one with
-            the probability `modality_drop`. None: subset_weights hold.
+            the probability `subsets.modality_drop`. None: subset_weights hold.
     """
 
     max_rate: float = 1.0
@@ -111,20 +112,6 @@ def observe(uniforms: Uniforms, valid: ByModality, law: MissingLaw) -> ByModalit
     return _keep_one(observed, candidates, uniforms.frames)
 
 
-def modality_drop(rate: float, modalities: int) -> float:
-    """The probability of losing a modality beside the one that a sample keeps, in [0, 1].
-
-    With it, a share `rate` of all modalities is missing in expectation: GCNet's missing rate
-    MR = 1 - available / (M N) for N samples of M modalities. As each sample keeps one, no more
-    than (M - 1) / M can be missing; a higher rate means that.
-
-    Args:
-        rate: in [0, 1].
-        modalities: M, two or more.
-    """
-    return min(1.0, rate * modalities / (modalities - 1))
-
-
 def _frame_rate(u_b: jax.Array, law: MissingLaw) -> jax.Array:
     """The frame-missing rate [b] of a modality, from one number in [0, 1) a sample."""
     share = law.whole_share
@@ -139,12 +126,12 @@ def _choose_subset(
     u_b: jax.Array, has_bm: jax.Array, modalities: Sequence[str], law: MissingLaw
 ) -> jax.Array:
     """Draw [b, m] availability: a non-empty subset of what each sample has."""
-    subsets_sm = all_subsets(len(modalities))
+    subsets_sm = subsets.all_subsets(len(modalities))
     if law.modality_rate is None:
-        weights_bs = jnp.asarray(subset_odds(modalities, law.subset_weights))[None]
+        weights_bs = jnp.asarray(subsets.subset_odds(modalities, law.subset_weights))[None]
     else:
-        drop = modality_drop(law.modality_rate, len(modalities))
-        weights_bs = jnp.asarray(_keep_one_odds(subsets_sm, drop))[has_bm.sum(axis=1)]
+        drop = subsets.modality_drop(law.modality_rate, len(modalities))
+        weights_bs = jnp.asarray(subsets.keep_one_odds(subsets_sm, drop))[has_bm.sum(axis=1)]
     possible_bs = ~(subsets_sm[None] & ~has_bm[:, None, :]).any(axis=2)
     weights_bs = jnp.where(possible_bs, weights_bs, 0.0)
     # A sample that has none of the weighted subsets draws from all that it has.
@@ -155,34 +142,6 @@ def _choose_subset(
     last_b = (possible_bs & (weights_bs > 0)) * jnp.arange(len(subsets_sm))[None]
     index_b = jnp.minimum(below_bs.sum(axis=1), last_b.max(axis=1))
     return jnp.asarray(subsets_sm)[index_b] & has_bm
-
-
-def all_subsets(modalities: int) -> np.ndarray:
-    """Every non-empty subset of m modalities as a row, bool [s, m]."""
-    return np.array(list(itertools.product([False, True], repeat=modalities))[1:])
-
-
-def subset_odds(
-    modalities: Sequence[str], odds: Sequence[tuple[tuple[str, ...], float]]
-) -> np.ndarray:
-    """The weight of each row of `all_subsets`, float32 [s]; all 1 where none is given."""
-    subsets_sm = all_subsets(len(modalities))
-    if not odds:
-        return np.ones(len(subsets_sm), np.float32)
-    named = {frozenset(names): weight for names, weight in odds}
-    members = (frozenset(itertools.compress(modalities, row)) for row in subsets_sm)
-    return np.array([named.get(subset, 0.0) for subset in members], np.float32)
-
-
-def _keep_one_odds(subsets_sm: np.ndarray, drop: float) -> np.ndarray:
-    """Odds [h, s] of each subset to be what is left of h modalities, h from 0 to m.
-
-    Any of its k modalities may be the one that was kept, the k - 1 others were not dropped, and
-    the h - k outside were: k (1 - drop)^(k - 1) drop^(h - k), up to a factor.
-    """
-    size_s, had_h = subsets_sm.sum(axis=1), np.arange(subsets_sm.shape[1] + 1)
-    lost_hs = np.maximum(had_h[:, None] - size_s[None], 0)
-    return (size_s * (1 - drop) ** (size_s - 1.0) * drop**lost_hs).astype(np.float32)
 
 
 def _block(u_bt: jax.Array, rate_b: jax.Array, valid_bt: jax.Array) -> jax.Array:

@@ -41,7 +41,8 @@ def command(argv: Sequence[str]) -> int:
         fingerprint(source.dataset),
     )
     console = Console()
-    console.out(f"Protocol {protocol.name}, {settings.split} split, {len(split)} samples")
+    title = f"Protocol {protocol.name}, {settings.split} split, {len(split)} samples"
+    console.out(title, highlight=False)
     console.out("Missing in percent of the modalities, and of the frames:", highlight=False)
     for condition in protocol.conditions:
         seeds = settings.mask_seeds if condition.random else settings.mask_seeds[:1]

@@ -12,14 +12,8 @@ import numpy as np
 
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.evaluation.protocols import Condition, Odds
-from fsrf_jax.missing import (
-    Uniforms,
-    all_subsets,
-    keyed_uniforms,
-    modality_drop,
-    observe_at,
-    subset_odds,
-)
+from fsrf_jax.missing import Uniforms, keyed_uniforms, observe_at
+from fsrf_jax.subsets import all_subsets, modality_drop, subset_odds
 
 Masks = Mapping[str, np.ndarray]
 """Which frames are observed: bool [n, t] per modality."""

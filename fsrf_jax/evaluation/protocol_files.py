@@ -206,7 +206,7 @@ def _average(
         same = len({(condition.law, condition.subset) for condition in line}) == 1
         expected = "two or more conditions that differ in one rate alone"
         expect(distinct and same, f"{where}.over", over, expected)
-    words = content.get("in_words", WORDS[rule].format(f"{len(over)} conditions"))
+    words = content.get("in_words", WORDS[rule].format(", ".join(over)))
     expect(isinstance(words, str), f"{where}.in_words", words, "words")
     return rule, tuple(over), words
 

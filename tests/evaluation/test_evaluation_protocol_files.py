@@ -48,14 +48,16 @@ def test_a_protocol_of_ones_own():
     )
     assert (protocol.name, protocol.rule) == ("mine", "area")
     assert protocol.averaged == ("fading", "fading more")
-    assert protocol.average_rule.startswith("area under the line over the rates of 2 conditions")
+    assert protocol.average_rule.startswith(
+        "area under the line over the rates of fading, fading more"
+    )
     assert (protocol.training, protocol.metrics) == ("nothing missing", ("mae",))
 
 
 def test_without_an_average_it_is_the_mean_over_all():
     protocol = read({"name": "x", "conditions": GOOD["conditions"][:2]})
     assert (protocol.rule, protocol.averaged) == ("mean", ("complete", "fading"))
-    assert protocol.average_rule == "mean over 2 conditions"
+    assert protocol.average_rule == "mean over complete, fading"
     none = read({**GOOD, "average": {"rule": "none"}})
     assert (none.rule, none.averaged) == ("none", ())
 
