@@ -15,6 +15,11 @@ LINES: dict[str, dict[str, Any]] = {
     "metrics": {"label": "model", "color": "tab:blue", "linestyle": "-", "marker": "o"},
     "floor": {"label": "best constant", "color": "black", "linestyle": ":", "marker": ""},
 }
+# Conditions side by side are no line; the constant is the same for all.
+POINTS = {
+    name: style if name == "floor" else {**style, "linestyle": ""} for name, style in LINES.items()
+}
+RANGE: dict[str, Any] = {"color": LINES["metrics"]["color"]}
 
 
 def save_plot(path: Path, results: Mapping[str, Any]) -> None:
@@ -22,7 +27,7 @@ def save_plot(path: Path, results: Mapping[str, Any]) -> None:
 
     Lines of the Bayes-optimal prediction and of the best constant stand beside the model's; a
     shaded band is the range over the mask seeds. Conditions that do not differ in a rate stand
-    side by side.
+    side by side, with a bar for that range.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -34,12 +39,14 @@ def save_plot(path: Path, results: Mapping[str, Any]) -> None:
     panels = figure.subplots(1, len(family.panels), sharey=True)
     for axes, (metric, title) in zip(panels, family.panels, strict=True):
         if len(curve) > 1:
-            _draw(axes, curve, metric, title, family.oracle)
+            _draw(axes, curve, metric, title, family.oracle, LINES)
+            axes.fill_between(*_range(curve, metric), **RANGE, alpha=0.2, lw=0)
             axes.set_xlabel(f"share of {_missing(results, curve)} missing")
             axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
         else:
             side_by_side = [(float(i), e) for i, e in enumerate(results["conditions"])]
-            _draw(axes, side_by_side, metric, title, family.oracle)
+            _draw(axes, side_by_side, metric, title, family.oracle, POINTS)
+            axes.vlines(*_range(side_by_side, metric), **RANGE, lw=2)
             names = [entry["name"] for entry in results["conditions"]]
             axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize="small")
     panels[0].set_ylabel("percent")
@@ -80,24 +87,34 @@ def _missing(results: Mapping[str, Any], curve: list[tuple[float, Mapping[str, A
 
 
 def _draw(
-    axes: "Axes", curve: list[tuple[float, Mapping[str, Any]]], metric: str, title: str, oracle: str
+    axes: "Axes",
+    curve: list[tuple[float, Mapping[str, Any]]],
+    metric: str,
+    title: str,
+    oracle: str,
+    styles: Mapping[str, dict[str, Any]],
 ) -> None:
-    """Draw one metric's lines; a figure that is undefined leaves a gap."""
+    """Draw one metric's lines or points; a figure that is undefined leaves a gap."""
     rates = [rate for rate, _ in curve]
-    for source, style in LINES.items():
+    for source, style in styles.items():
         if all(source in entry for _, entry in curve):
             heights = [_percent(entry[source][metric]) for _, entry in curve]
             label = style["label"].format(oracle=oracle)
             axes.plot(rates, heights, markersize=4.5, **{**style, "label": label})
-    seeds = [
-        [_percent(table[metric]) for table in entry["metrics_per_mask_seed"]] for _, entry in curve
-    ]
-    lowest, highest = [min(row) for row in seeds], [max(row) for row in seeds]
-    axes.fill_between(rates, lowest, highest, color=LINES["metrics"]["color"], alpha=0.2, lw=0)
     axes.set_title(title, fontsize="medium")
     axes.grid(color="0.9")
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _range(
+    curve: list[tuple[float, Mapping[str, Any]]], metric: str
+) -> tuple[list[float], list[float], list[float]]:
+    """Rates, and the lowest and highest figure over the mask seeds."""
+    seeds = [
+        [_percent(table[metric]) for table in entry["metrics_per_mask_seed"]] for _, entry in curve
+    ]
+    return [rate for rate, _ in curve], [min(row) for row in seeds], [max(row) for row in seeds]
 
 
 def _percent(figure: float | None) -> float:
