@@ -64,6 +64,11 @@ class MissingConfig:
     subset_weights: dict[str, float] = field(default_factory=dict)
     """Odds of each available subset, as {language+audio: 2.0, ...}, where `all` stands for all
     modalities; empty: all alike."""
+    modality_rate: float | None = None
+    """Share of missing modalities, in place of subset_weights: a sample keeps one, drawn alike, and
+    loses each other one with the probability min(1, rate M / (M - 1)); 0: no modality is lost."""
+    whole_share: float = within(0.0, 0, 1)
+    """Share of samples, modality by modality, whose frame-missing rate is 0 instead."""
     clean_view: bool = False
     """A third view of each training sample, with nothing missing."""
 
@@ -152,8 +157,9 @@ class TrainingConfig:
 class EvaluationConfig:
     """What is evaluated at the end and by bin/evaluate."""
 
-    protocol: Literal["corrkd"] = "corrkd"
-    """Conditions and averages; see docs/protocols.md."""
+    protocol: str = "corrkd"
+    """Conditions and averages: corrkd, lnln, tfrnet, gcnet, cmad, or a path to a .yaml file with a
+    protocol of your own; see docs/protocols.md."""
     split: str = "test"
     """Split to evaluate."""
     mask_seeds: tuple[int, ...] = (0, 1, 2)
@@ -252,6 +258,15 @@ def check(config: Config) -> Config:
         clean, "losses.reconstruction.target", target, "frames or view, or missing.clean_view: true"
     )
     _check_subsets(config.missing.subset_weights, data.modalities)
+    rate = config.missing.modality_rate
+    expect(
+        rate is None or 0 <= rate <= 1,
+        "missing.modality_rate",
+        rate,
+        "null, or a number from 0 to 1",
+    )
+    one = rate is None or not config.missing.subset_weights
+    expect(one, "missing.modality_rate", rate, "null, because missing.subset_weights draw subsets")
     return config
 
 

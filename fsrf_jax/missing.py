@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from fsrf_jax import subsets
 from fsrf_jax.types import ByModality
 
 
@@ -31,6 +32,11 @@ class MissingLaw:
         subset_weights: (modalities, weight) pairs, the odds of each subset to be the available
             one; empty means every non-empty subset alike.
         fixed_rate: the frame-missing rate of every modality is max_rate itself.
+        whole_share: the share of the samples, modality by modality, whose frame-missing rate is 0
+            instead.
+        modality_rate: in place of subset_weights, the share of the modalities that is missing:
+            each sample keeps one of its modalities, drawn alike, and loses each other one with
+            the probability `subsets.modality_drop`. None: subset_weights hold.
     """
 
     max_rate: float = 1.0
@@ -38,6 +44,8 @@ class MissingLaw:
     pattern: str = "frames"
     subset_weights: tuple[tuple[tuple[str, ...], float], ...] = field(default=())
     fixed_rate: bool = False
+    whole_share: float = 0.0
+    modality_rate: float | None = None
 
 
 @struct.dataclass
@@ -94,8 +102,7 @@ def observe(uniforms: Uniforms, valid: ByModality, law: MissingLaw) -> ByModalit
     candidates: ByModality = {}
     observed: ByModality = {}
     for i, m in enumerate(names):
-        u_b = uniforms.rate[names[0] if law.shared_rate else m]
-        rate_b = law.max_rate * (jnp.ones_like(u_b) if law.fixed_rate else u_b)
+        rate_b = _frame_rate(uniforms.rate[names[0] if law.shared_rate else m], law)
         if law.pattern == "block":
             dropped_bt = _block(uniforms.frames[m], rate_b, valid[m])
         else:
@@ -105,18 +112,28 @@ def observe(uniforms: Uniforms, valid: ByModality, law: MissingLaw) -> ByModalit
     return _keep_one(observed, candidates, uniforms.frames)
 
 
+def _frame_rate(u_b: jax.Array, law: MissingLaw) -> jax.Array:
+    """The frame-missing rate [b] of a modality, from one number in [0, 1) a sample."""
+    share = law.whole_share
+    if share == 0:
+        return law.max_rate * (jnp.ones_like(u_b) if law.fixed_rate else u_b)
+    # What lies above the share is uniform again once it is stretched; a share of 1 leaves nothing.
+    rest_b = jnp.ones_like(u_b) if law.fixed_rate else (u_b - share) / max(1 - share, 1e-6)
+    return jnp.where(u_b < share, 0.0, law.max_rate * rest_b)
+
+
 def _choose_subset(
     u_b: jax.Array, has_bm: jax.Array, modalities: Sequence[str], law: MissingLaw
 ) -> jax.Array:
     """Draw [b, m] availability: a non-empty subset of what each sample has."""
-    subsets_sm = np.array(list(itertools.product([False, True], repeat=len(modalities)))[1:])
-    weights_s = np.ones(len(subsets_sm), np.float32)
-    if law.subset_weights:
-        named = {frozenset(names): weight for names, weight in law.subset_weights}
-        members = (frozenset(itertools.compress(modalities, row)) for row in subsets_sm)
-        weights_s = np.array([named.get(subset, 0.0) for subset in members], np.float32)
+    subsets_sm = subsets.all_subsets(len(modalities))
+    if law.modality_rate is None:
+        weights_bs = jnp.asarray(subsets.subset_odds(modalities, law.subset_weights))[None]
+    else:
+        drop = subsets.modality_drop(law.modality_rate, len(modalities))
+        weights_bs = jnp.asarray(subsets.keep_one_odds(subsets_sm, drop))[has_bm.sum(axis=1)]
     possible_bs = ~(subsets_sm[None] & ~has_bm[:, None, :]).any(axis=2)
-    weights_bs = jnp.where(possible_bs, weights_s[None], 0.0)
+    weights_bs = jnp.where(possible_bs, weights_bs, 0.0)
     # A sample that has none of the weighted subsets draws from all that it has.
     weights_bs = jnp.where(weights_bs.sum(axis=1, keepdims=True) > 0, weights_bs, possible_bs)
     cumulative_bs = jnp.cumsum(weights_bs, axis=1)

@@ -143,6 +143,12 @@ def check_ranges_only(config):
             "(language, audio, vision) joined by +.",
         ),
         ({"missing.subset_weights": {"audio": -1.0}}, "subset_weights.audio: found -1.0, expected"),
+        ({"missing.modality_rate": 1.1}, "missing.modality_rate: found 1.1, expected null, or a"),
+        ({"missing.modality_rate": float("nan")}, "missing.modality_rate: found nan, expected"),
+        (
+            {"missing.modality_rate": 0.1, "missing.subset_weights": {"audio": 1.0}},
+            "missing.modality_rate: found 0.1, expected null, because missing.subset_weights",
+        ),
     ],
 )
 def test_fields_that_do_not_fit_are_named(changes, message):

@@ -79,6 +79,8 @@ def reference_observe(uniforms, valid, law):
         ]
         subsets = [subset for subset in subsets if subset <= has]
         weights = [1.0] * len(subsets)
+        if law.modality_rate is not None:
+            weights = [keep_one_probability(subset, has, names, law) for subset in subsets]
         if law.subset_weights:
             odds = {frozenset(names): weight for names, weight in law.subset_weights}
             named = [odds.get(frozenset(subset), 0.0) for subset in subsets]
@@ -89,9 +91,11 @@ def reference_observe(uniforms, valid, law):
         chosen = subsets[int(np.searchsorted(ends, u.subset[i], side="right"))]
         frames = []
         for m in sorted(chosen):
-            rate = np.float32(law.max_rate)
-            if not law.fixed_rate:
-                rate *= u.rate[names[0] if law.shared_rate else m][i]
+            rate, number = np.float32(law.max_rate), u.rate[names[0] if law.shared_rate else m][i]
+            if number < law.whole_share:
+                rate *= 0
+            elif not law.fixed_rate:
+                rate *= (number - np.float32(law.whole_share)) / np.float32(1 - law.whole_share)
             places = np.flatnonzero(valid[m][i])
             if law.pattern == "block":
                 size = round(float(rate) * len(places))
@@ -107,6 +111,17 @@ def reference_observe(uniforms, valid, law):
     return observed
 
 
+def keep_one_probability(subset, has, names, law):
+    """Over all that may be kept: of h modalities one stays, the others go with one probability."""
+    drop = min(1.0, law.modality_rate * len(names) / (len(names) - 1))
+    chances = [
+        np.prod([1 - drop if m in subset else drop for m in has if m != kept])
+        for kept in has
+        if kept in subset
+    ]
+    return float(sum(chances) / len(has))
+
+
 LAWS = {
     "frames": MissingLaw(max_rate=0.5),
     "shared": MissingLaw(
@@ -115,6 +130,8 @@ LAWS = {
     ),
     "block": MissingLaw(pattern="block"),
     "fixed": MissingLaw(max_rate=0.7, fixed_rate=True),
+    "whole": MissingLaw(max_rate=0.8, whole_share=0.5, modality_rate=0.0),
+    "modalities": MissingLaw(max_rate=0.4, fixed_rate=True, whole_share=0.25, modality_rate=0.4),
 }
 
 
@@ -163,6 +180,49 @@ def test_subset_weights():
     np.testing.assert_allclose(shares[frozenset(["language"])], 0.25, atol=0.01)
 
 
+@pytest.mark.parametrize("rate", [0.0, 0.2, 0.5, 0.7, 1.0])
+def test_share_of_missing_modalities(rate):
+    """Each subset is as likely as the law says, and at most two of three modalities are missing."""
+    n, law = 20_000, MissingLaw(max_rate=0.0, modality_rate=rate)
+    shares = subset_shares(view_of(jax.random.key(0), all_valid(n), law))
+    expected = {s: keep_one_probability(s, set(NAMES), NAMES, law) for s in SUBSETS}
+    np.testing.assert_allclose(sum(expected.values()), 1)
+    assert set(shares) == {s for s in SUBSETS if expected[s] > 0}
+    for subset, share in shares.items():
+        assert abs(share - expected[subset]) < 5 * (0.25 / n) ** 0.5
+    missing = sum(share * (1 - len(subset) / 3) for subset, share in shares.items())
+    np.testing.assert_allclose(missing, min(rate, 2 / 3), atol=0.01)
+
+
+def test_no_modality_is_lost_at_modality_rate_0_whatever_a_sample_has():
+    valid = some_valid(4, 300)
+    view = observe_of(draw_uniforms(KEY, valid), valid, MissingLaw(max_rate=0.0, modality_rate=0.0))
+    chex.assert_trees_all_equal(view, valid)
+
+
+def test_each_other_modality_goes_alike_where_a_sample_has_two():
+    n = 20_000
+    valid = all_valid(n) | {"audio": np.zeros((n, LENGTHS["audio"]), bool)}
+    law = MissingLaw(max_rate=0.0, modality_rate=0.4)  # 0.6 of the others
+    shares = subset_shares(view_of(jax.random.key(0), valid, law))
+    for subset, share in ((["language"], 0.3), (["vision"], 0.3), (["language", "vision"], 0.4)):
+        assert abs(shares[frozenset(subset)] - share) < 5 * (0.25 / n) ** 0.5
+
+
+@pytest.mark.parametrize("whole", [0.0, 0.5, 1.0])
+def test_share_of_whole_modalities(whole):
+    """A rate from U(0, 1) leaves all of t frames with probability 1 / (t + 1)."""
+    n, t = 10_000, 9
+    law = MissingLaw(whole_share=whole, modality_rate=0.0)
+    valid = all_valid(n, dict.fromkeys(NAMES, t))
+    complete = [np.asarray(o).all(axis=1) for o in view_of(KEY, valid, law).values()]
+    for complete_b in complete:
+        expected = whole + (1 - whole) / (t + 1)
+        assert abs(complete_b.mean() - expected) < 5 * (0.25 / n) ** 0.5
+    if whole == 0.5:
+        assert np.abs(correlations(complete)).max() < 5 / n**0.5
+
+
 def test_a_sample_without_any_weighted_subset_draws_from_all_it_has():
     law = MissingLaw(max_rate=0.0, subset_weights=((("language",), 1.0),))
     n = 10_000
@@ -200,6 +260,7 @@ def view_at(key, valid, max_rate, law):
             MissingLaw(),
             MissingLaw(shared_rate=True, subset_weights=((("audio",), 2.0), (("vision",), 1e-6))),
             MissingLaw(pattern="block", subset_weights=ALWAYS_ALL, fixed_rate=True),
+            MissingLaw(modality_rate=0.6, whole_share=0.3),
         ]
     ),
 )

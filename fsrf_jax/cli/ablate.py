@@ -18,6 +18,7 @@ from fsrf_jax.errors import ConfigError
 from fsrf_jax.evaluation.ablation import ablation_markdown, compare
 from fsrf_jax.evaluation.ablation_plots import save_ablation_plot
 from fsrf_jax.evaluation.ablation_probes import compare_probes
+from fsrf_jax.evaluation.protocol_files import resolve
 from fsrf_jax.files import replacing
 from fsrf_jax.training.loop import InterruptedTraining
 
@@ -55,6 +56,7 @@ def command(argv: Sequence[str]) -> int:
     for name, value, least in (("seeds", options.seeds, 1), ("together", options.together, 0)):
         if value < least:
             raise ConfigError(f"--{name}: found {value}, expected at least {least}.")
+    resolve(config.evaluation.protocol, config.data.modalities)  # or an error before all else
     path = Path(options.ablation)
     folder = run_folder.choose(config, f"{arguments.config_name(argv)}-{path.stem}")
     base = _base_arguments(argv)

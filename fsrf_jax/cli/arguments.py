@@ -94,9 +94,8 @@ def to_yaml(config: Config) -> str:
 
 
 def config_name(argv: Sequence[str]) -> str:
-    """Stem of the last config file given, which names the default run folder."""
-    paths = _config_paths(argv)
-    return Path(paths[-1]).stem if paths else "defaults"
+    """Stems of the config files given, which name the default run folder."""
+    return "-".join(Path(path).stem for path in _config_paths(argv)) or "defaults"
 
 
 def _config_paths(argv: Sequence[str]) -> list[str]:

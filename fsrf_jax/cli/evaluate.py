@@ -1,7 +1,10 @@
-"""`evaluate`: the best network of a run under all conditions of its protocol."""
+"""`evaluate`: a run's best network, or predictions of another program, under a protocol."""
 
+import argparse
 import dataclasses
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import jsonargparse
@@ -10,37 +13,92 @@ from rich.console import Console
 from fsrf_jax import config as configuration
 from fsrf_jax.cli import arguments, run_folder
 from fsrf_jax.cli.main import guarded
-from fsrf_jax.cli.run import Run, show_results, write_probes, write_recovery, write_results
+from fsrf_jax.cli.run import (
+    Run,
+    predictions_beside,
+    show_results,
+    write_probes,
+    write_recovery,
+    write_results,
+)
+from fsrf_jax.cli.score import score_file
 from fsrf_jax.config import Config, EvaluationConfig
 from fsrf_jax.data import normalise
 from fsrf_jax.errors import ConfigError, RunError
-from fsrf_jax.source import fingerprint, open_source
+from fsrf_jax.evaluation.mask_files import MaskFile, observer_of, read_masks
+from fsrf_jax.evaluation.protocol_files import from_description, is_file, resolve
+from fsrf_jax.evaluation.protocols import Protocol
+from fsrf_jax.source import Source, fingerprint, open_source
 from fsrf_jax.training import checkpoints
+from fsrf_jax.training.state import TrainState
 
 DESCRIPTION = """Evaluate the best network of a run folder and write the results into it, or
-elsewhere with --output. Settings of the evaluation can be changed if the results go elsewhere."""
+elsewhere with --output. Settings of the evaluation can be changed if the results go elsewhere.
+With --predictions FILE, score what any other program predicted on masks of bin/masks; the data and
+the settings are those of RUN, or of --config FILE (and every option of train) in its place."""
+
+# What a file of masks decides.
+OF_MASKS = ("protocol", "split", "mask_seeds")
+
+MORE = ("probes", "recovery")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the arguments ask for.
+
+    Attributes:
+        folder: the run folder; None for predictions with a config.
+        config: data and settings.
+        changes: settings of the evaluation that differ from the config's own.
+        output: the results file.
+        masks: a file of masks, in place of drawing them.
+        predictions: a file of predictions, in place of the run's network.
+        more: what else to measure, of probes and recovery.
+    """
+
+    folder: Path | None
+    config: Config
+    changes: tuple[str, ...]
+    output: Path
+    masks: Path | None
+    predictions: Path | None
+    more: tuple[str, ...]
 
 
 def command(argv: Sequence[str]) -> int:
     """Run `evaluate` with these arguments and return the exit status."""
-    folder, config, output, more = _parse(argv)
+    request = _parse(argv)
+    masks = None if request.masks is None else read_masks(request.masks)
+    protocol = _protocol(request, masks)
+    config = request.config if masks is None else _settings_of(masks, request.config)
     source = open_source(config.data, config.losses.task.form)
-    if output.resolve() == (folder / "results.json").resolve():
+    observe = None
+    if masks is not None and request.masks is not None:
+        observe = observer_of(masks, source.split(masks.split), request.masks)
+    console = Console()
+    if request.predictions is not None:
+        evaluation, results = score_file(request.predictions, config, source, protocol, observe)
+        write_results(request.output, evaluation, results)
+        show_results(console, results)
+        console.out(f"Results: {request.output}", highlight=False)
+        return 0
+    assert request.folder is not None  # _check
+    if _is_own(request.output, request.folder):
         remedy = "give --output FILE.json to write the results elsewhere"
-        run_folder.check_data(folder, fingerprint(source.dataset), remedy)
-    run = Run.make(config, source)
-    with checkpoints.open_manager(folder / "checkpoints", read_only=True) as manager:
-        shapes = normalise.fit(source.split("train"), config.data.clip)
-        state, normaliser = run.restore(manager, shapes)
-    evaluation, results = run.evaluate(state, normaliser)
-    write_results(output, evaluation, results)
-    show_results(console := Console(), results)
-    console.out(f"Results: {output}", highlight=False)
-    if "probes" in more:
-        write_probes(place := _beside(output, "probes"), run.probe(state, normaliser))
+        run_folder.check_data(request.folder, fingerprint(source.dataset), remedy)
+    run = Run.make(config, source, protocol)
+    state, normaliser = _restore(run, source, request.folder)
+    evaluation, results = run.evaluate(state, normaliser, observe)
+    write_results(request.output, evaluation, results)
+    show_results(console, results)
+    console.out(f"Results: {request.output}", highlight=False)
+    if "probes" in request.more:
+        write_probes(place := _beside(request.output, "probes"), run.probe(state, normaliser))
         console.out(f"Probes: {place}", highlight=False)
-    if "recovery" in more:
-        write_recovery(place := _beside(output, "recovery"), run.recovery(state, normaliser))
+    if "recovery" in request.more:
+        found = run.recovery(state, normaliser, observe)
+        write_recovery(place := _beside(request.output, "recovery"), found)
         console.out(f"Recovery: {place}", highlight=False)
     return 0
 
@@ -51,11 +109,40 @@ def _beside(output: Path, name: str) -> Path:
     return output.with_name(f"{name}.json" if own else f"{output.stem}.{name}.json")
 
 
-def _parse(argv: Sequence[str]) -> tuple[Path, Config, Path, tuple[str, ...]]:
+def _restore(run: Run, source: Source, folder: Path) -> tuple[TrainState, normalise.Normaliser]:
+    with checkpoints.open_manager(folder / "checkpoints", read_only=True) as manager:
+        shapes = normalise.fit(source.split("train"), run.config.data.clip)
+        return run.restore(manager, shapes)
+
+
+def _protocol(request: Request, masks: MaskFile | None) -> Protocol:
+    """The protocol of the masks; of the run's results, if its own file may be gone; or by name."""
+    if masks is not None:
+        return masks.protocol
+    name, modalities = request.config.evaluation.protocol, request.config.data.modalities
+    if request.folder is not None and is_file(name) and "protocol" not in request.changes:
+        path = request.folder / "results.json"
+        found = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        if "protocol_description" in found:
+            return from_description(found["protocol_description"], modalities, str(path))
+    return resolve(name, modalities)
+
+
+def _settings_of(masks: MaskFile, config: Config) -> Config:
+    """The config with the split and the seeds of the masks."""
+    evaluation = dataclasses.replace(
+        config.evaluation, split=masks.split, mask_seeds=masks.mask_seeds
+    )
+    return dataclasses.replace(config, evaluation=evaluation)
+
+
+def _parse(argv: Sequence[str]) -> Request:
+    if any(argument.partition("=")[0] == "--config" for argument in argv):
+        return _check(_parse_with_config(argv))
     parser = jsonargparse.ArgumentParser(
         prog="evaluate", description=DESCRIPTION, exit_on_error=False
     )
-    parser.add_argument("run", metavar="RUN", help="run folder, made by train")
+    parser.add_argument("run", metavar="RUN", nargs="?", help="run folder, made by train")
     parser.add_argument("--output", metavar="FILE", help="results file; default RUN/results.json")
     parser.add_argument(
         "--probes",
@@ -67,34 +154,103 @@ def _parse(argv: Sequence[str]) -> tuple[Path, Config, Path, tuple[str, ...]]:
         action="store_true",
         help="also measure how close the codes of incomplete samples are to the complete ones'",
     )
+    parser.add_argument(
+        "--masks", metavar="FILE.npz", help="take protocol, split, seeds and masks from this file"
+    )
+    parser.add_argument(
+        "--predictions",
+        metavar="FILE",
+        help="score these predictions (.npz or .csv); results go to FILE.json beside them",
+    )
+    parser.add_argument(
+        "--config", metavar="FILE.yaml", help="with --predictions: data and settings, without RUN"
+    )
     parser.add_argument("--data.path", metavar="FILE", help="data file, if it was moved")
     for field in dataclasses.fields(EvaluationConfig):
         parser.add_argument(
             f"--evaluation.{field.name}", type=field.type, help="as in train; default: the run's"
         )
     parsed = arguments.parse_plain(parser, argv)
+    if parsed.run is None:
+        raise ConfigError("RUN: expected a run folder, or --predictions and --config.")
     folder = Path(parsed.run)
     saved = folder / "config.yaml"
     if not saved.is_file():
         raise RunError(f"{folder}: found no config.yaml, expected a run folder made by train.")
     config = arguments.load(saved)
     changes = {k: v for k, v in vars(parsed.evaluation).items() if v is not None}
-    output = Path(parsed.output) if parsed.output else folder / "results.json"
-    own = output.resolve() == (folder / "results.json").resolve()
-    if changes and own:
-        raise ConfigError(
-            f"--evaluation.{next(iter(changes))}: the results would differ from those the run "
-            "stands for; give --output FILE.json to write them elsewhere."
-        )
     config = dataclasses.replace(
         config,
         data=dataclasses.replace(config.data, path=parsed.data.path or config.data.path),
         evaluation=dataclasses.replace(config.evaluation, **changes),
     )
-    if not output.parent.is_dir() or output.suffix in (".md", ".png", ".npz"):
+    predictions, masks = (Path(p) if p else None for p in (parsed.predictions, parsed.masks))
+    default = predictions.with_suffix(".json") if predictions else folder / "results.json"
+    return _check(
+        Request(
+            folder=folder,
+            config=configuration.check(config),
+            changes=tuple(changes),
+            output=Path(parsed.output) if parsed.output else default,
+            masks=masks,
+            predictions=predictions,
+            more=tuple(name for name in MORE if getattr(parsed, name)),
+        )
+    )
+
+
+def _parse_with_config(argv: Sequence[str]) -> Request:
+    """The request for predictions without a run: own options first, the rest makes a config."""
+    own = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    for name in ("--predictions", "--output", "--masks"):
+        own.add_argument(name, type=Path)
+    try:
+        parsed, rest = own.parse_known_args(list(argv))
+    except argparse.ArgumentError as error:
+        raise ConfigError(f"{error}; see evaluate --help.") from error
+    if parsed.predictions is None:
+        raise ConfigError("--config: expected with --predictions FILE; a run has its own.")
+    config, _ = arguments.parse(arguments.make_parser("evaluate", DESCRIPTION), rest)
+    changes = [name for name in OF_MASKS if any(a.startswith(f"--evaluation.{name}") for a in rest)]
+    return Request(
+        folder=None,
+        config=config,
+        changes=tuple(changes),
+        output=parsed.output or parsed.predictions.with_suffix(".json"),
+        masks=parsed.masks,
+        predictions=parsed.predictions,
+        more=(),
+    )
+
+
+def _check(request: Request) -> Request:
+    """The request itself, if it overwrites nothing and does not contradict itself."""
+    output, folder = request.output, request.folder
+    if not output.parent.is_dir() or output.suffix in (".md", ".png", ".npz", ".csv"):
         raise ConfigError(f"--output: found {output}, expected FILE.json in an existing folder.")
-    more = tuple(name for name in ("probes", "recovery") if getattr(parsed, name))
-    return folder, configuration.check(config), output, more
+    decided = [name for name in request.changes if name in OF_MASKS]
+    if request.masks is not None and decided:
+        raise ConfigError(f"--evaluation.{decided[0]}: the file of --masks decides it.")
+    if request.predictions is not None:
+        if request.more:
+            raise ConfigError(f"--{request.more[0]}: predictions have no codes: leave it out.")
+        if request.predictions.resolve() == predictions_beside(output).resolve():
+            raise ConfigError(f"--output: {request.predictions} would be overwritten.")
+        if output.name == "results.json" and (output.parent / "config.yaml").exists():
+            raise ConfigError("--output: results.json is of the run itself: choose another file.")
+    elif folder is not None and _is_own(output, folder):
+        changed = [f"--evaluation.{name}" for name in request.changes]
+        changed += ["--masks"] if request.masks is not None else []
+        if changed:
+            raise ConfigError(
+                f"{changed[0]}: the results would differ from those the run stands for; give "
+                "--output FILE.json to write them elsewhere."
+            )
+    return request
+
+
+def _is_own(output: Path, folder: Path) -> bool:
+    return output.resolve() == (folder / "results.json").resolve()
 
 
 main = guarded(command)

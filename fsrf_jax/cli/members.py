@@ -19,6 +19,7 @@ from fsrf_jax.cli.run import Run, write_probes, write_results
 from fsrf_jax.config import Config
 from fsrf_jax.data import normalise
 from fsrf_jax.errors import ConfigError, RunError
+from fsrf_jax.evaluation.protocol_files import resolve
 from fsrf_jax.evaluation.results import Results
 from fsrf_jax.files import replacing
 from fsrf_jax.source import Source, fingerprint, open_source
@@ -93,7 +94,9 @@ def probe_members(
         path = member.folder / "probes.json"
         if path.exists():
             continue
-        run = Run.make(member.config, source)
+        config = member.config
+        protocol = resolve(config.evaluation.protocol, config.data.modalities)
+        run = Run.make(config, source, protocol)
         with checkpoints.open_manager(member.folder / "checkpoints", read_only=True) as manager:
             write_probes(path, run.probe(*run.restore(manager, normaliser)))
         console.out(f"{_name(member)}: probed", highlight=False)
@@ -202,7 +205,9 @@ def _train_and_evaluate(
     console: Console,
 ) -> None:
     configs = [member.config for member in members]
-    run = Run.make(grouping.common(configs), source)
+    config = configs[0]
+    protocol = resolve(config.evaluation.protocol, config.data.modalities)
+    run = Run.make(grouping.common(configs), source, protocol)
     states = _train(place, run, members, normaliser, console)
     for index, member in enumerate(members):
         if _is_done(member):

@@ -15,14 +15,15 @@ from fsrf_jax.data.normalise import Normaliser
 from fsrf_jax.evaluation import plots, tables
 from fsrf_jax.evaluation.code_recovery import measure_protocol, recovery_markdown
 from fsrf_jax.evaluation.evaluate import Evaluation, evaluate
+from fsrf_jax.evaluation.masks import Observer, make_observer
 from fsrf_jax.evaluation.metric_choice import choose_family
 from fsrf_jax.evaluation.metrics import MetricFamily
-from fsrf_jax.evaluation.predictor import make_observer, make_predictor
+from fsrf_jax.evaluation.predictor import make_predictor
 from fsrf_jax.evaluation.probe_inputs import make_encoder
 from fsrf_jax.evaluation.probe_plots import save_probes_plot
 from fsrf_jax.evaluation.probe_tables import probes_markdown
 from fsrf_jax.evaluation.probes import probe_network
-from fsrf_jax.evaluation.protocols import PROTOCOLS, RATES
+from fsrf_jax.evaluation.protocols import Protocol
 from fsrf_jax.evaluation.results import Results, results_dict, save_predictions, save_results
 from fsrf_jax.files import replacing
 from fsrf_jax.source import Source, fingerprint
@@ -38,6 +39,7 @@ class Run:
     Attributes:
         config: the experiment.
         source: its data.
+        protocol: under which it is evaluated.
         mesh: all local devices.
         method: what is fixed at compilation.
         family: metrics that fit the labels.
@@ -45,19 +47,19 @@ class Run:
 
     config: Config
     source: Source
+    protocol: Protocol
     mesh: Mesh
     method: Method
     family: MetricFamily
 
     @classmethod
-    def make(cls, config: Config, source: Source) -> "Run":
-        """The run of a config and its data."""
+    def make(cls, config: Config, source: Source, protocol: Protocol) -> "Run":
+        """The run of a config, its data and its protocol."""
         train = source.split("train")
         widths = build.feature_widths(train)
         method = build.make_method(config, widths, len(train), source.outputs)
-        labels = [split.labels for split in source.dataset.splits.values()]
-        family = choose_family(config.evaluation.metrics, source.form, labels, config.data.tasks)
-        return cls(config, source, sharding.data_mesh(), method, family)
+        family = metrics_of(config, source)
+        return cls(config, source, protocol, sharding.data_mesh(), method, family)
 
     def initial_state(self) -> Callable[[], TrainState]:
         """A function that makes the state before the first step, born on all devices."""
@@ -82,12 +84,20 @@ class Run:
         arrays = checkpoints.restore(manager, target)
         return arrays["state"], Normaliser.from_tree(arrays["preparation"])
 
-    def evaluate(self, state: TrainState, normaliser: Normaliser) -> tuple[Evaluation, Results]:
-        """Evaluate the best network of a state as the config says."""
+    def evaluate(
+        self, state: TrainState, normaliser: Normaliser, observe: Observer | None = None
+    ) -> tuple[Evaluation, Results]:
+        """Evaluate the best network of a state as the config says.
+
+        Args:
+            state: the state.
+            normaliser: fitted to the training split.
+            observe: the test masks; by default they are drawn.
+        """
         settings = self.config.evaluation
         split = self.source.split(settings.split)
         evaluation = evaluate(
-            PROTOCOLS[settings.protocol](self.config.data.modalities, RATES),
+            self.protocol,
             split,
             make_predictor(
                 self.method.network,
@@ -97,7 +107,7 @@ class Run:
                 settings.batch_size,
             ),
             settings.mask_seeds,
-            make_observer(split, settings.mask_seeds),
+            observe or make_observer(split, settings.mask_seeds),
             self.source.oracle(settings.split),
             self.family,
         )
@@ -128,7 +138,9 @@ class Run:
         digest = fingerprint(self.source.dataset)
         return {"split": settings.split, "data_fingerprint": digest, **probes}
 
-    def recovery(self, state: TrainState, normaliser: Normaliser) -> Results:
+    def recovery(
+        self, state: TrainState, normaliser: Normaliser, observe: Observer | None = None
+    ) -> Results:
         """How close the fused codes of incomplete views are to the complete views' codes."""
         settings = self.config.evaluation
         split = normaliser.apply(self.source.split(settings.split))
@@ -137,13 +149,19 @@ class Run:
         )
         measured = measure_protocol(
             lambda observed: np.asarray(encoder(observed).fused),
-            PROTOCOLS[settings.protocol](self.config.data.modalities, RATES),
+            self.protocol,
             settings.mask_seeds,
-            make_observer(split, settings.mask_seeds),
+            observe or make_observer(split, settings.mask_seeds),
             split.valid,
         )
         digest = fingerprint(self.source.dataset)
         return {"split": settings.split, "data_fingerprint": digest, **measured}
+
+
+def metrics_of(config: Config, source: Source) -> MetricFamily:
+    """The metrics that the config asks for, if they fit the labels of all splits."""
+    labels = [split.labels for split in source.dataset.splits.values()]
+    return choose_family(config.evaluation.metrics, source.form, labels, config.data.tasks)
 
 
 def write_recovery(path: Path, recovery: Results) -> None:
@@ -167,16 +185,18 @@ def write_results(path: Path, evaluation: Evaluation, results: Results) -> None:
     For `results.json` these are results.md, results.png and predictions.npz; for any other
     FILE.json, FILE.md, FILE.png and FILE.predictions.npz.
     """
-    predictions = (
-        path.with_name("predictions.npz")
-        if path.name == "results.json"
-        else path.with_suffix(".predictions.npz")
-    )
-    save_predictions(predictions, evaluation)
+    save_predictions(predictions_beside(path), evaluation)
     with replacing(path.with_suffix(".md")) as temporary:
         temporary.write_text(tables.markdown_table(results), "utf-8")
     plots.save_plot(path.with_suffix(".png"), results)
     save_results(path, results)  # last: whoever finds it finds the others
+
+
+def predictions_beside(path: Path) -> Path:
+    """Where the predictions of a results file stand."""
+    if path.name == "results.json":
+        return path.with_name("predictions.npz")
+    return path.with_suffix(".predictions.npz")
 
 
 def show_results(console: Console, results: Results) -> None:

@@ -13,6 +13,7 @@ from fsrf_jax.cli.progress import training_progress
 from fsrf_jax.cli.run import Run, show_results, write_results
 from fsrf_jax.data import normalise
 from fsrf_jax.data.describe import describe
+from fsrf_jax.evaluation.protocol_files import resolve
 from fsrf_jax.evaluation.results import Results
 from fsrf_jax.source import Source, fingerprint, open_source
 from fsrf_jax.training import build, checkpoints, sharding
@@ -33,6 +34,7 @@ def command(argv: Sequence[str]) -> int:
         help="start anew; an existing run folder is renamed, never deleted",
     )
     config, options = arguments.parse(parser, argv)
+    protocol = resolve(config.evaluation.protocol, config.data.modalities)
     folder = run_folder.choose(config, arguments.config_name(argv))
     if not options.overwrite:
         run_folder.check_same(folder, config)
@@ -41,7 +43,7 @@ def command(argv: Sequence[str]) -> int:
     for name in ("train", "valid", config.evaluation.split):
         source.split(name)
     normaliser = normalise.fit(source.split("train"), config.data.clip)
-    run = Run.make(config, source)
+    run = Run.make(config, source, protocol)
     if options.overwrite and (old := run_folder.set_aside(folder)):
         console.out(f"The old run folder is now {old}.", highlight=False)
     if config.output.progress:

@@ -6,11 +6,11 @@ Everything is computed from the results files of runs that were evaluated on the
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.ablation_probes import probes_section
+from fsrf_jax.evaluation.averages import mean_and_std
 from fsrf_jax.evaluation.collapse import TOLERANCE, gain
+from fsrf_jax.evaluation.matched import match
 from fsrf_jax.evaluation.metrics import Column, MetricFamily, Metrics, family_of_results
 from fsrf_jax.evaluation.results import Results
 from fsrf_jax.evaluation.statistics import holm, paired_difference
@@ -22,7 +22,10 @@ Runs = Mapping[str, Mapping[int, Results]]
 AVERAGE, EVERYTHING = "average", "all_conditions"
 
 # What has to be equal for results to be compared.
-SAME = (*("protocol", "split", "form", "metrics", "tasks", "mask_seeds", "n", "data_fingerprint"),)
+SAME = (
+    *("protocol", "split", "form", "metrics", "tasks", "average_rule", "mask_seeds"),
+    *("masks_digest", "n", "data_fingerprint"),
+)
 
 
 def compare(runs: Runs) -> dict[str, Any]:
@@ -37,6 +40,9 @@ def compare(runs: Runs) -> dict[str, Any]:
         for one), and for all but the reference the paired `difference` to it with `low` and
         `high`, the ends of a 95 % interval, and `p`, corrected over the variants (Holm).
         Fractions; None is undefined.
+
+        Where every variant bears the name of a condition, `matched` is the table of each under its
+        own, see `fsrf_jax.evaluation.matched`; else None.
 
     Raises:
         RunError: the runs were not evaluated alike.
@@ -60,8 +66,9 @@ def compare(runs: Runs) -> dict[str, Any]:
         **{key: one[key] for key in SAME},
         "reference": reference,
         "seeds": seeds,
-        "average_rule": one["average_rule"],
-        "floor": one["average"]["floor"],
+        "rule": one["protocol_description"]["average"]["rule"],
+        "floor": one["conditions"][0]["floor"],  # the same under all
+        "matched": match(runs, names),
         "variants": table,
     }
 
@@ -75,14 +82,14 @@ def ablation_markdown(comparison: Mapping[str, Any]) -> str:
     variants, reference = comparison["variants"], comparison["reference"]
     headline, seeds = family.headline, comparison["seeds"]
     lines = [f"# Ablation, protocol {comparison['protocol']}, {comparison['split']} split", ""]
-    for row, title in ((AVERAGE, "Average"), (EVERYTHING, "All conditions")):
+    for row, title in averaged_rows(comparison).items():
         columns = _compared(family)
         header = ["variant", *(part for c in columns for part in (c.title, "difference", "p"))]
         body = [
             [name, *(part for c in columns for part in _with_difference(cells[row], c))]
             for name, cells in variants.items()
         ]
-        lines += [f"## {title}", "", *_table(header, body), ""]
+        lines += [f"## {title.capitalize()}", "", *_table(header, body), ""]
     floor = comparison["floor"]
     rows = [row for row in variants[reference] if row not in (AVERAGE, EVERYTHING)]
     body = [
@@ -92,18 +99,35 @@ def ablation_markdown(comparison: Mapping[str, Any]) -> str:
     if "probes" in comparison:
         header, body, note = probes_section(comparison["probes"])
         lines += ["## What the codes hold", "", *_table(header, body), "", note, ""]
+    if comparison["matched"] is not None:
+        lines += ["## Each variant under its own condition", "", *_matched_table(comparison), ""]
     names = ", ".join(str(seed) for seed in seeds)
     notes = [
         f"Mean and standard deviation over the training seeds {names}; every run on the same masks "
         f"(mask seeds {', '.join(map(str, comparison['mask_seeds']))}).",
         f"difference: to {reference}, seed by seed, with its 95 % interval; p: paired t-test, "
         "Holm's correction over the variants.",
-        f"Average: {comparison['average_rule']}. All conditions: all but rate=1.0.",
+        f"Average: {comparison['average_rule']}. All conditions: all that show a frame.",
         f"*: collapsed, {headline.title} is no better than the floor, the best constant prediction "
-        f"({_floor(floor, headline)}); at rate=1.0 nothing is seen and every model is constant.",
+        f"({_floor(floor, headline)}); where no frame is shown every model is constant.",
         "Figures but MAE and CE in percent.",
     ]
     return "\n".join([*lines, *(f"- {note}" for note in notes)]) + "\n"
+
+
+def averaged_rows(comparison: Mapping[str, Any]) -> dict[str, str]:
+    """Rows that stand for several conditions, and their titles; a protocol may have no average."""
+    own = {"mean": {AVERAGE: "average"}, "area": {AVERAGE: "area"}, "none": {}}
+    return {**own[comparison["rule"]], EVERYTHING: "all conditions"}
+
+
+def _matched_table(comparison: Mapping[str, Any]) -> list[str]:
+    columns, matched = family_of_results(comparison).columns, comparison["matched"]
+    rows = {**matched["conditions"]}
+    if matched["average"] is not None:
+        rows["**area**" if matched["rule"] == "area" else "**average**"] = matched["average"]
+    body = [[row, *(_mean(cells[c.metric], c) for c in columns)] for row, cells in rows.items()]
+    return _table(["condition", *(column.title for column in columns)], body)
 
 
 def _check_alike(runs: Runs) -> None:
@@ -137,10 +161,7 @@ def _cells(scores: Mapping[str, list[float | None]], reference: str) -> dict[str
     """Mean, deviation and difference of one metric in one row, for every variant."""
     cells: dict[str, dict[str, Any]] = {}
     for variant, found in scores.items():
-        known = [score for score in found if score is not None]
-        defined = len(known) == len(found)
-        spread = float(np.std(known, ddof=1)) if defined and len(known) > 1 else None
-        cells[variant] = {"mean": float(np.mean(known)) if defined else None, "std": spread}
+        cells[variant] = mean_and_std(found)
     base = scores[reference]
     for variant, found in scores.items():
         if variant == reference or None in found or None in base:

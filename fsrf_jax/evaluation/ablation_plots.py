@@ -4,11 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fsrf_jax.evaluation.ablation import AVERAGE, EVERYTHING
+from fsrf_jax.evaluation.ablation import averaged_rows
 from fsrf_jax.evaluation.metrics import family_of_results
 from fsrf_jax.files import replacing
-
-TITLES = {AVERAGE: "average", EVERYTHING: "all conditions"}
 
 
 def save_ablation_plot(path: Path, comparison: Mapping[str, Any]) -> None:
@@ -24,8 +22,9 @@ def save_ablation_plot(path: Path, comparison: Mapping[str, Any]) -> None:
     variants = [name for name in comparison["variants"] if name != comparison["reference"]]
     figure = Figure(figsize=(9.0, 1.6 + 0.32 * max(len(variants), 1)), layout="constrained")
     FigureCanvasAgg(figure)
-    panels = figure.subplots(1, len(TITLES), sharey=True)
-    for axes, (row, title) in zip(panels, TITLES.items(), strict=True):
+    titles = averaged_rows(comparison)
+    panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
+    for axes, (row, title) in zip(panels, titles.items(), strict=True):
         for height, name in enumerate(reversed(variants)):
             cell = comparison["variants"][name][row][headline.metric]
             if "difference" not in cell:

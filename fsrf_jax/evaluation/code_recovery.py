@@ -81,7 +81,7 @@ def measure_protocol(
     for condition in protocol.conditions:
         tables: list[Metrics] = []
         for seed in mask_seeds:
-            again = bool(tables) and condition.rate == 0  # nothing is random
+            again = bool(tables) and not condition.random  # nothing is random
             masks = valid if again else observe(condition, seed)
             tables.append(dict(tables[0]) if again else code_recovery(encode(masks), complete))
         entries.append(

@@ -1,10 +1,11 @@
 """What the results say of a condition beside its metrics: intervals, collapse, calibration."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from fsrf_jax.evaluation.averages import Weights
 from fsrf_jax.evaluation.bootstrap import interval, resample_counts, resampled
 from fsrf_jax.evaluation.calibration import (
     binary_calibration,
@@ -14,9 +15,6 @@ from fsrf_jax.evaluation.calibration import (
 from fsrf_jax.evaluation.collapse import collapse_monitor, recovery
 from fsrf_jax.evaluation.evaluate import ConditionResult, Evaluation
 from fsrf_jax.evaluation.figures import Metrics, mean_of
-
-Weights = Mapping[str, float]
-"""How much each condition counts in an average, by name."""
 
 Resamples = dict[str, dict[str, np.ndarray]]
 """Figures [r] in every resample, by condition and metric."""
@@ -28,7 +26,7 @@ def complete_condition(evaluation: Evaluation) -> ConditionResult | None:
     whole = (
         result
         for result in evaluation.conditions
-        if result.condition.rate == 0 and len(result.condition.subset) == most
+        if not result.condition.random and len(result.condition.subset) == most
     )
     return next(whole, None)
 
@@ -44,7 +42,7 @@ def condition_details(evaluation: Evaluation, result: ConditionResult) -> dict[s
             result.metrics,
             evaluation.floor,
             evaluation.family,
-            sanity=result.condition.rate >= 1,
+            sanity=not result.condition.shows,
         ),
         "recovery": recovery(result.metrics, whole, evaluation.floor, evaluation.family),
     }
@@ -96,11 +94,6 @@ def combined(resamples: Resamples, weights: Weights) -> dict[str, np.ndarray]:
     chosen = [(weight, resamples[condition]) for condition, weight in weights.items()]
     names = chosen[0][1] if chosen else ()
     return {name: np.sum([w * table[name] for w, table in chosen], axis=0) for name in names}
-
-
-def equal_weights(names: Collection[str]) -> dict[str, float]:
-    """Those of a mean over conditions."""
-    return dict.fromkeys(names, 1 / max(len(names), 1))
 
 
 def average_details(

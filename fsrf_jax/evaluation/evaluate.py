@@ -8,11 +8,9 @@ import numpy as np
 
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.errors import UserError
+from fsrf_jax.evaluation.masks import Masks, Observer, masks_digest
 from fsrf_jax.evaluation.metrics import FAMILIES, MetricFamily, Metrics, mean_metrics
 from fsrf_jax.evaluation.protocols import Condition, Protocol
-
-Masks = Mapping[str, np.ndarray]
-"""Which frames are observed: bool [n, t] per modality."""
 
 
 class Gaussian(NamedTuple):
@@ -28,6 +26,10 @@ Gaussian ones, or probabilities of classes or tasks [n, o]."""
 
 Oracle = Callable[[Masks], np.ndarray]
 """The best possible predictions, [n] or [n, o]."""
+
+
+Answer = Callable[[Condition, int, Masks], np.ndarray | Gaussian]
+"""The same, for programs that were told the condition and the mask seed."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Evaluation:
         labels: [n], or [n, o] for binary tasks.
         floor: the best constant prediction, the same under every condition.
         conditions: in the order of the protocol.
+        masks_digest: of the masks, see `fsrf_jax.evaluation.masks`.
     """
 
     family: MetricFamily
@@ -74,6 +77,7 @@ class Evaluation:
     labels: np.ndarray
     floor: Metrics
     conditions: tuple[ConditionResult, ...]
+    masks_digest: str
 
 
 def evaluate(
@@ -81,13 +85,13 @@ def evaluate(
     split: Split,
     predict: Predictor,
     mask_seeds: Sequence[int],
-    observe: Callable[[Condition, int], Masks],
+    observe: Observer,
     oracle: Oracle | None = None,
     family: MetricFamily = FAMILIES["mosi"],
 ) -> Evaluation:
     """Measure `predict` under every condition and mask seed.
 
-    A condition at rate 0 is not random: it is predicted once, and counts for every mask seed.
+    A condition that is not random is predicted once, and counts for every mask seed.
 
     Args:
         protocol: the conditions.
@@ -102,12 +106,66 @@ def evaluate(
         UserError: a prediction is not finite, or no probability where it must be one.
         ValueError: no mask seed, or masks or predictions do not fit the split.
     """
+    whole: dict[str, np.ndarray | Gaussian] = {}
+
+    def answer(condition: Condition, seed: int, masks: Masks) -> np.ndarray | Gaussian:
+        if condition.random:
+            return predict(masks)
+        if condition.name not in whole:
+            whole[condition.name] = predict(masks)
+        return whole[condition.name]
+
+    return _evaluate(protocol, split, answer, mask_seeds, observe, oracle, family)
+
+
+def score(
+    protocol: Protocol,
+    split: Split,
+    predictions: Mapping[tuple[str, int], np.ndarray],
+    mask_seeds: Sequence[int],
+    observe: Observer,
+    oracle: Oracle | None = None,
+    family: MetricFamily = FAMILIES["mosi"],
+) -> Evaluation:
+    """Measure predictions that some program made on these masks.
+
+    Args:
+        protocol: the conditions.
+        split: the samples.
+        predictions: by condition and mask seed, [n] or [n, o], in the order of the split.
+        mask_seeds: as in `evaluate`.
+        observe: as in `evaluate`.
+        oracle: as in `evaluate`.
+        family: as in `evaluate`.
+
+    Raises:
+        UserError: as `evaluate`.
+        ValueError: as `evaluate`.
+    """
+
+    def answer(condition: Condition, seed: int, masks: Masks) -> np.ndarray:
+        return predictions[condition.name, seed]
+
+    return _evaluate(protocol, split, answer, mask_seeds, observe, oracle, family)
+
+
+def _evaluate(
+    protocol: Protocol,
+    split: Split,
+    answer: Answer,
+    mask_seeds: Sequence[int],
+    observe: Observer,
+    oracle: Oracle | None,
+    family: MetricFamily,
+) -> Evaluation:
+    """Measure an answer under every condition and mask seed."""
     if not mask_seeds:
         raise ValueError("expected at least one mask seed, found none")
     conditions = tuple(
-        _measure(condition, split, predict, mask_seeds, observe, oracle, family)
+        _measure(condition, split, answer, mask_seeds, observe, oracle, family)
         for condition in protocol.conditions
     )
+    ids = [str(i) for i in split.ids]
     return Evaluation(
         family=family,
         protocol=protocol,
@@ -116,15 +174,16 @@ def evaluate(
         labels=np.asarray(split.labels),
         floor=family.floor(split.labels),
         conditions=conditions,
+        masks_digest=masks_digest(protocol.conditions, mask_seeds, ids, split.valid, observe),
     )
 
 
 def _measure(
     condition: Condition,
     split: Split,
-    predict: Predictor,
+    answer: Answer,
     mask_seeds: Sequence[int],
-    observe: Callable[[Condition, int], Masks],
+    observe: Observer,
     oracle: Oracle | None,
     family: MetricFamily,
 ) -> ConditionResult:
@@ -133,15 +192,11 @@ def _measure(
     per_seed: list[Metrics] = []
     bayes: list[Metrics] = []
     for seed in mask_seeds:
-        if predictions and condition.rate == 0:
-            predictions.append(predictions[0])
-            per_seed.append(dict(per_seed[0]))
-            continue
         masks = observe(condition, seed)
         _check_masks(condition, masks, split)
-        predictions.append(predict(masks))
+        predictions.append(answer(condition, seed, masks))
         per_seed.append(_score(family, condition, _points(predictions[-1]), split.labels))
-        if oracle is not None:
+        if oracle is not None and (condition.random or not bayes):
             bayes.append(_score(family, condition, oracle(masks), split.labels))
     gaussians = [found for found in predictions if isinstance(found, Gaussian)]
     return ConditionResult(

@@ -1,6 +1,6 @@
-"""A trained network and keyed masks, in the form that `evaluate` takes."""
+"""A trained network in the form that `evaluate` takes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
@@ -8,9 +8,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from fsrf_jax.data.dataset import Split
-from fsrf_jax.evaluation.evaluate import Gaussian, Masks, Predictor
-from fsrf_jax.evaluation.protocols import Condition
-from fsrf_jax.missing import keyed_uniforms, observe_at
+from fsrf_jax.evaluation.evaluate import Gaussian, Predictor
 from fsrf_jax.models import Network
 from fsrf_jax.training.build import make_batch
 from fsrf_jax.training.sharding import replicate
@@ -38,14 +36,3 @@ def make_predictor(
         return Gaussian(found[:, 0], found[:, 1]) if network.head == "gaussian" else found
 
     return predictor
-
-
-def make_observer(split: Split, mask_seeds: tuple[int, ...]) -> Callable[[Condition, int], Masks]:
-    """Condition and mask seed to the masks of a split, keyed by sample id."""
-    ids = [str(i) for i in split.ids]
-    uniforms = {seed: keyed_uniforms(seed, ids, split.valid) for seed in mask_seeds}
-
-    def observer(condition: Condition, seed: int) -> Masks:
-        return observe_at(uniforms[seed], split.valid, condition.subset, condition.rate)
-
-    return observer

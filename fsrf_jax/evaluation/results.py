@@ -7,17 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from fsrf_jax.evaluation.averages import average, equal_weights, weights_of
 from fsrf_jax.evaluation.details import (
     Resamples,
     average_details,
     bootstrap_of,
     compat_details,
     condition_details,
-    equal_weights,
     resample_evaluation,
 )
 from fsrf_jax.evaluation.evaluate import ConditionResult, Evaluation
-from fsrf_jax.evaluation.metrics import mean_metrics, std_metrics
+from fsrf_jax.evaluation.metrics import std_metrics
+from fsrf_jax.evaluation.protocol_files import describe
+from fsrf_jax.evaluation.protocols import Rule
 from fsrf_jax.files import replacing
 
 Results = dict[str, Any]
@@ -26,7 +28,7 @@ Results = dict[str, Any]
 def results_dict(
     evaluation: Evaluation,
     split: str,
-    training_seed: int,
+    training_seed: int | None,
     data_fingerprint: str,
     *,
     resamples: int = 0,
@@ -42,7 +44,7 @@ def results_dict(
     Args:
         evaluation: what was measured.
         split: name of the split it was measured on.
-        training_seed: seed of the training run.
+        training_seed: seed of the training run; None for predictions of another program.
         data_fingerprint: digest of the data, see `fsrf_jax.source.fingerprint`.
         resamples: of the samples, for `bootstrap`, 95 % intervals; 0 leaves them out.
         compat: also give `compat`, figures of older code for comparison alone.
@@ -52,8 +54,8 @@ def results_dict(
     if compat:
         for entry, result in zip(conditions, evaluation.conditions, strict=True):
             entry |= compat_details(evaluation, result)
-    averaged = evaluation.protocol.averaged
-    shown = [r.condition.name for r in evaluation.conditions if r.condition.rate < 1]
+    protocol = evaluation.protocol
+    shown = [condition.name for condition in protocol.conditions if condition.shows]
     counts = {"n": len(evaluation.labels)}
     if evaluation.family.form == "number":
         counts["n_non0"] = int(np.count_nonzero(evaluation.labels))
@@ -61,20 +63,23 @@ def results_dict(
         "form": evaluation.family.form,
         "metrics": evaluation.family.name,
         "tasks": list(evaluation.family.tasks),
-        "protocol": evaluation.protocol.name,
+        "protocol": protocol.name,
+        "protocol_description": describe(protocol),
         "split": split,
-        "average_rule": evaluation.protocol.average_rule,
+        "average_rule": protocol.average_rule,
+        "mask_law": protocol.mask_law,
         "mask_seeds": list(evaluation.mask_seeds),
+        "masks_digest": evaluation.masks_digest,
         "training_seed": training_seed,
         "data_fingerprint": data_fingerprint,
         "resamples": resamples,
         **counts,
         "conditions": conditions,
         "average": {
-            **_average(evaluation, averaged),
-            **average_details(conditions, equal_weights(averaged), drawn),
+            **_average(evaluation, protocol.rule, protocol.averaged),
+            **average_details(conditions, weights_of(protocol), drawn),
             "all_conditions": {
-                **_average(evaluation, shown),
+                **_average(evaluation, "mean", shown),
                 **average_details(conditions, equal_weights(shown), drawn),
             },
         },
@@ -90,10 +95,10 @@ def save_results(path: Path, results: Mapping[str, Any]) -> None:
 def save_predictions(path: Path, evaluation: Evaluation) -> None:
     """Write all predictions, so that anybody can compute the table again.
 
-    The arrays are `ids` [n], `labels` [n], `conditions` [c] (names), `mask_seeds` [s] and
-    `predictions` [c, s, n]; for classes predictions have a last axis of their probabilities, for
-    binary tasks predictions and labels have a last axis of tasks. Gaussian predictions are means,
-    and have `log_variances` [c, s, n] beside them.
+    The arrays are `ids` [n], `labels` [n], `conditions` [c] (names), `mask_seeds` [s],
+    `masks_digest` and `predictions` [c, s, n]; for classes predictions have a last axis of their
+    probabilities, for binary tasks predictions and labels have a last axis of tasks. Gaussian
+    predictions are means, and have `log_variances` [c, s, n] beside them.
     """
     spread = [r.log_variances for r in evaluation.conditions if r.log_variances is not None]
     sureness: dict[str, Any] = {"log_variances": np.stack(spread)} if spread else {}
@@ -104,6 +109,7 @@ def save_predictions(path: Path, evaluation: Evaluation) -> None:
             labels=evaluation.labels,
             conditions=np.array([result.condition.name for result in evaluation.conditions]),
             mask_seeds=np.array(evaluation.mask_seeds),
+            masks_digest=np.array(evaluation.masks_digest),
             predictions=np.stack([result.predictions for result in evaluation.conditions]),
             **sureness,
         )
@@ -127,14 +133,19 @@ def _entry(evaluation: Evaluation, result: ConditionResult, drawn: Resamples) ->
     return entry
 
 
-def _average(evaluation: Evaluation, names: Collection[str]) -> Results:
+def _average(evaluation: Evaluation, rule: Rule, names: Collection[str]) -> Results:
     """Average the conditions of these names; figures that are undefined in one are None."""
     chosen = [result for result in evaluation.conditions if result.condition.name in names]
-    average: Results = {
-        "metrics": mean_metrics([result.metrics for result in chosen]),
-        "floor": evaluation.floor,
+    rates = [result.condition.rate for result in chosen]
+    if not chosen:
+        nothing = dict.fromkeys(evaluation.family.names)
+        return {"metrics": nothing, "floor": dict(nothing)}
+    floors = [evaluation.floor] * len(chosen)
+    found: Results = {
+        "metrics": average(rule, rates, [result.metrics for result in chosen]),
+        "floor": evaluation.floor if rule == "mean" else average(rule, rates, floors),
     }
     bayes = [result.bayes for result in chosen if result.bayes is not None]
     if bayes:
-        average["bayes"] = mean_metrics(bayes)
-    return average
+        found["bayes"] = average(rule, rates, bayes)
+    return found

@@ -52,8 +52,14 @@ def row_name(entry: Mapping[str, Any]) -> str:
 def averages(results: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     """Names and figures of the rows that stand for several conditions, where there are any."""
     average = results["average"]
-    rows = [("average", average), ("all conditions", average["all_conditions"])]
+    rows = [(average_name(results), average), ("all conditions", average["all_conditions"])]
     return [(name, entry) for name, entry in rows if entry["weights"]]
+
+
+def average_name(results: Mapping[str, Any]) -> str:
+    """What the row of the protocol's average is called."""
+    area = results["protocol_description"]["average"]["rule"] == "area"
+    return "area" if area else "average"
 
 
 def percent(figure: float | None, sign: str = "") -> str:

@@ -10,6 +10,7 @@ from rich.text import Text
 from fsrf_jax.evaluation.metrics import Column, MetricFamily, Metrics, family_of_results
 from fsrf_jax.evaluation.sections import (
     Section,
+    average_name,
     averages,
     brief_sections,
     interval_cell,
@@ -122,13 +123,19 @@ def _notes(results: Mapping[str, Any]) -> list[str]:
     seeds = ", ".join(str(seed) for seed in results["mask_seeds"])
     notes = [
         f"{results['n']} samples. {family.explained.format_map(results)}",
-        f"Mean over the mask seeds {seeds}; training seed {results['training_seed']}.",
-        f"average: {results['average_rule']}. all conditions: mean over all rows but rate=1.0.",
+        f"Mean over the mask seeds {seeds}; {_made_by(results)}.",
+        f"{average_name(results)}: {results['average_rule']}. all conditions: mean over all rows "
+        "that show frames.",
         f"floor: {title} of the best constant prediction.",
+        f"masks: {results['mask_law']}. Digest {results['masks_digest'][:16]}.",
     ]
     if results["resamples"] and results["average"]["weights"]:
         interval = interval_cell(results["average"]["bootstrap"][family.headline.metric])
-        notes.append(f"{title} of the average lies in {interval} (95 % bootstrap interval).")
+        name = average_name(results)
+        notes.append(f"{title} of the {name} lies in {interval} (95 % bootstrap interval).")
+    reported = [name for name in results["protocol_description"]["metrics"] if name in family.names]
+    if reported:
+        notes.append(f"Papers under this protocol report {', '.join(reported)}: see results.json.")
     if _has_bayes(results):
         notes.append(
             f"Bayes: {title} of the best possible prediction on the same samples and masks; "
@@ -142,6 +149,11 @@ def _notes(results: Mapping[str, Any]) -> list[str]:
     if any("(collapsed)" in label for label in labels):
         notes.append(f"collapsed: {title} is no better than the floor.")
     return notes
+
+
+def _made_by(results: Mapping[str, Any]) -> str:
+    seed = results["training_seed"]
+    return "predictions of another program" if seed is None else f"training seed {seed}"
 
 
 def _is_marked(label: str) -> bool:

@@ -123,6 +123,8 @@ def make_law(config: Config) -> MissingLaw:
             (subset_names(subset, config.data.modalities), weight)
             for subset, weight in missing.subset_weights.items()
         ),
+        whole_share=missing.whole_share,
+        modality_rate=missing.modality_rate,
     )
 
 

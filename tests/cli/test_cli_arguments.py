@@ -8,10 +8,12 @@ import yaml
 from command_case import ROOT
 
 from fsrf_jax.cli import arguments
-from fsrf_jax.config import Config, flatten
+from fsrf_jax.config import Config, EvaluationConfig, MissingConfig, flatten
 from fsrf_jax.errors import ConfigError
+from fsrf_jax.evaluation.protocols import PROTOCOLS
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+OVERLAYS = sorted((ROOT / "configs" / "protocols").glob("*.yaml"))
 
 
 def parse(*argv):
@@ -65,6 +67,26 @@ def test_help_documents_every_field_with_its_default():
         if not isinstance(value, list | dict):
             shown = {None: "null", True: "True", False: "False"}.get(value, str(value))
             assert default == shown or type(value)(default) == value, (name, default)
+
+
+@pytest.mark.parametrize("path", OVERLAYS, ids=lambda path: path.name)
+def test_configs_of_protocols_go_on_top_of_others(path):
+    """The last file wins, key by key; the rest of the first stays."""
+    demo = ROOT / "configs" / "demo.yaml"
+    config = parse("--config", str(demo), "--config", str(path))
+    content = yaml.safe_load(path.read_text())
+    assert set(content) == {"missing", "evaluation"}
+    for section, given in content.items():
+        for key, value in given.items():
+            assert getattr(getattr(config, section), key) == value
+    assert config.evaluation.protocol == path.stem in PROTOCOLS
+    assert dataclasses.replace(config, missing=MissingConfig(), evaluation=EvaluationConfig()) == (
+        parse("--config", str(demo))
+    )
+
+
+def test_every_protocol_has_a_config_to_train_under_it():
+    assert {path.stem for path in OVERLAYS} == set(PROTOCOLS)
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
@@ -221,6 +243,7 @@ def test_a_missing_file_is_named_with_its_neighbour(write, tmp_path):
     )
 
 
-def test_a_run_is_named_by_the_last_file():
-    assert arguments.config_name(["--config", "a/b.yaml", "--config=c/d.yaml"]) == "d"
+def test_a_run_is_named_by_its_files():
+    assert arguments.config_name(["--config", "a/b.yaml", "--config=c/d.yaml"]) == "b-d"
+    assert arguments.config_name(["--config", "a/b.yaml"]) == "b"
     assert arguments.config_name(["--training.epochs", "3"]) == "defaults"

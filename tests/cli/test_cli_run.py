@@ -8,6 +8,7 @@ from fsrf_jax.cli import arguments
 from fsrf_jax.cli.run import Run
 from fsrf_jax.data import normalise
 from fsrf_jax.errors import RunError
+from fsrf_jax.evaluation.protocol_files import resolve
 from fsrf_jax.source import open_source
 from fsrf_jax.training import checkpoints
 
@@ -15,7 +16,8 @@ from fsrf_jax.training import checkpoints
 @pytest.fixture(scope="module")
 def run(trained):
     config = arguments.load(trained.folder / "config.yaml")
-    return Run.make(config, open_source(config.data))
+    protocol = resolve(config.evaluation.protocol, config.data.modalities)
+    return Run.make(config, open_source(config.data), protocol)
 
 
 def restore(run, folder):

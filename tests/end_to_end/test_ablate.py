@@ -10,6 +10,7 @@ import pytest
 from command_case import ROOT, TINY, call, read_json, read_lines, refused
 
 from fsrf_jax.cli import ablate, members
+from fsrf_jax.evaluation.protocols import PROTOCOLS
 from fsrf_jax.training import grouping
 
 VARIANTS = """
@@ -171,6 +172,21 @@ def test_mistaken_options_are_refused(tmp_path):
     classes = json.dumps({"full": {}, "b": {"losses.task.kind": "cross_entropy"}})
     mixed = write(tmp_path, f"variants: {classes}")
     refused(call("ablate", *arguments(mixed, out)), 2, "losses.task.kind: found variants for")
+
+
+@pytest.mark.parametrize(("name", "rate"), [("tfrnet", "max_rate"), ("gcnet", "modality_rate")])
+def test_a_protocol_of_one_model_a_rate_has_a_variant_for_each(name, rate):
+    base = ["--config", str(ROOT / "configs" / "protocols" / f"{name}.yaml")]
+    variants = ablate._variants(ROOT / "configs" / "ablations" / f"{name}.yaml", base)
+    protocol = PROTOCOLS[name](("language", "audio", "vision"))
+    line = [condition for condition in protocol.conditions if "=" in condition.name]
+    assert list(variants) == [condition.name for condition in line]
+    for condition, config in zip(line, variants.values(), strict=True):
+        assert config.evaluation.protocol == name
+        assert getattr(config.missing, rate) == condition.rate
+        assert (config.missing.max_rate, config.missing.modality_rate).count(0) == (
+            2 if condition.rate == 0 else 1
+        )
 
 
 @pytest.mark.parametrize("name", ["terms", "views", "divergences", "factors"])

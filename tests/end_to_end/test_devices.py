@@ -1,7 +1,7 @@
 """One run on one and on eight simulated devices."""
 
 import pytest
-from command_case import TINY, finish, read_json, read_lines, start
+from command_case import TINY, call, finish, read_json, read_lines, start
 
 # 37 samples in 3 batches of 12 or 13: no multiple of 8. 7 epochs are 21 steps.
 ARGV = (*TINY, "--data.synthetic.train", "37", "--training.epochs", "7")
@@ -31,8 +31,33 @@ def test_losses_agree(runs):
         assert former == pytest.approx(latter, rel=1e-5)
 
 
+def test_masks_are_the_same_bytes_and_a_network_is_measured_alike(runs, tmp_path):
+    """The network of one device, evaluated on eight, and the masks as files."""
+    given = ("--evaluation.protocol", "gcnet")
+    evaluation = (runs[0], *given, "--output")
+    masks = ("--config", runs[0] / "config.yaml", *given)
+    others = [
+        start("evaluate", *evaluation, tmp_path / "many.json", devices=8),
+        start("masks", tmp_path / "many.npz", *masks, devices=8),
+    ]
+    assert call("evaluate", *evaluation, tmp_path / "one.json").status == 0
+    assert call("masks", tmp_path / "one.npz", *masks).status == 0
+    for process in others:
+        done = finish(process)
+        assert (done.status, done.err) == (0, "")
+    assert (tmp_path / "one.npz").read_bytes() == (tmp_path / "many.npz").read_bytes()
+    one, many = (read_json(tmp_path / f"{name}.json") for name in ("one", "many"))
+    assert one["masks_digest"] == many["masks_digest"]
+    for former, latter in zip(one["conditions"], many["conditions"], strict=True):
+        for name, figure in former["metrics"].items():
+            # The correlation of almost constant predictions is of their last digits.
+            tolerance = 1e-5 if name == "corr" else 1e-6
+            assert latter["metrics"][name] == pytest.approx(figure, abs=tolerance), name
+
+
 def test_results_agree(runs):
     one, many = (read_json(folder / "results.json") for folder in runs)
+    assert one["masks_digest"] == many["masks_digest"]
     for former, latter in zip(one["conditions"], many["conditions"], strict=True):
         assert former["name"] == latter["name"]
         assert former["metrics"] == pytest.approx(latter["metrics"], abs=1e-4)

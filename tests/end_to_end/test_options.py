@@ -68,6 +68,7 @@ ROWS = [
         "model.fusion": "concatenation",
         "missing.fixed_rate": True,
         "missing.max_rate": 0.5,
+        "evaluation.protocol": "tfrnet",
     },
     {
         **CUTS,
@@ -78,6 +79,9 @@ ROWS = [
         "losses.noise.kind": "uniform",
         "losses.distillation.codes": ["fused"],
         "missing.shared_rate": True,
+        "missing.modality_rate": 0.0,
+        "missing.whole_share": 0.5,
+        "evaluation.protocol": "lnln",
     },
     {
         **CUTS,
@@ -104,6 +108,12 @@ ROWS = [
         "losses.homogeneous.divergence": "sliced_wasserstein",
         "weights.feature_distillation": {},
         "losses.distillation.direction": "off",
+        "evaluation.protocol": "cmad",
+    },
+    {
+        "losses.homogeneous.divergence": "mmd",
+        "missing.modality_rate": 0.4,
+        "evaluation.protocol": "gcnet",
     },
     {
         "losses.homogeneous.divergence": "mmd",
@@ -178,6 +188,7 @@ def test_the_choices_train_and_evaluate(row, tmp_path):
         assert all(last[name] != 0 for name in terms), last
     results = read_json(tmp_path / "run" / "results.json")
     assert results["epochs_trained"] == 2
+    assert results["protocol"] == row.get("evaluation.protocol", "corrkd")
     forms = {"cross_entropy": "class", "binary_cross_entropy": "binary"}
     kind = row.get("losses.task.kind")
     assert results["form"] == forms.get(kind, "number")

@@ -60,11 +60,15 @@ def test_plot_leaves_a_gap_for_an_undefined_figure(tmp_path):
     assert (tmp_path / "rates.png").stat().st_size > 1000
 
 
-def test_results_without_rates_cannot_be_plotted(tmp_path):
-    results = run_results()
+def test_conditions_without_rates_stand_side_by_side(tmp_path, monkeypatch):
+    results, drawn = run_results(), []
     results["conditions"] = results["conditions"][:7]
-    with pytest.raises(ValueError, match="found none to plot"):
-        save_plot(tmp_path / "rates.png", results)
+    assert missing_rate_curve(results) == []
+    plot = Axes.plot
+    monkeypatch.setattr(Axes, "plot", lambda axes, x, y, **style: (
+        drawn.append(y), plot(axes, x, y, **style)))  # fmt: skip
+    save_plot(tmp_path / "rates.png", results)
+    assert drawn[1] == [100 * entry["metrics"]["acc2_non0"] for entry in results["conditions"]]
 
 
 def test_matplotlib_is_not_imported_before_it_is_needed():

@@ -9,8 +9,9 @@ import pytest
 
 from fsrf_jax import models
 from fsrf_jax.data.synthetic import SyntheticOptions, make_world, sample
+from fsrf_jax.evaluation.masks import make_observer
 from fsrf_jax.evaluation.metrics import FAMILIES
-from fsrf_jax.evaluation.predictor import make_observer, make_predictor
+from fsrf_jax.evaluation.predictor import make_predictor
 from fsrf_jax.evaluation.protocols import Condition
 from fsrf_jax.training import build, sharding
 

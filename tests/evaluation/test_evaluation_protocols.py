@@ -3,6 +3,7 @@
 import pytest
 
 from fsrf_jax.errors import ConfigError
+from fsrf_jax.evaluation.metrics import FAMILIES
 from fsrf_jax.evaluation.protocols import PROTOCOLS, Condition, corrkd
 
 MODALITIES = ("language", "audio", "vision")
@@ -53,4 +54,76 @@ def test_wrong_grids_are_named(modalities, rates, message):
 
 def test_the_registry_names_each_protocol_as_it_names_itself():
     for name, build in PROTOCOLS.items():
-        assert build(MODALITIES, (0.5,)).name == name
+        assert build(MODALITIES).name == name
+
+
+FRAMES = ["rate=0.0", "rate=0.1", "rate=0.2", "rate=0.3", "rate=0.4", "rate=0.5"]
+FRAMES += ["rate=0.6", "rate=0.7", "rate=0.8", "rate=0.9"]
+SUBSETS = ["language", "audio", "vision", "language+audio", "language+vision", "audio+vision"]
+
+
+def names(protocol):
+    return [condition.name for condition in protocol.conditions]
+
+
+def test_lnln_averages_ten_frame_rates():
+    protocol = PROTOCOLS["lnln"](MODALITIES)
+    assert names(protocol) == list(protocol.averaged) == FRAMES
+    assert protocol.average_rule == "mean over the 10 frame rates"
+    assert [condition.rate for condition in protocol.conditions] == [i / 10 for i in range(10)]
+    assert {condition.subset for condition in protocol.conditions} == {MODALITIES}
+
+
+def test_tfrnet_takes_the_area_up_to_rate_1():
+    protocol = PROTOCOLS["tfrnet"](MODALITIES)
+    assert names(protocol) == list(protocol.averaged) == [*FRAMES, "rate=1.0"]
+    assert protocol.rule == "area"
+    assert "area under the line" in protocol.average_rule
+
+
+def test_gcnet_has_missing_rates_and_incomplete_subsets_and_no_average():
+    protocol = PROTOCOLS["gcnet"](MODALITIES)
+    assert names(protocol) == [f"mr=0.{i}" for i in range(8)] + SUBSETS
+    assert (protocol.rule, protocol.averaged) == ("none", ())
+    assert protocol.conditions[3] == Condition("mr=0.3", MODALITIES, 0.3, "modalities")
+    assert "at most (M - 1) / M" in protocol.mask_law
+
+
+def test_cmad_averages_the_seven_subsets_and_draws_one_with_its_odds():
+    protocol = PROTOCOLS["cmad"](MODALITIES)
+    assert names(protocol) == [*SUBSETS, "language+audio+vision", "drawn"]
+    assert protocol.averaged == tuple(names(protocol)[:7])
+    odds = dict(protocol.conditions[-1].odds)
+    assert sum(odds.values()) == 14
+    assert ["+".join(subset) for subset in odds] == names(protocol)[:7]
+    assert list(odds.values()) == [2, 3, 3, 1, 1, 3, 1]
+    assert PROTOCOLS["cmad"](("a", "b")).conditions[-1].odds == ()
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_protocol_says_what_it_is(name):
+    protocol = PROTOCOLS[name](MODALITIES)
+    assert len(set(names(protocol))) == len(protocol.conditions)
+    assert set(protocol.averaged) <= set(names(protocol))
+    assert protocol.training
+    assert protocol.mask_law
+    known = {metric for family in FAMILIES.values() for metric in family.names}
+    assert set(protocol.metrics) <= known
+    assert protocol.metrics
+
+
+@pytest.mark.parametrize("name", ["lnln", "tfrnet", "gcnet"])
+@pytest.mark.parametrize(
+    ("rates", "message"), [((0.1, 1.1), "expected values in"), ((0.1, 0.1), "each of them once")]
+)
+def test_wrong_lines_are_named(name, rates, message):
+    with pytest.raises(ConfigError, match=message):
+        PROTOCOLS[name](MODALITIES, rates)
+
+
+def test_what_is_random_and_what_shows_nothing():
+    whole, half = Condition("x", MODALITIES, 0.0), Condition("x", MODALITIES, 0.5)
+    drawn = Condition("x", MODALITIES, 0.0, "subset")
+    assert [condition.random for condition in (whole, half, drawn)] == [False, True, True]
+    assert not Condition("x", MODALITIES, 1.0).shows
+    assert Condition("x", MODALITIES, 1.0, "modalities").shows

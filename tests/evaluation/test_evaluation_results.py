@@ -1,6 +1,7 @@
 """The files that an evaluation leaves."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -17,6 +18,10 @@ from fsrf_jax.evaluation.results import (
 def test_results_have_the_agreed_keys():
     results = run_results()
     head = {key: results[key] for key in results if key not in ("conditions", "average")}
+    description = head.pop("protocol_description")
+    assert description["average"]["in_words"] == head["average_rule"]
+    assert re.fullmatch("[0-9a-f]{64}", head.pop("masks_digest"))
+    assert head.pop("mask_law").startswith("each frame of a present modality is missing")
     assert head == {
         "form": "number",
         "metrics": "mosi",

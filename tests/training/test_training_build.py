@@ -94,6 +94,11 @@ def test_law():
     )
 
 
+def test_law_of_the_other_protocols():
+    config = changed(Config(), "missing", modality_rate=0.0, whole_share=0.5)
+    assert build.make_law(config) == MissingLaw(modality_rate=0.0, whole_share=0.5)
+
+
 def test_law_of_all_modalities():
     config = changed(Config(), "missing", subset_weights={"all": 3.0})
     assert build.make_law(config).subset_weights == ((("language", "audio", "vision"), 3.0),)

@@ -1,0 +1,62 @@
+"""What `evaluate --predictions` does: predictions of another program under our rules."""
+
+import hashlib
+from pathlib import Path
+
+from fsrf_jax.cli.run import metrics_of
+from fsrf_jax.config import Config
+from fsrf_jax.evaluation.evaluate import Evaluation, score
+from fsrf_jax.evaluation.masks import Observer, make_observer
+from fsrf_jax.evaluation.predictions import align, check_digest, read_predictions
+from fsrf_jax.evaluation.protocols import Protocol
+from fsrf_jax.evaluation.results import Results, results_dict
+from fsrf_jax.source import Source, fingerprint
+
+
+def score_file(
+    path: Path, config: Config, source: Source, protocol: Protocol, observe: Observer | None
+) -> tuple[Evaluation, Results]:
+    """Score a file of predictions.
+
+    Args:
+        path: the file, see `fsrf_jax.evaluation.predictions`.
+        config: its section evaluation names split and mask seeds.
+        source: the data.
+        protocol: its conditions.
+        observe: the masks they were made on; None draws them.
+
+    Raises:
+        DataError: the file cannot be read, or does not fit data, protocol or masks.
+    """
+    settings = config.evaluation
+    split = source.split(settings.split)
+    found = read_predictions(path)
+    predictions = align(
+        found,
+        [str(i) for i in split.ids],
+        [condition.name for condition in protocol.conditions],
+        settings.mask_seeds,
+        None if source.form == "number" else source.outputs,
+        path,
+    )
+    evaluation = score(
+        protocol,
+        split,
+        predictions,
+        settings.mask_seeds,
+        observe or make_observer(split, settings.mask_seeds),
+        source.oracle(settings.split),
+        metrics_of(config, source),
+    )
+    check_digest(found, evaluation.masks_digest, path)
+    results = results_dict(
+        evaluation,
+        settings.split,
+        None,
+        fingerprint(source.dataset),
+        resamples=settings.bootstrap,
+        compat=settings.compat,
+    )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    results["predictions"] = {"file": path.name, "sha256": digest}
+    return evaluation, results

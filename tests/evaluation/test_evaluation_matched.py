@@ -1,0 +1,112 @@
+"""Each variant under the condition of its own name."""
+
+import re
+
+import numpy as np
+import pytest
+from evaluation_case import MODALITIES
+
+from fsrf_jax.evaluation.ablation import ablation_markdown, compare
+from fsrf_jax.evaluation.ablation_plots import save_ablation_plot
+from fsrf_jax.evaluation.matched import match
+from fsrf_jax.evaluation.protocol_files import describe
+from fsrf_jax.evaluation.protocols import PROTOCOLS
+
+NAMES = ("mae", "acc2_non0")
+ALL = ("mae", "corr", "acc2_non0", "f1_non0", "acc2_has0", "f1_has0", "acc5", "acc7")
+
+
+def results(protocol, seed):
+    """Made-up figures, other ones for every condition."""
+    rng = np.random.default_rng(seed)
+    conditions = [
+        {"name": c.name, "metrics": dict(zip(ALL, rng.random(8).tolist(), strict=True))}
+        for c in protocol.conditions
+    ]
+    row = {"metrics": conditions[0]["metrics"], "floor": conditions[0]["metrics"]}
+    return {
+        **{"protocol": protocol.name, "split": "test", "form": "number", "mask_seeds": [0]},
+        **{"masks_digest": "0", "n": 4, "data_fingerprint": "1"},
+        "average_rule": protocol.average_rule,
+        "protocol_description": describe(protocol),
+        "conditions": conditions,
+        "average": {**row, "all_conditions": row},
+    }
+
+
+def runs(name, variants=None):
+    protocol = PROTOCOLS[name](MODALITIES)
+    variants = variants or [condition.name for condition in protocol.conditions]
+    return {
+        variant: {seed: results(protocol, [seed, index]) for seed in (0, 1, 2)}
+        for index, variant in enumerate(variants)
+    }
+
+
+def own(table, variant, metric):
+    return [
+        next(e for e in table[variant][seed]["conditions"] if e["name"] == variant)["metrics"][
+            metric
+        ]
+        for seed in (0, 1, 2)
+    ]
+
+
+def test_a_variant_counts_under_its_own_condition_alone():
+    table = runs("tfrnet")
+    matched = match(table, NAMES)
+    assert list(matched["conditions"]) == list(table)
+    for variant, cells in matched["conditions"].items():
+        for metric in NAMES:
+            figures = own(table, variant, metric)
+            assert cells[metric]["mean"] == pytest.approx(np.mean(figures))
+            assert cells[metric]["std"] == pytest.approx(np.std(figures, ddof=1))
+
+
+def test_the_average_is_that_of_the_protocol_seed_by_seed():
+    table = runs("tfrnet")
+    lines = np.array([own(table, variant, "mae") for variant in table])
+    areas = np.trapezoid(lines, dx=0.1, axis=0)
+    found = match(table, NAMES)["average"]["mae"]
+    assert found["mean"] == pytest.approx(np.mean(areas))
+    assert found["std"] == pytest.approx(np.std(areas, ddof=1))
+
+
+def test_without_all_conditions_there_is_no_average():
+    assert match(runs("tfrnet", ["rate=0.0", "rate=0.3"]), NAMES)["average"] is None
+    assert match(runs("gcnet", ["mr=0.0", "mr=0.1"]), NAMES)["average"] is None
+
+
+def test_variants_of_other_names_are_not_matched():
+    table = runs("tfrnet", ["rate=0.0", "full"])
+    assert match(table, NAMES) is None
+    assert compare(table)["matched"] is None
+    assert "its own condition" not in ablation_markdown(compare(table))
+
+
+@pytest.mark.parametrize(
+    ("name", "titles"),
+    [
+        ("lnln", ["Average", "All conditions"]),
+        ("tfrnet", ["Area", "All conditions"]),
+        ("gcnet", ["All conditions"]),
+    ],
+)
+def test_a_protocol_without_an_average_has_no_such_table(tmp_path, name, titles):
+    comparison = compare(runs(name, ["a", "b"]))
+    text = ablation_markdown(comparison)
+    assert re.findall(r"^## (.*)$", text, re.M)[:-1] == titles
+    save_ablation_plot(tmp_path / "x.png", comparison)
+    assert (tmp_path / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_table_stands_in_the_comparison():
+    table = runs("tfrnet")
+    comparison = compare(table)
+    assert comparison["matched"] == match(table, ALL)
+    text = ablation_markdown(comparison).partition("## Each variant under its own condition")[2]
+    cell = comparison["matched"]["conditions"]["rate=0.3"]["mae"]
+    assert f"|{cell['mean']:.3f} ± {cell['std']:.3f}|" in next(
+        line for line in text.splitlines() if line.startswith("|rate=0.3|")
+    )
+    assert "|**area**|" in text
