@@ -14,7 +14,10 @@ from fsrf_jax.errors import RunError
 ARRAYS = ("ids", "labels", "conditions", "mask_seeds", "predictions")
 
 # What has to be equal for two evaluations to be compared, beside ids and labels.
-SAME = ("protocol", "average_rule", "split", "form", "metrics", "tasks", "mask_seeds")
+SAME = (
+    *("protocol", "average_rule", "split", "form", "metrics", "tasks", "mask_seeds"),
+    "masks_digest",
+)
 
 
 @dataclass(frozen=True)
@@ -86,8 +89,8 @@ def check_comparable(runs: Sequence[Evaluated]) -> None:
     """
     first = runs[0]
     for run in runs[1:]:
-        for key in (*SAME, "masks_digest"):
-            found, expected = run.results.get(key), first.results.get(key)
+        for key in SAME:
+            found, expected = run.results[key], first.results[key]
             if found != expected:
                 _refuse(run, first, f"{key} is {found!r}, expected {expected!r}")
         if run.ids.tolist() != first.ids.tolist():

@@ -139,7 +139,7 @@ def test_an_undefined_figure_has_no_difference(folders, methods):
 def test_evaluations_that_are_not_alike_are_refused(methods):
     one = methods["good"][0]
     others = {
-        "masks_digest is 'x', expected None": {"results": {**one.results, "masks_digest": "x"}},
+        "masks_digest is 'x', expected '": {"results": {**one.results, "masks_digest": "x"}},
         r"mask_seeds is \[0\]": {"results": {**one.results, "mask_seeds": [0]}},
         "other samples, or in another order": {"ids": one.ids[::-1]},
         "other labels": {"labels": one.labels + 1},

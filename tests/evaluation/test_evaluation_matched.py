@@ -20,12 +20,17 @@ def results(protocol, seed):
     """Made-up figures, other ones for every condition."""
     rng = np.random.default_rng(seed)
     conditions = [
-        {"name": c.name, "metrics": dict(zip(ALL, rng.random(8).tolist(), strict=True))}
+        {
+            "name": c.name,
+            "metrics": dict(zip(ALL, rng.random(8).tolist(), strict=True)),
+            "floor": dict.fromkeys(ALL, 0.1),
+        }
         for c in protocol.conditions
     ]
-    row = {"metrics": conditions[0]["metrics"], "floor": conditions[0]["metrics"]}
+    row = {"metrics": conditions[0]["metrics"], "floor": conditions[0]["floor"]}
     return {
         **{"protocol": protocol.name, "split": "test", "form": "number", "mask_seeds": [0]},
+        **{"metrics": "mosi", "tasks": []},
         **{"masks_digest": "0", "n": 4, "data_fingerprint": "1"},
         "average_rule": protocol.average_rule,
         "protocol_description": describe(protocol),
