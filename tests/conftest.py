@@ -8,6 +8,7 @@ from pathlib import Path
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("MPLBACKEND", "agg")
 
+import hypothesis
 import jax
 import pytest
 from command_case import TINY, Trained, call
@@ -28,6 +29,11 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 # The same for the commands that tests start.
 os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+
+# How long an example takes depends on the machine, and nothing here is timed.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 
 def pytest_configure(config):

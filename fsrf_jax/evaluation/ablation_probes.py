@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fsrf_jax.evaluation.averages import mean_and_std
 from fsrf_jax.evaluation.probe_measures import Figures
 from fsrf_jax.evaluation.results import Results
 
@@ -84,20 +85,12 @@ def compare_probes(probes: Mapping[str, Mapping[int, Results]]) -> dict[str, Any
         "known_latents": known,
         "variants": {
             variant: {
-                name: _over_seeds([figure(found) for found in by_seed.values()])
+                name: mean_and_std([figure(found) for found in by_seed.values()])
                 for name, figure in figures.items()
             }
             for variant, by_seed in probes.items()
         },
     }
-
-
-def _over_seeds(found: list[float | None]) -> Figures:
-    known = [figure for figure in found if figure is not None]
-    if len(known) < len(found):
-        return {"mean": None, "std": None}
-    spread = float(np.std(known, ddof=1)) if len(known) > 1 else None
-    return {"mean": float(np.mean(known)), "std": spread}
 
 
 def probes_section(comparison: Mapping[str, Any]) -> tuple[list[str], list[list[str]], str]:

@@ -1,12 +1,12 @@
-"""What a protocol makes of the figures of several conditions."""
+"""What a protocol makes of the figures of several conditions: their sum by weights."""
 
+import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from fsrf_jax.evaluation.figures import Metrics, mean_of
-from fsrf_jax.evaluation.protocols import Protocol, Rule
+from fsrf_jax.evaluation.figures import Metrics
+from fsrf_jax.evaluation.protocols import Protocol
 
 Weights = Mapping[str, float]
 """How much each condition counts in an average, by name."""
@@ -18,10 +18,11 @@ def equal_weights(names: Collection[str]) -> dict[str, float]:
 
 
 def weights_of(protocol: Protocol) -> dict[str, float]:
-    """Those of a protocol's average: its figure is their sum, weight by weight.
+    """Those of a protocol's average.
 
-    Equal for a mean; half the distance between both neighbours on the line of rates for an area;
-    none at all where there is no average.
+    Equal for a mean. For the area under the line over the rates, by trapezoids, half the distance
+    between both neighbours: they sum to the width of the line, by which it is not divided (a
+    constant 1 over the rates 0 to 0.5 gives 0.5). None at all where there is no average.
     """
     if protocol.rule == "none":
         return {}
@@ -34,32 +35,28 @@ def weights_of(protocol: Protocol) -> dict[str, float]:
     return dict(zip(names, map(float, halves), strict=True))
 
 
-def average(rule: Rule, rates: Sequence[float], tables: Sequence[Metrics]) -> Metrics:
-    """Combine the figures of conditions; one undefined figure makes its average undefined.
-
-    Args:
-        rule: "mean"; "area", the integral over the rates by trapezoids, which is not divided by
-            the width of the line (a constant 1 over the rates 0 to 1 gives 1, over 0 to 0.5 gives
-            0.5); or "none", where every figure is None.
-        rates: of the conditions, any order; used by "area" alone.
-        tables: their figures, at least one.
-    """
-    names = list(tables[0])
-    if rule == "none":
-        return dict.fromkeys(names)
-    if rule == "mean":
-        return mean_of(tables, names)
-    order = np.argsort(rates)
-    x = np.asarray(rates, np.float64)[order]
-    areas: Metrics = {}
-    for name in names:
-        heights = [tables[index][name] for index in order]
-        defined = None not in heights
-        areas[name] = float(np.trapezoid(np.asarray(heights, float), x)) if defined else None
-    return areas
+def weighted_sum(weights: Weights, figures: Mapping[str, float | None]) -> float | None:
+    """Sum over conditions of weight times figure; None for none, or where one is undefined."""
+    terms = []
+    for name, weight in weights.items():
+        figure = figures[name]
+        if figure is None:
+            return None
+        terms.append(weight * figure)
+    return math.fsum(terms) if terms else None
 
 
-def mean_and_std(figures: Sequence[float | None]) -> dict[str, Any]:
+def weighted_metrics(
+    weights: Weights, tables: Mapping[str, Metrics], names: Collection[str]
+) -> Metrics:
+    """`weighted_sum` of every named figure; tables by condition."""
+    return {
+        name: weighted_sum(weights, {condition: tables[condition][name] for condition in weights})
+        for name in names
+    }
+
+
+def mean_and_std(figures: Sequence[float | None]) -> dict[str, float | None]:
     """Mean and sample standard deviation over seeds, as `mean` and `std`.
 
     One undefined figure makes both None; of one figure there is no deviation.

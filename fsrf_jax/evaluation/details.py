@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fsrf_jax.evaluation.averages import Weights
+from fsrf_jax.evaluation.averages import Weights, weighted_metrics, weighted_sum
 from fsrf_jax.evaluation.bootstrap import interval, resample_counts, resampled
 from fsrf_jax.evaluation.calibration import (
     binary_calibration,
@@ -114,19 +114,11 @@ def average_details(
     shares = {name: weight / sum(weights.values()) for name, weight in weights.items()}
     details: dict[str, Any] = {
         "weights": dict(weights),
-        "recovery": _weighted([(w, by_name[name]["recovery"]) for name, w in shares.items()]),
+        "recovery": weighted_sum(shares, {name: by_name[name]["recovery"] for name in shares}),
     }
     if entries and "compat" in entries[0]:
-        details["compat"] = {
-            metric: _weighted([(w, by_name[name]["compat"][metric]) for name, w in weights.items()])
-            for metric in entries[0]["compat"]
-        }
+        tables = {name: by_name[name]["compat"] for name in weights}
+        details["compat"] = weighted_metrics(weights, tables, entries[0]["compat"])
     if resamples:
         details["bootstrap"] = bootstrap_of(resamples, weights)
     return details
-
-
-def _weighted(pairs: Sequence[tuple[float, float | None]]) -> float | None:
-    """Sum of weight times figure; None for no pair, or where a figure is undefined."""
-    known = [weight * figure for weight, figure in pairs if figure is not None]
-    return float(sum(known)) if known and len(known) == len(pairs) else None

@@ -7,7 +7,7 @@ trained at that rate, and counts under the condition `rate=0.3` alone.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fsrf_jax.evaluation.averages import average, mean_and_std
+from fsrf_jax.evaluation.averages import mean_and_std, weighted_metrics
 from fsrf_jax.evaluation.figures import Metrics
 from fsrf_jax.evaluation.results import Results
 
@@ -25,9 +25,9 @@ def match(runs: Mapping[str, Mapping[int, Results]], names: Sequence[str]) -> di
         that it is over has a variant.
     """
     seeds = sorted(next(iter(runs.values())))
-    description = next(iter(runs.values()))[seeds[0]]["protocol_description"]
-    described = {entry["name"]: entry for entry in description["conditions"]}
-    if not set(runs) <= set(described):
+    one = next(iter(runs.values()))[seeds[0]]
+    description, weights = one["protocol_description"], one["average"]["weights"]
+    if not set(runs) <= {entry["name"] for entry in description["conditions"]}:
         return None
     tables = {
         seed: {variant: _own(results[seed], variant) for variant, results in runs.items()}
@@ -37,14 +37,10 @@ def match(runs: Mapping[str, Mapping[int, Results]], names: Sequence[str]) -> di
         variant: {name: mean_and_std([tables[s][variant][name] for s in seeds]) for name in names}
         for variant in runs
     }
-    rule, over = description["average"]["rule"], description["average"]["over"]
-    if rule == "none" or not set(over) <= set(runs):
+    rule = description["average"]["rule"]
+    if not weights or not set(weights) <= set(runs):
         return {"conditions": conditions, "rule": rule, "average": None}
-    rates = [
-        described[name].get("frame_rate", described[name].get("modality_rate", 0.0))
-        for name in over
-    ]
-    averages = [average(rule, rates, [tables[seed][name] for name in over]) for seed in seeds]
+    averages = [weighted_metrics(weights, tables[seed], names) for seed in seeds]
     own = {name: mean_and_std([table[name] for table in averages]) for name in names}
     return {"conditions": conditions, "rule": rule, "average": own}
 

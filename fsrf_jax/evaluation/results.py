@@ -1,13 +1,13 @@
 """The files an evaluation leaves: `results.json` and `predictions.npz`, each written whole."""
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fsrf_jax.evaluation.averages import average, equal_weights, weights_of
+from fsrf_jax.evaluation.averages import Weights, equal_weights, weighted_metrics, weights_of
 from fsrf_jax.evaluation.details import (
     Resamples,
     average_details,
@@ -19,7 +19,6 @@ from fsrf_jax.evaluation.details import (
 from fsrf_jax.evaluation.evaluate import ConditionResult, Evaluation
 from fsrf_jax.evaluation.metrics import std_metrics
 from fsrf_jax.evaluation.protocol_files import describe
-from fsrf_jax.evaluation.protocols import Rule
 from fsrf_jax.files import replacing
 
 Results = dict[str, Any]
@@ -55,7 +54,8 @@ def results_dict(
         for entry, result in zip(conditions, evaluation.conditions, strict=True):
             entry |= compat_details(evaluation, result)
     protocol = evaluation.protocol
-    shown = [condition.name for condition in protocol.conditions if condition.shows]
+    own = weights_of(protocol)
+    shown = equal_weights([condition.name for condition in protocol.conditions if condition.shows])
     counts = {"n": len(evaluation.labels)}
     if evaluation.family.form == "number":
         counts["n_non0"] = int(np.count_nonzero(evaluation.labels))
@@ -76,11 +76,11 @@ def results_dict(
         **counts,
         "conditions": conditions,
         "average": {
-            **_average(evaluation, protocol.rule, protocol.averaged),
-            **average_details(conditions, weights_of(protocol), drawn),
+            **_average(evaluation, own),
+            **average_details(conditions, own, drawn),
             "all_conditions": {
-                **_average(evaluation, "mean", shown),
-                **average_details(conditions, equal_weights(shown), drawn),
+                **_average(evaluation, shown),
+                **average_details(conditions, shown, drawn),
             },
         },
     }
@@ -133,19 +133,15 @@ def _entry(evaluation: Evaluation, result: ConditionResult, drawn: Resamples) ->
     return entry
 
 
-def _average(evaluation: Evaluation, rule: Rule, names: Collection[str]) -> Results:
-    """Average the conditions of these names; figures that are undefined in one are None."""
-    chosen = [result for result in evaluation.conditions if result.condition.name in names]
-    rates = [result.condition.rate for result in chosen]
-    if not chosen:
-        nothing = dict.fromkeys(evaluation.family.names)
-        return {"metrics": nothing, "floor": dict(nothing)}
-    floors = [evaluation.floor] * len(chosen)
+def _average(evaluation: Evaluation, weights: Weights) -> Results:
+    """The weighted sum of the conditions' figures; one that is undefined in any is None."""
+    by_name = {result.condition.name: result for result in evaluation.conditions}
+    names = list(evaluation.floor)
     found: Results = {
-        "metrics": average(rule, rates, [result.metrics for result in chosen]),
-        "floor": evaluation.floor if rule == "mean" else average(rule, rates, floors),
+        "metrics": weighted_metrics(weights, {n: by_name[n].metrics for n in weights}, names),
+        "floor": weighted_metrics(weights, dict.fromkeys(weights, evaluation.floor), names),
     }
-    bayes = [result.bayes for result in chosen if result.bayes is not None]
+    bayes = {n: best for n in weights if (best := by_name[n].bayes) is not None}
     if bayes:
-        found["bayes"] = average(rule, rates, bayes)
+        found["bayes"] = weighted_metrics(weights, bayes, names)
     return found

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from evaluation_case import MODALITIES, SEEDS, make_split, observer, run
 
+from fsrf_jax.evaluation.averages import equal_weights
 from fsrf_jax.evaluation.bootstrap import resample_counts
 from fsrf_jax.evaluation.calibration import class_calibration, gaussian_calibration
-from fsrf_jax.evaluation.averages import equal_weights
 from fsrf_jax.evaluation.details import (
     average_details,
     bootstrap_of,

@@ -8,6 +8,7 @@ from evaluation_case import MODALITIES
 
 from fsrf_jax.evaluation.ablation import ablation_markdown, compare
 from fsrf_jax.evaluation.ablation_plots import save_ablation_plot
+from fsrf_jax.evaluation.averages import weights_of
 from fsrf_jax.evaluation.matched import match
 from fsrf_jax.evaluation.protocol_files import describe
 from fsrf_jax.evaluation.protocols import PROTOCOLS
@@ -35,7 +36,7 @@ def results(protocol, seed):
         "average_rule": protocol.average_rule,
         "protocol_description": describe(protocol),
         "conditions": conditions,
-        "average": {**row, "all_conditions": row},
+        "average": {**row, "weights": weights_of(protocol), "all_conditions": row},
     }
 
 
