@@ -248,6 +248,7 @@ def _train(
         with _reporting(members, done, config, console) as report:
             states = population.fit_population(
                 method,
+                mesh,
                 population.split_members(states, mesh),
                 data,
                 validation,

@@ -36,16 +36,21 @@ def member(population: Any, index: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[index], population)
 
 
+def divides(population: Any, mesh: Mesh) -> bool:
+    """Whether the members can be spread evenly over the devices."""
+    return jax.tree.leaves(population)[0].shape[0] % mesh.size == 0
+
+
 def split_members(population: Any, mesh: Mesh) -> Any:
-    """Spread the members over the devices, as far as their number divides evenly."""
-    count = jax.tree.leaves(population)[0].shape[0]
-    axis = "data" if count % mesh.size == 0 else None
+    """The members spread over the devices, or all on every device where they do not divide."""
+    axis = "data" if divides(population, mesh) else None
     return jax.device_put(population, NamedSharding(mesh, PartitionSpec(axis)))
 
 
-@jax.jit(static_argnames=("method", "epochs", "patience"), donate_argnames=("states",))
+@jax.jit(static_argnames=("method", "mesh", "epochs", "patience"), donate_argnames=("states",))
 def train_population(
     method: Method,
+    mesh: Mesh,
     states: TrainState,
     data: Batch,
     validation: Validation,
@@ -56,8 +61,12 @@ def train_population(
 ) -> tuple[TrainState, dict[str, jax.Array], jax.Array]:
     """One epoch of every member; members that are complete stay as they are.
 
+    A device trains its own members and waits for no other: `shard_map`, since the compiler, left
+    to divide the program by itself, made the devices wait for each other in every epoch.
+
     Args:
         method: what is fixed, and the same for all.
+        mesh: devices, see `split_members`.
         states: of p members; donated.
         data: the whole training split.
         validation: the validation split with its masks.
@@ -70,18 +79,24 @@ def train_population(
     """
 
     def of_member(
-        state: TrainState, hyper: HyperParameters
+        state: TrainState, data: Batch, validation: Validation, hyper: HyperParameters
     ) -> tuple[TrainState, dict[str, jax.Array], jax.Array]:
         complete = is_complete(method, state, epochs, patience)
         new, terms, score = run_epoch(method, None, state, data, validation, hyper)
         kept = jax.tree.map(lambda old, new: jnp.where(complete, old, new), state, new)
         return kept, terms, score
 
-    return jax.vmap(of_member)(states, hypers)
+    of_members = jax.vmap(of_member, in_axes=(0, None, None, 0))
+    if divides(states, mesh):
+        own, whole = PartitionSpec("data"), PartitionSpec()
+        specs = (own, whole, whole, own)
+        of_members = jax.shard_map(of_members, mesh=mesh, in_specs=specs, out_specs=own)
+    return of_members(states, data, validation, hypers)
 
 
 def fit_population(
     method: Method,
+    mesh: Mesh,
     states: TrainState,
     data: Batch,
     validation: Validation,
@@ -98,6 +113,7 @@ def fit_population(
 
     Args:
         method: what is fixed.
+        mesh: devices.
         states: of p members, fresh or restored; donated.
         data: training split.
         validation: validation split and masks.
@@ -119,7 +135,7 @@ def fit_population(
     with signals() as received:
         while not (complete_p := is_complete(method, states, epochs, patience)).all():
             states, terms_ps, scores_p = train_population(
-                method, states, data, validation, hypers, epochs=epochs, patience=patience
+                method, mesh, states, data, validation, hypers, epochs=epochs, patience=patience
             )
             terms, scores = jax.device_get((terms_ps, scores_p))
             for index in np.flatnonzero(~np.asarray(complete_p)).tolist():

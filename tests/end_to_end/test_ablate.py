@@ -195,4 +195,4 @@ def test_the_ablations_that_are_shipped_can_be_read(name):
     groups = grouping.groups(variants.values())
     assert len(variants) >= 10
     if name == "terms":
-        assert [len(group) for group in groups] == [12, 1, 1, 1]
+        assert [len(group) for group in groups] == [12, 1]

@@ -1,4 +1,9 @@
 import dataclasses
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import chex
 import jax
@@ -35,7 +40,7 @@ def start():
 def epoch(states, hypers, epochs=EPOCHS, patience=0):
     data, validation, _ = case.inputs()
     return train_population(
-        case.METHOD, states, data, validation, hypers, epochs=epochs, patience=patience
+        case.METHOD, case.MESH, states, data, validation, hypers, epochs=epochs, patience=patience
     )
 
 
@@ -106,6 +111,7 @@ def fit(folder, states, report, epochs=EPOCHS):
             states = checkpoints.restore(manager, target)["state"]
         return fit_population(
             case.METHOD,
+            case.MESH,
             states,
             data,
             validation,
@@ -125,9 +131,6 @@ def test_interrupted_and_resumed_as_if_never_stopped(tmp_path, trained):
     def stop_in_epoch_2(index, record):
         reports.append((record.epoch, index))
         if record.epoch == 2 and index == 1:
-            import os
-            import signal
-
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(InterruptedTraining, match="SIGTERM after epoch 2"):
@@ -143,6 +146,39 @@ def test_members_are_spread_over_devices_that_divide_them():
     spread = split_members(states, case.MESH)
     chex.assert_trees_all_equal(case.as_numpy(spread), case.as_numpy(states))
     assert spread.step.sharding.mesh == case.MESH
+
+
+DEVICES = """
+import re, sys, jax, numpy as np, training_case as case, test_training_population as population
+from fsrf_jax.training.population import split_members, train_population
+from fsrf_jax.training.sharding import replicate
+
+states, hypers = (split_members(tree, case.MESH) for tree in population.start())
+assert case.MESH.size == 3
+data, validation, _ = case.inputs()
+arguments = case.METHOD, case.MESH, states, data, validation, hypers
+program = train_population.lower(*arguments, epochs=3, patience=0).compile()
+assert not re.search("all-reduce|all-gather|all-to-all|collective-permute", program.as_text())
+states, terms, scores = program(states, data, validation, hypers)
+assert {shard.data.shape for shard in states.step.addressable_shards} == {(1,)}
+np.savez(sys.argv[1], scores=scores, **terms)
+"""
+
+
+def test_devices_train_their_own_members_without_waiting_for_each_other(tmp_path, trained):
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=3",
+        "PYTHONPATH": str(Path(__file__).parent),
+    }
+    file = str(tmp_path / "found.npz")
+    command = [sys.executable, "-c", DEVICES, file]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    _, terms, scores = trained[0]
+    with np.load(file) as found:
+        np.testing.assert_allclose(found["scores"], scores, rtol=1e-4)
+        for name, values in terms.items():
+            np.testing.assert_allclose(found[name], values, rtol=2e-3, atol=1e-5)
 
 
 def test_methods_are_compared_by_value_but_for_the_optimizer():
