@@ -25,13 +25,12 @@ def answers_section(methods: Sequence[Method]) -> Section:
         run = method.first
         shown = chosen(run.results)
         rest = [e["name"] for e in run.results["conditions"] if e["name"] not in shown]
-        name = f"{method.name}: " if len(methods) > 1 else ""
         seed = run.results["mask_seeds"][0]
-        seeded = f"training seed {run.seed}, " if run.seed is not None else ""
-        words = f"{name}{seeded}mask seed {seed}"
+        seeded = f", training seed {run.seed}" if run.seed is not None else ""
+        words = f"{method.name}{seeded}, mask seed {seed}"
         blocks += _of_conditions(run, shown, words)
         if rest:
-            summary = f"{name}all other conditions"
+            summary = f"All other conditions of {method.name}"
             blocks.append(Folded(summary, _of_conditions(run, rest, words)))
     return Section("Predicted against true", blocks)
 
@@ -77,7 +76,7 @@ def _figure(run: Material, names: Sequence[str], words: str) -> Figure:
         picture = svg.scatter_chart([cloud], x, y, alt, equal=True)
         panels.append(Panel(row_name(entries[name]), picture, alt))
     some = f"{len(place)} of {len(labels)} samples" if len(place) < len(labels) else "all samples"
-    caption = f"{words}; {some}. On the dashed line predictions are right."
+    caption = f"Predictions of {words}; {some}. On the dashed line they are right."
     return Figure(caption, panels)
 
 

@@ -29,6 +29,9 @@ from fsrf_jax.types import Codes
 MOST_SAMPLES = 150
 """Samples of one picture; each has a point for each of its modalities."""
 
+Groups = Mapping[int, tuple[str, int]]
+"""Name and style of every group of points."""
+
 WORDS = {"H": "homogeneous (H)", "S": "heterogeneous (S)", "N": "noise (N)"}
 
 
@@ -45,7 +48,7 @@ def codes_section(
     blocks: list[Block] = []
     for method in methods:
         found = codes.get(method.name, Absent("they were not computed."))
-        name = f"{method.name}: " if len(methods) > 1 else ""
+        name = f"{method.name}: "
         if isinstance(found, Absent):
             blocks.append(Paragraph(f"{name}no pictures of the codes: {found.reason}"))
         else:
@@ -88,8 +91,9 @@ def _pictures(codes: Codes, labels: np.ndarray, form: str, name: str) -> list[Bl
     """The plane of each kind of code, by modality and by sentiment."""
     modalities = sorted(codes.available)
     there = {m: np.asarray(codes.available[m]) > 0 for m in modalities}
-    groups, legend = sentiments(labels, form)
-    of_samples = np.concatenate([groups[there[m]] for m in modalities])
+    group_n, of_label = sentiments(labels, form)
+    of_modality: Groups = {i: (m, i) for i, m in enumerate(modalities)}
+    of_samples = np.concatenate([group_n[there[m]] for m in modalities])
     of_modalities = np.concatenate([np.full(there[m].sum(), i) for i, m in enumerate(modalities)])
     numbers = np.concatenate([np.flatnonzero(there[m]) for m in modalities])
     place = np.unique(np.linspace(0, len(labels) - 1, MOST_SAMPLES).round().astype(int))
@@ -101,12 +105,12 @@ def _pictures(codes: Codes, labels: np.ndarray, form: str, name: str) -> list[Bl
         rows = np.concatenate([np.asarray(of_kind[m])[there[m]] for m in modalities])
         plane, shares = principal_plane(rows)
         told = f"{100 * shares[0]:.0f} and {100 * shares[1]:.0f} percent of the variance"
-        for panels, of_rows, names in (
-            (by_modality, of_modalities, modalities),
-            (by_sentiment, of_samples, legend),
+        for panels, of_rows, groups in (
+            (by_modality, of_modalities, of_modality),
+            (by_sentiment, of_samples, of_label),
         ):
-            alt = f"components 1 and 2 have {told}; {_centres(plane, of_rows, names)}"
-            picture = _plane(plane[drawn], of_rows[drawn], len(names), shares, alt)
+            alt = f"components 1 and 2 have {told}; {_centres(plane, of_rows, groups)}"
+            picture = _plane(plane[drawn], of_rows[drawn], groups, shares, alt)
             panels.append(Panel(WORDS[kind], picture, alt))
     some = (
         f"{len(place)} of {len(labels)} samples are drawn"
@@ -114,34 +118,41 @@ def _pictures(codes: Codes, labels: np.ndarray, form: str, name: str) -> list[Bl
         else ("all samples are drawn")
     )
     caption = (
-        f"{name}first two principal components of each kind of code, all modalities together, "
+        f"Codes of {name}first two principal components of each kind, all modalities together, "
         f"every frame observed; {some}, the components are those of all."
     )
     return [
-        Figure(f"{caption} By modality.", by_modality, _legend(modalities)),
-        Figure(f"{caption} By sentiment.", by_sentiment, _legend(legend)),
+        Figure(f"{caption} By modality.", by_modality, _legend(of_modality, of_modalities)),
+        Figure(f"{caption} By sentiment.", by_sentiment, _legend(of_label, of_samples)),
     ]
 
 
-def sentiments(labels: np.ndarray, form: str) -> tuple[np.ndarray, list[str]]:
-    """Which group each label belongs to, int [n], and the names of the groups.
+def sentiments(labels: np.ndarray, form: str) -> tuple[np.ndarray, Groups]:
+    """Which group each label belongs to, int [n], and the groups.
 
     Numbers are negative, zero or positive; classes their own; of binary tasks the first counts.
     """
     labels = np.asarray(labels)
     if form == "number":
-        return np.sign(labels).astype(int) + 1, ["negative", "zero", "positive"]
+        # A disc, a cross and a plus are told apart in grey as well.
+        return np.sign(labels).astype(int), {
+            -1: ("negative", 0),
+            0: ("zero", 5),
+            1: ("positive", 4),
+        }
     if form == "class":
-        classes = labels.astype(int)
-        return classes, [f"class {c}" for c in range(int(classes.max()) + 1)]
-    return (labels[:, 0] > 0.5).astype(int), ["first task 0", "first task 1"]
+        found = labels.astype(int)
+        return found, {int(c): (f"class {c}", int(c)) for c in np.unique(found)}
+    return (labels[:, 0] > 0.5).astype(int), {0: ("first task 0", 0), 1: ("first task 1", 4)}
 
 
-def _plane(plane: np.ndarray, groups: np.ndarray, count: int, shares: np.ndarray, alt: str) -> str:
+def _plane(
+    plane: np.ndarray, group_n: np.ndarray, groups: Groups, shares: np.ndarray, alt: str
+) -> str:
     clouds = [
-        svg.Cloud(plane[groups == group, 0], plane[groups == group, 1], group)
-        for group in range(count)
-        if (groups == group).any()
+        svg.Cloud(plane[group_n == group, 0], plane[group_n == group, 1], style)
+        for group, (_, style) in groups.items()
+        if (group_n == group).any()
     ]
     axes = [
         svg.axis_over(plane[:, k], f"component {k + 1} ({100 * shares[k]:.0f} %)") for k in (0, 1)
@@ -149,19 +160,24 @@ def _plane(plane: np.ndarray, groups: np.ndarray, count: int, shares: np.ndarray
     return svg.scatter_chart(clouds, axes[0], axes[1], alt, equal=False)
 
 
-def _centres(plane: np.ndarray, groups: np.ndarray, names: Sequence[str]) -> str:
+def _centres(plane: np.ndarray, group_n: np.ndarray, groups: Groups) -> str:
     """Where the groups lie, for who does not see the picture."""
     found = [
         f"{name} around ({x:.2g}, {y:.2g})"
-        for group, name in enumerate(names)
-        if (groups == group).any()
-        for x, y in [plane[groups == group].mean(axis=0) + 0.0]
+        for group, (name, _) in groups.items()
+        if (group_n == group).any()
+        for x, y in [plane[group_n == group].mean(axis=0) + 0.0]
     ]
     return ", ".join(found)
 
 
-def _legend(names: Sequence[str]) -> list[tuple[str, str]]:
-    return [(svg.cloud_sample(style), name) for style, name in enumerate(names)]
+def _legend(groups: Groups, group_n: np.ndarray) -> list[tuple[str, str]]:
+    """The groups that occur."""
+    return [
+        (svg.cloud_sample(style), name)
+        for group, (name, style) in groups.items()
+        if (group_n == group).any()
+    ]
 
 
 def _probes(probes: Mapping[str, Any], name: str) -> list[Block]:

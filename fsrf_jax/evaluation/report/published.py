@@ -170,7 +170,7 @@ def _subset_rows(
     body.append(["best constant, swapped F1", *[swapped] * len(found.columns)])
     notes = [
         _FEATURES,
-        "Published {a}, {v} and {a,v} lie near the last row: what a constant prediction gets where "
+        "The higher published {a}, {v} and {a,v} lie near the last row: what a constant gets where "
         "F1 is weighted by the predicted classes, as much public code has it. No code of the "
         "table was released, so nobody can tell; our F1 is weighted by the true classes.",
         _SPREAD,

@@ -36,7 +36,10 @@ a { color: var(--link); }
 nav ul { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; list-style: none; padding: 0; }
 .scroll { overflow-x: auto; margin: 1rem 0 .4rem; }
 .scroll:focus-visible { outline: 2px solid var(--link); outline-offset: 2px; }
-table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
+table {
+  min-width: min(100%, 32rem); border-collapse: collapse;
+  font-size: .9rem; font-variant-numeric: tabular-nums;
+}
 caption { text-align: left; font-weight: 600; padding-bottom: .35rem; font-size: 1rem; }
 th, td { padding: .22rem .65rem; text-align: right; white-space: nowrap; font-weight: 400; }
 th:first-child { text-align: left; padding-left: 0; }
@@ -62,7 +65,7 @@ figcaption { color: var(--soft); font-size: .88rem; max-width: 46rem; margin-top
   margin: 0 0 .5rem; font-size: .88rem;
 }
 .legend svg { width: 2.6rem; height: .9rem; vertical-align: middle; }
-svg text { fill: var(--soft); font: 11px system-ui, sans-serif; }
+svg text { fill: var(--soft); font: 12.5px system-ui, sans-serif; }
 svg .grid { stroke: var(--line); stroke-width: 1; }
 svg .zero { stroke: var(--soft); stroke-width: 1; fill: none; }
 svg .line { fill: none; stroke-width: 1.8; }

@@ -12,7 +12,7 @@ from html import escape
 import numpy as np
 
 WIDTH, HEIGHT = 340, 240
-LEFT, RIGHT, TOP, BOTTOM = 44, 8, 8, 38
+LEFT, RIGHT, TOP, BOTTOM = 52, 8, 8, 42
 
 STYLES = 6
 DASHES = ("", "6 3", "2 2.5", "9 3 2 3", "14 4", "1 3.5")
@@ -157,7 +157,7 @@ def _grid(x: Axis, y: Axis) -> str:
     )
     up = _n((TOP + bottom) / 2)
     parts.append(
-        f'<text transform="translate(10 {up}) rotate(-90)" text-anchor="middle">'
+        f'<text transform="translate(11 {up}) rotate(-90)" text-anchor="middle">'
         f"{escape(y.label)}</text>"
     )
     return "".join(parts)
@@ -195,7 +195,7 @@ def _band(line: Line, x: Axis, y: Axis) -> str:
 
 def _cloud(cloud: Cloud, x: Axis, y: Axis) -> str:
     outlines = [
-        _outline(_x(float(a), x), _y(float(b), y), cloud.style, 2.1)
+        _outline(_x(float(a), x), _y(float(b), y), cloud.style, 2.4)
         for a, b in zip(cloud.x, cloud.y, strict=True)
     ]
     kind = f"{_fill(cloud.style)} faint s{cloud.style % STYLES}"
