@@ -115,18 +115,13 @@ def _beside(page: Path, name: str) -> Path:
 
 
 def _find(paths: Sequence[Path]) -> Found:
-    """The methods that the paths name, in their order."""
-    methods: list[Method] = []
+    """The methods that the paths name: single runs first, then variants of ablations."""
+    methods = group(_run(path) for path in paths if not _is_ablation(path))
     left_out: list[str] = []
-    single: list[Material] = []
-    for path in paths:
-        if (path / "members").is_dir():
-            variants, missing = _members(path)
-            methods += variants
-            left_out += missing
-        else:
-            single.append(_run(path))
-    methods = [*group(single), *methods]
+    for path in filter(_is_ablation, paths):
+        variants, missing = _members(path)
+        methods += variants
+        left_out += missing
     names = [method.name for method in methods]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -134,6 +129,10 @@ def _find(paths: Sequence[Path]) -> Found:
             f"{twice}: two methods have this name, expected different ones; rename a folder."
         )
     return Found(methods, left_out)
+
+
+def _is_ablation(path: Path) -> bool:
+    return (path / "members").is_dir()
 
 
 def _run(path: Path) -> Material:
@@ -149,8 +148,8 @@ def _run(path: Path) -> Material:
                 "or evaluate what there is with bin/evaluate."
             )
         return read_material(path, _load(path))
-    if path.suffix != ".json":
-        raise RunError(f"{path}: expected a run folder, or a results file FILE.json.")
+    if path.suffix != ".json" or not path.is_file():
+        raise RunError(f"{path}: not found, expected a run folder, or a results file FILE.json.")
     return read_material(path, None)
 
 
