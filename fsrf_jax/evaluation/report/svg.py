@@ -83,7 +83,7 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     # A step a little too small for rounding alone would give one tick too many.
     step = next(power * s for s in (1, 2, 5, 10) if power * s >= rough * (1 - 1e-9))
     first, last = int(np.ceil(low / step - 1e-9)), int(np.floor(high / step + 1e-9))
-    return [round(i * step, 10) + 0.0 for i in range(first, last + 1)]
+    return [float(f"{i * step:.10g}") + 0.0 for i in range(first, last + 1)]
 
 
 def line_chart(lines: Sequence[Line], x: Axis, y: Axis, alt: str) -> str:
