@@ -41,7 +41,7 @@ def command(argv: Sequence[str]) -> int:
     parser = jsonargparse.ArgumentParser(
         prog="report", description=DESCRIPTION, exit_on_error=False
     )
-    parser.add_argument("runs", metavar="RUN", nargs="+", help="run folder, results file, ablation")
+    parser.add_argument("runs", metavar="RUN", nargs="*", help="run folder, results file, ablation")
     parser.add_argument(
         "--output",
         metavar="FOLDER_OR_FILE.html",
@@ -54,6 +54,8 @@ def command(argv: Sequence[str]) -> int:
     )
     parsed = arguments.parse_plain(parser, argv)
     paths = [Path(run) for run in parsed.runs]
+    if not paths:
+        raise ConfigError("RUN: expected one run folder or more; see report --help.")
     page = _page(parsed.output, paths)
     found = _find(paths)
     check_comparable([run.evaluated for method in found.methods for run in method.runs])

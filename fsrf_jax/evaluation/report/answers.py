@@ -21,9 +21,9 @@ MOST_POINTS = 300
 def answers_section(methods: Sequence[Method]) -> Section:
     """Pictures for numbers, counts for classes and tasks; the first run of each method."""
     blocks: list[Block] = []
+    shown = chosen(methods[0].first.results)
     for method in methods:
         run = method.first
-        shown = chosen(run.results)
         rest = [e["name"] for e in run.results["conditions"] if e["name"] not in shown]
         seed = run.results["mask_seeds"][0]
         seeded = f", training seed {run.seed}" if run.seed is not None else ""

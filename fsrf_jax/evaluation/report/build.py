@@ -19,6 +19,9 @@ from fsrf_jax.types import Codes
 DETAILED = 4
 """Methods whose predictions, certainty and codes are shown; tables and curves have more."""
 
+FOR_A_CLAIM = 5
+"""Training seeds without which a difference is no result."""
+
 
 def build(
     methods: Sequence[Method],
@@ -62,7 +65,7 @@ def _title(methods: Sequence[Method]) -> str:
     if len(methods) == 1:
         return f"Report: {methods[0].name}"
     if len(methods) <= 3:
-        return "Report: " + " and ".join(method.name for method in methods)
+        return "Report: " + ", ".join(method.name for method in methods)
     return f"Report: {len(methods)} methods, from {methods[0].name} to {methods[-1].name}"
 
 
@@ -75,10 +78,18 @@ def _lead(methods: Sequence[Method]) -> list[str]:
         f"{'s' if len(methods) > 1 else ''}.",
     ]
     if runs > len(methods):
-        facts.append("Runs whose settings differ in the training seed alone are one method.")
-    if runs == len(methods):
         facts.append(
-            "One training seed for each method: what another seed would change is not known here."
+            "Runs whose settings differ in the training seed alone are one method, shown as mean ± "
+            "standard deviation."
+        )
+    fewest = min(len(method.runs) for method in methods)
+    if fewest == 1:
+        facts.append(
+            "A method with one training seed: what another seed would change is not known here."
+        )
+    elif fewest < FOR_A_CLAIM:
+        facts.append(
+            f"{fewest} training seeds in the method with the fewest; a claim needs {FOR_A_CLAIM}."
         )
     if len(methods) > DETAILED:
         facts.append(

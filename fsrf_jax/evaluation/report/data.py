@@ -157,7 +157,7 @@ def _observed(protocol: Protocol, split: Split, seeds: Sequence[int]) -> Table:
             cells.append(percent(float(seen / frames) if frames else None))
             cells.append(percent(float(samples / has) if has else None))
         body.append([condition.name, *cells])
-    heads = [head for m in split.modalities for head in (f"{m}: frames", "samples")]
+    heads = [f"{m}: {what}" for m in split.modalities for what in ("frames", "samples")]
     notes = [
         "Observed share of the valid frames, and of the samples that have the modality those of "
         "which any frame is observed; in percent, means over the mask seeds."

@@ -22,16 +22,14 @@ def differences(methods: Sequence[Method], comparisons: Mapping[str, Comparison]
     rows = rows_of(first.evaluated)
     # Where a protocol has no average of its own the other one, or every condition, stands for it.
     averaged = [row for row in rows if row in (AVERAGE, EVERYTHING)] or rows
-    blocks: list[Block] = [
-        _averages(methods, comparisons, row, family.headline) for row in averaged
-    ]
+    blocks: list[Block] = _averages(methods, comparisons, averaged, family.headline)
     blocks.append(_by_condition(methods, comparisons, rows, family.headline))
     others = [column for column in family.columns if column != family.headline]
     blocks += [
         Folded(
             f"Differences in {column.title}",
             [
-                *(_averages(methods, comparisons, row, column) for row in averaged),
+                *_averages(methods, comparisons, averaged, column),
                 _by_condition(methods, comparisons, rows, column),
             ],
         )
@@ -43,27 +41,34 @@ def differences(methods: Sequence[Method], comparisons: Mapping[str, Comparison]
 def _averages(
     methods: Sequence[Method],
     comparisons: Mapping[str, Comparison],
-    row: str,
+    rows: Sequence[str],
     column: Column,
-) -> Table:
-    reference = methods[0].name
-    body: list[list[str]] = []
-    for name, comparison in comparisons.items():
-        found = comparison[row][column.metric]
-        if not body:
-            body.append([reference, spread_cell(found.reference, column), *[""] * 5])
-        body.append([name, spread_cell(found.score, column), *_chances(found, column)])
+) -> list[Block]:
+    """One table for each row, the notes under the last."""
+    reference, results = methods[0].name, methods[0].first.results
     header = ["method", column.title, f"difference to {reference}", "95 % over samples"]
     header += ["p over samples", "p over seeds", "within spread"]
-    title = row_title(methods[0].first.results, row)
-    notes = [
-        "95 % and p over samples: paired bootstrap over the test samples; p over seeds: paired "
-        "t-test over the training seeds, where both methods have the same two or more.",
-        "within spread: the difference is smaller than the larger standard deviation over training "
-        "seeds; with one seed each this is unknown, and the difference may be chance.",
-        "No p-value is corrected for the number of comparisons.",
-    ]
-    return Table(f"{column.title}, {title}: differences to {reference}", header, body, notes)
+    tables: list[Block] = []
+    for row in rows:
+        body: list[list[str]] = []
+        for name, comparison in comparisons.items():
+            found = comparison[row][column.metric]
+            if not body:
+                body.append([reference, spread_cell(found.reference, column), *[""] * 5])
+            body.append([name, spread_cell(found.score, column), *_chances(found, column)])
+        caption = f"{column.title}, {row_title(results, row)}: differences to {reference}"
+        notes = _NOTES if row == rows[-1] else ()
+        tables.append(Table(caption, header, body, notes))
+    return tables
+
+
+_NOTES = (
+    "95 % and p over samples: paired bootstrap over the test samples; p over seeds: paired t-test "
+    "over the training seeds, where both methods have the same two or more.",
+    "within spread: the difference is smaller than the larger standard deviation over training "
+    "seeds; with one seed each this is unknown, and the difference may be chance.",
+    "No p-value is corrected for the number of comparisons.",
+)
 
 
 def _chances(found: Compared, column: Column) -> list[str]:
@@ -106,8 +111,8 @@ def _by_condition(
 def _difference(found: Compared, column: Column) -> str:
     if found.difference is None:
         return "-"
-    mark = "~" if found.within_spread else ""
-    return f"{mark}{signed(found.difference, column)} ({_interval(found, column)})"
+    mark = " ~" if found.within_spread else ""
+    return f"{signed(found.difference, column)} ({_interval(found, column)}){mark}"
 
 
 def _interval(found: Compared, column: Column) -> str:
