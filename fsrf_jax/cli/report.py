@@ -1,7 +1,7 @@
 """`report`: finished runs as one HTML page, as Markdown, and as a table for a paper."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -181,12 +181,19 @@ def _members(folder: Path) -> tuple[list[Method], list[str]]:
 def _variants(folder: Path) -> list[Path]:
     """Folders of the variants: as in ablation.json, where the first is the reference."""
     found = {place.name: place for place in sorted((folder / "members").iterdir())}
-    table = folder / "ablation.json"
-    order: Mapping[str, object] = (
-        json.loads(table.read_text("utf-8"))["variants"] if table.is_file() else found
-    )
+    order = _order(folder / "ablation.json") or list(found)
     first = [found[name] for name in order if name in found]
     return [*first, *(place for place in found.values() if place not in first)]
+
+
+def _order(table: Path) -> list[str]:
+    """Names of the variants in an ablation's table; empty where there is none yet."""
+    if not table.is_file():
+        return []
+    try:
+        return list(json.loads(table.read_text("utf-8"))["variants"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{table}: is damaged ({error}); run the same bin/ablate again.") from error
 
 
 main = guarded(command)

@@ -113,6 +113,19 @@ def test_a_term_that_one_method_lacks_is_drawn_of_the_other():
     assert [name for _, name in figure.legend] == ["a", "b"]
 
 
+def test_what_is_not_finite_is_not_drawn():
+    broken = (
+        {"epoch": 1, "task": 1.0},
+        {"epoch": 2, "task": float("nan")},
+        {"epoch": 3, "task": 2},
+    )
+    material = material_of(evaluation_of(LABELS), journal=broken)
+    (figure,) = learning_section(alone(material)).blocks
+    (panel,) = figure.panels
+    assert panel.alt == "run from 1 in epoch 1 to 2 in epoch 3"
+    assert "nan" not in panel.svg
+
+
 def test_a_run_without_a_journal_says_so():
     (paragraph,) = learning_section([method_of(LABELS)]).blocks
     assert "metrics.jsonl" in paragraph.text

@@ -1,6 +1,8 @@
 """The chapter on training: every raw loss term and the validation error, epoch by epoch."""
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 from fsrf_jax.evaluation.report import svg
 from fsrf_jax.evaluation.report.document import Figure, Panel, Paragraph, Section
@@ -22,7 +24,8 @@ def learning_section(methods: Sequence[Method]) -> Section:
     )
     # The validation error first: by it the network was selected.
     ordered = ["validation_error", *sorted(set(names) - {"validation_error", *NO_CURVES})]
-    panels = [_panel(drawn, name) for name in ordered]
+    found = [name for name in ordered if any(_records(method, name) for method in drawn)]
+    panels = [_panel(drawn, name) for name in found]
     lines = [svg.Line(method.name, (), (), style) for style, method in enumerate(drawn)]
     legend = [(svg.line_sample(line), line.name) for line in lines]
     caption = (
@@ -39,7 +42,7 @@ def learning_section(methods: Sequence[Method]) -> Section:
 def _panel(methods: Sequence[Method], name: str) -> Panel:
     lines, told = [], []
     for style, method in enumerate(methods):
-        records = [record for record in method.first.journal if record.get(name) is not None]
+        records = _records(method, name)
         if not records:
             continue
         epochs = [float(record["epoch"]) for record in records]
@@ -57,3 +60,9 @@ def _panel(methods: Sequence[Method], name: str) -> Panel:
     y = svg.axis_over([v for line in lines for v in line.y if v is not None], "")
     alt = "; ".join(told)
     return Panel(TITLES.get(name, name), svg.line_chart(lines, x, y, alt), alt)
+
+
+def _records(method: Method, name: str) -> list[dict[str, Any]]:
+    """The epochs whose figure of that name can be drawn."""
+    journal = method.first.journal
+    return [r for r in journal if r.get(name) is not None and math.isfinite(r[name])]
