@@ -47,7 +47,7 @@ class Page(HTMLParser):
         return [attributes for tag, attributes in self.found if tag == name]
 
 
-TABLE = Table("A | b <c>", ["row", "x & y"], [["*one*|", "<1>"], ["all", ""]], ["n < 3"], strong=1)
+TABLE = Table("A | b <c>", ["row", "x & y"], [["*one*|", "<i>"], ["all", ""]], ["n < 3"], strong=1)
 SVG = '<svg viewBox="0 0 1 1" role="img" aria-label="a dot"><path d="M0 0h1"/></svg>'
 DOCUMENT = Document(
     title="Report: <run> & more",
@@ -68,7 +68,7 @@ DOCUMENT = Document(
 def test_the_page_is_whole_and_shows_all_text():
     page = Page(to_html(DOCUMENT))
     text = "".join(page.texts)
-    for part in ("Report: <run> & more", "first <b>", "a < b", "x: <y>\nz: 1", "<1>", "n < 3"):
+    for part in ("Report: <run> & more", "first <b>", "a < b", "x: <y>\nz: 1", "<i>", "n < 3"):
         assert part in text
     assert [level for level, _ in page.found if level in ("h1", "h2")] == ["h1", "h2", "h2"]
     assert len(page.all("caption")) == len(page.all("table")) == 2
@@ -111,7 +111,7 @@ def test_a_markdown_table_keeps_its_columns():
         "",
         "|row|x & y|",
         "|---|---:|",
-        "|\\*one\\*\\||<1>|",
+        "|\\*one\\*\\||<i>|",
         "|**all**||",
         "",
         "- n < 3",

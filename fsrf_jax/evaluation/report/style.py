@@ -73,7 +73,7 @@ svg .band { stroke: none; opacity: .2; }
 svg .bar { stroke: var(--ground); stroke-width: 1; }
 svg .filled { stroke: none; }
 svg .stroked { fill: none; stroke-width: 1.4; }
-svg .faint { opacity: .65; }
+svg .faint { opacity: .75; }
 .s0 { --mark: var(--c0); } .s1 { --mark: var(--c1); } .s2 { --mark: var(--c2); }
 .s3 { --mark: var(--c3); } .s4 { --mark: var(--c4); } .s5 { --mark: var(--c5); }
 svg .line, svg .stroked { stroke: var(--mark); }

@@ -195,7 +195,7 @@ def _band(line: Line, x: Axis, y: Axis) -> str:
 
 def _cloud(cloud: Cloud, x: Axis, y: Axis) -> str:
     outlines = [
-        _outline(_x(float(a), x), _y(float(b), y), cloud.style, 2.4)
+        _outline(_x(float(a), x), _y(float(b), y), cloud.style, 2.5)
         for a, b in zip(cloud.x, cloud.y, strict=True)
     ]
     kind = f"{_fill(cloud.style)} faint s{cloud.style % STYLES}"
@@ -218,6 +218,8 @@ def _marker(px: float, py: float, style: int, size: float) -> str:
 
 def _outline(px: float, py: float, style: int, size: float) -> str:
     """The path of a marker around a point."""
+    if _fill(style) == "stroked":  # has less ink
+        size *= 1.4
     r, d = _n(size), _n(2 * size)
     match MARKER_NAMES[style % STYLES]:
         case "disc":
