@@ -68,8 +68,8 @@ def command(argv: Sequence[str]) -> int:
     for path, text in texts.items():  # all is made before anything is written
         with replacing(path) as temporary:
             temporary.write_text(text, "utf-8")
-    for path in texts:
-        print(f"Written: {path}")
+    for line in (*found.left_out, *(f"Written: {path}" for path in texts)):
+        print(line)
     return 0
 
 

@@ -193,6 +193,7 @@ def test_an_ablation_stands_for_its_members(run, tmp_path):
     rows = [line.split("|")[1] for line in done.out.splitlines() if line.startswith("|")]
     assert rows == ["method", "---", "full", "less", "best constant"]
     assert "full: training seeds 0, 1; less: training seed 0" in done.out
+    assert "Left out, because it is not finished: full, seed-2." in done.out
     (folder / "ablation.json").write_text("{}")
     refused(call("report", folder), 2, "ablation.json: is damaged", "bin/ablate again")
     (folder / "ablation.json").unlink()
