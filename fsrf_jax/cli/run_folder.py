@@ -2,7 +2,8 @@
 
 RUN/config.yaml, RUN/environment.json, RUN/checkpoints/, RUN/metrics.jsonl, RUN/tensorboard/,
 RUN/results.json, RUN/results.md, RUN/results.png, RUN/predictions.npz,
-RUN/probes.json, RUN/probes.md, RUN/probes.png, RUN/recovery.json, RUN/recovery.md.
+RUN/probes.json, RUN/probes.md, RUN/probes.png, RUN/recovery.json, RUN/recovery.md,
+RUN/report.html, RUN/report.md, RUN/table.md, RUN/table.tex.
 """
 
 import contextlib

@@ -38,6 +38,12 @@ def terminal_table(results: Mapping[str, Any]) -> Group:
     return Group(Text(_title(results), style="bold"), Text(), table, Text(), notes, *more)
 
 
+def main_section(results: Mapping[str, Any]) -> Section:
+    """The same table for a document of another form; its last rows are `averages(results)`."""
+    body, means = _rows(results)
+    return Section(_title(results), _header(results), [*body, *means], _notes(results))
+
+
 def _terminal_section(section: Section) -> list[RenderableType]:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for index, name in enumerate(section.header):

@@ -284,8 +284,21 @@ def test_every_option_is_among_those_that_reach_their_terms():
         for section in dataclasses.fields(LossOptions)
         for option in dataclasses.fields(getattr(OPTIONS, section.name))
     }
-    # Warm-up belongs to the training; the disagreement of predictions has a test of its own.
-    assert every - tried == {"distillation.warmup", "distillation.prediction"}
+    # Warm-up belongs to the training; the other two have tests of their own.
+    others = {"distillation.warmup", "distillation.prediction", "redundancy.held"}
+    assert every - tried == others
+
+
+@pytest.mark.parametrize("held", ["homogeneous", "none"])
+def test_redundancy_teaches_homogeneous_codes_only_where_they_are_not_held(held):
+    weights = dataclasses.replace(reference.example_weights(0), redundancy=jnp.float32(1))
+    options = reference.options_with({"redundancy.held": held})
+    outputs = reference.example_outputs()
+    _, gradient = value_and_gradients(outputs, BATCH, weights, options)
+    for code in (gradient.codes.heterogeneous, gradient.codes.noise):
+        assert all(np.abs(x).max() > 1e-5 for x in code.values())
+    largest = max(np.abs(x).max() for x in gradient.codes.homogeneous.values())
+    assert (largest == 0) if held == "homogeneous" else (largest > 1e-5)
 
 
 def test_task_alone_is_the_same_loss_of_another_head():

@@ -1,0 +1,199 @@
+"""`report`: finished runs as one HTML page, as Markdown, and as a table for a paper."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import jsonargparse
+
+from fsrf_jax.cli import arguments
+from fsrf_jax.cli.main import guarded
+from fsrf_jax.cli.report_inputs import codes_of, open_data
+from fsrf_jax.config import Config
+from fsrf_jax.errors import ConfigError, RunError
+from fsrf_jax.evaluation.comparison import compare_methods
+from fsrf_jax.evaluation.evaluated import check_comparable
+from fsrf_jax.evaluation.report.build import DETAILED, build
+from fsrf_jax.evaluation.report.html import to_html
+from fsrf_jax.evaluation.report.markdown import markdown_table, to_markdown
+from fsrf_jax.evaluation.report.material import Material, Method, group, read_material
+from fsrf_jax.evaluation.report.paper_table import latex_table, paper_table
+from fsrf_jax.files import replacing
+
+DESCRIPTION = """Write a report on finished runs: one HTML page that needs no network, the same as
+Markdown, and the table for a paper as Markdown and LaTeX. RUN is a run folder made by train, a
+results file made by evaluate --output, or a folder made by ablate, which stands for all of its
+members. Runs whose settings differ in the training seed alone are one method; every other method is
+compared with the first one. Runs that were not evaluated alike are refused."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the arguments name: methods, and notes on members that are left out."""
+
+    methods: Sequence[Method]
+    left_out: Sequence[str]
+
+
+def command(argv: Sequence[str]) -> int:
+    """Run `report` with these arguments and return the exit status."""
+    parser = jsonargparse.ArgumentParser(
+        prog="report", description=DESCRIPTION, exit_on_error=False
+    )
+    parser.add_argument("runs", metavar="RUN", nargs="*", help="run folder, results file, ablation")
+    parser.add_argument(
+        "--output",
+        metavar="FOLDER_OR_FILE.html",
+        help="where; default: report.html in the folder of the one RUN, or here for several",
+    )
+    parser.add_argument(
+        "--table",
+        action="store_true",
+        help="print the table for a paper and write only it, as table.md and table.tex",
+    )
+    parsed = arguments.parse_plain(parser, argv)
+    paths = [Path(run) for run in parsed.runs]
+    if not paths:
+        raise ConfigError("RUN: expected one run folder or more; see report --help.")
+    page = _page(parsed.output, paths)
+    found = _find(paths)
+    check_comparable([run.evaluated for method in found.methods for run in method.runs])
+    texts = _tables(page, found.methods)
+    if parsed.table:
+        print(texts[_beside(page, "table.md")], end="")
+    else:
+        texts |= _report(page, found)
+    page.parent.mkdir(parents=True, exist_ok=True)
+    for path, text in texts.items():  # all is made before anything is written
+        with replacing(path) as temporary:
+            temporary.write_text(text, "utf-8")
+    for line in (*found.left_out, *(f"Written: {path}" for path in texts)):
+        print(line)
+    return 0
+
+
+def _tables(page: Path, methods: Sequence[Method]) -> dict[Path, str]:
+    table = paper_table(methods)
+    return {
+        _beside(page, "table.md"): markdown_table(table) + "\n",
+        _beside(page, "table.tex"): latex_table(table),
+    }
+
+
+def _report(page: Path, found: Found) -> dict[Path, str]:
+    methods = found.methods
+    comparisons = {
+        method.name: compare_methods(method.evaluated, methods[0].evaluated)
+        for method in methods[1:]
+    }
+    source = open_data([run for method in methods for run in method.runs])
+    codes = {method.name: codes_of(method.first, source) for method in methods[:DETAILED]}
+    document = build(methods, comparisons, source, codes, found.left_out)
+    markdown = page.with_suffix(".md")
+    return {page: to_html(document), markdown: to_markdown(document, page.name)}
+
+
+def _page(output: str | None, paths: Sequence[Path]) -> Path:
+    """The HTML file.
+
+    Raises:
+        ConfigError: what is named is a file of another kind.
+    """
+    if output is None:
+        alone = len(paths) == 1 and paths[0].is_dir()
+        return paths[0] / "report.html" if alone else Path("report.html")
+    page = Path(output)
+    if page.suffix == ".html" and not page.is_dir():
+        return page
+    if page.suffix in (".md", ".json", ".pdf", ".tex") or page.is_file():
+        raise ConfigError(f"--output: found {output}, expected a folder, or a file NAME.html.")
+    return page / "report.html"
+
+
+def _beside(page: Path, name: str) -> Path:
+    """report.html has table.md beside it, any other NAME.html NAME.table.md."""
+    return page.with_name(name if page.stem == "report" else f"{page.stem}.{name}")
+
+
+def _find(paths: Sequence[Path]) -> Found:
+    """The methods that the paths name: single runs first, then variants of ablations."""
+    methods = group(_run(path) for path in paths if not _is_ablation(path))
+    left_out: list[str] = []
+    for path in filter(_is_ablation, paths):
+        variants, missing = _members(path)
+        methods += variants
+        left_out += missing
+    names = [method.name for method in methods]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise RunError(
+            f"{twice}: two methods have this name, expected different ones; rename a folder."
+        )
+    return Found(methods, left_out)
+
+
+def _is_ablation(path: Path) -> bool:
+    return (path / "members").is_dir()
+
+
+def _run(path: Path) -> Material:
+    if path.is_dir():
+        if not (path / "config.yaml").is_file():
+            raise RunError(
+                f"{path}: found no config.yaml and no members/, expected a run folder made by "
+                "train, or a folder made by ablate."
+            )
+        if not (path / "results.json").is_file():
+            raise RunError(
+                f"{path}: found no results.json, so the run is not finished; go on with bin/train, "
+                "or evaluate what there is with bin/evaluate."
+            )
+        return read_material(path, _load(path))
+    if path.suffix != ".json" or not path.is_file():
+        raise RunError(f"{path}: not found, expected a run folder, or a results file FILE.json.")
+    return read_material(path, None)
+
+
+def _load(folder: Path) -> Config:
+    return arguments.load(folder / "config.yaml")
+
+
+def _members(folder: Path) -> tuple[list[Method], list[str]]:
+    """The variants of an ablation, in its order, and notes on members that are not finished."""
+    methods, left_out = [], []
+    for variant in _variants(folder):
+        places = sorted(variant.glob("seed-*"), key=lambda place: int(place.name[5:]))
+        done = [place for place in places if (place / "results.json").is_file()]
+        left_out += [
+            f"Left out, because it is not finished: {variant.name}, {place.name}."
+            for place in places
+            if place not in done
+        ]
+        runs = [read_material(place, _load(place)) for place in done]
+        if runs:
+            methods.append(Method(variant.name, runs))
+    if not methods:
+        raise RunError(f"{folder}: no member is finished; go on with the command that began it.")
+    return methods, left_out
+
+
+def _variants(folder: Path) -> list[Path]:
+    """Folders of the variants: as in ablation.json, where the first is the reference."""
+    found = {place.name: place for place in sorted((folder / "members").iterdir())}
+    order = _order(folder / "ablation.json") or list(found)
+    first = [found[name] for name in order if name in found]
+    return [*first, *(place for place in found.values() if place not in first)]
+
+
+def _order(table: Path) -> list[str]:
+    """Names of the variants in an ablation's table; empty where there is none yet."""
+    if not table.is_file():
+        return []
+    try:
+        return list(json.loads(table.read_text("utf-8"))["variants"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{table}: is damaged ({error}); run the same bin/ablate again.") from error
+
+
+main = guarded(command)

@@ -1,0 +1,225 @@
+"""bin/report on finished runs: one page that says what the results say, or one clear refusal."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+from command_case import call, read_json, refused
+
+FILES = ("report.html", "report.md", "table.md", "table.tex")
+
+
+class Tables(HTMLParser):
+    """Every table's cells by caption, and every element with its attributes."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tables, self.elements, self.open, self.cell = {}, [], [], None
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+        if tag == "meta":
+            return
+        self.open.append(tag)
+        if tag == "table":
+            self.rows = []
+        elif tag == "tr":
+            self.rows.append([])
+        elif tag in ("th", "td", "caption"):
+            self.cell = ""
+
+    def handle_startendtag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+        if tag == "caption":
+            self.caption = self.cell
+        elif tag in ("th", "td"):
+            self.rows[-1].append(self.cell)
+        elif tag == "table":
+            self.tables[self.caption] = self.rows
+
+    def handle_data(self, data):
+        if self.cell is not None:
+            self.cell += data
+
+
+@pytest.fixture(scope="module")
+def run(trained, tmp_path_factory):
+    """A copy of the finished run, with probes and recovery, and its report."""
+    folder = shutil.copytree(trained.folder, tmp_path_factory.mktemp("report") / "run_1")
+    assert call("evaluate", folder, "--probes", "--recovery").status == 0
+    done = call("report", folder)
+    assert (done.status, done.err) == (0, "")
+    assert {line.rpartition("/")[2] for line in done.out.splitlines()} == set(FILES)
+    return folder
+
+
+def page_of(folder):
+    return Tables((folder / "report.html").read_text("utf-8"))
+
+
+def figure(value, digits=1, times=100):
+    return "-" if value is None else f"{round(times * value, digits) + 0.0:.{digits}f}"
+
+
+def test_the_condition_table_has_the_numbers_of_the_results(run):
+    results = read_json(run / "results.json")
+    header, *rows = page_of(run).tables["Protocol corrkd, test split: run_1"]
+    average = results["average"]
+    entries = [*results["conditions"], average, average["all_conditions"]]
+    assert len(rows) == len(entries) == 19
+    for (name, *cells), entry in zip(rows, entries, strict=True):
+        found, m = dict(zip(header[1:], cells, strict=True)), entry["metrics"]
+        assert name.split(" (")[0] == entry.get("name", name)
+        low, high = entry["bootstrap"]["acc2_non0"]
+        assert found["Acc2"] == figure(m["acc2_non0"])
+        assert found["Acc2 95 %"] == f"{figure(low)} .. {figure(high)}"
+        assert found["F1"] == figure(m["f1_non0"])
+        assert found["MAE"] == figure(m["mae"], 3, 1)
+        assert found["Corr"] == figure(m["corr"], 3, 1)
+        assert found["Acc7"] == figure(m["acc7"])
+        assert found["floor"] == figure(entry["floor"]["acc2_non0"])
+        assert found["Bayes"] == figure(entry["bayes"]["acc2_non0"])
+
+
+def test_the_page_needs_no_network_and_speaks_without_pictures(run):
+    text = (run / "report.html").read_text("utf-8")
+    page = Tables(text)
+    assert not re.search(r"https?:|//\w|url\(|@import", text)
+    tags = {tag for tag, _ in page.elements}
+    assert not tags & {"script", "link", "img", "iframe", "object"}
+    pictures = [attributes for tag, attributes in page.elements if tag == "svg"]
+    assert len(pictures) > 30
+    assert all(picture.get("aria-label") and picture["role"] == "img" for picture in pictures)
+    assert "nan" not in re.sub(r"[a-z]nan|nan[a-z]", "", text)
+
+
+def test_every_chapter_is_there(run):
+    text = (run / "report.md").read_text("utf-8")
+    assert re.findall(r"^## (.*)", text, re.M) == [
+        "Scores",
+        "Table for a paper",
+        "Certainty, collapse, recovery, calibration",
+        "Predicted against true",
+        "Learning curves",
+        "Codes",
+        "Settings",
+        "Data",
+        "Masks",
+        "Runs and environment",
+    ]
+    digest = read_json(run / "results.json")["masks_digest"]
+    assert f"Digest (SHA-256) of all masks: {digest}" in text
+    assert "drawn anew for this report and have this digest" in text
+    assert "no pictures of the codes" not in text
+    assert "Probes, variance shares" in text
+    assert "Recovery of codes: run_1: test split, 24 samples" in text
+    assert "|training.epochs|30|2|" in text
+
+
+def test_the_same_folder_gives_the_same_bytes(run, tmp_path):
+    assert call("report", run, "--output", tmp_path / "again").status == 0
+    for name in FILES:
+        assert (tmp_path / "again" / name).read_bytes() == (run / name).read_bytes()
+
+
+def test_the_table_alone(run, tmp_path):
+    done = call("report", run, "--table", "--output", tmp_path / "mine.html")
+    assert done.status == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.table.md", "mine.table.tex"]
+    assert "|method|{l}|{a}|{v}|{l,a}|{l,v}|{a,v}|Avg|{l,a,v}|" in done.out
+    results = read_json(run / "results.json")
+    latex = (tmp_path / "mine.table.tex").read_text()
+    row = next(line for line in latex.splitlines() if line.startswith(r"run\_1 & "))
+    average = figure(results["average"]["metrics"]["f1_non0"])
+    assert row.split(" & ")[7].split()[0] == average
+
+
+def test_two_runs_are_compared_even_without_checkpoints(run, tmp_path):
+    copies = [shutil.copytree(run, tmp_path / name) for name in ("a", "b")]
+    for copy in copies:
+        shutil.rmtree(copy / "checkpoints")
+    done = call("report", *copies, "--output", tmp_path / "both.html")
+    assert (done.status, done.err) == (0, "")
+    page = Tables((tmp_path / "both.html").read_text("utf-8"))
+    found = {row[0]: row for row in page.tables["Acc2, average: differences to a"]}
+    assert found["b"][2:6] == ["+0.0", "+0.0 .. +0.0", "1.000", "-"]
+    text = (tmp_path / "both.md").read_text("utf-8")
+    assert "b: no pictures of the codes: there is no checkpoint." in text
+    assert (tmp_path / "both.table.tex").exists()
+
+
+def test_a_run_whose_data_have_changed_keeps_its_scores(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    config = copy / "config.yaml"
+    config.write_text(config.read_text().replace("label_scale: 1.4", "label_scale: 1.5"))
+    assert call("report", copy).status == 0
+    text = (copy / "report.md").read_text("utf-8")
+    assert "No summary of the data: those that the config names are no longer the same" in text
+    assert "run: no pictures of the codes: they need the data" in text
+    assert "|**average**|" in text
+
+
+def test_results_of_another_program_have_a_column(run, tmp_path):
+    for name in ("results.json", "predictions.npz"):
+        other = "peer.json" if name == "results.json" else "peer.predictions.npz"
+        shutil.copy(run / name, tmp_path / other)
+    results = read_json(tmp_path / "peer.json") | {"training_seed": None}
+    (tmp_path / "peer.json").write_text(json.dumps(results))
+    done = call("report", run, tmp_path / "peer.json", "--table", "--output", tmp_path)
+    assert done.status == 0
+    assert "|peer|" in done.out
+    assert "peer: predictions of another program" in done.out
+
+
+def test_an_ablation_stands_for_its_members(run, tmp_path):
+    folder = tmp_path / "ablation"
+    for variant, seed in (("less", 0), ("full", 0), ("full", 1), ("full", 2)):
+        place = folder / "members" / variant / f"seed-{seed}"
+        shutil.copytree(run, place)
+        results = read_json(place / "results.json") | {"training_seed": seed}
+        (place / "results.json").write_text(json.dumps(results))
+    (folder / "members" / "full" / "seed-2" / "results.json").unlink()
+    (folder / "ablation.json").write_text(json.dumps({"variants": {"full": {}, "less": {}}}))
+    done = call("report", folder, "--table")
+    assert done.status == 0
+    rows = [line.split("|")[1] for line in done.out.splitlines() if line.startswith("|")]
+    assert rows == ["method", "---", "full", "less", "best constant"]
+    assert "full: training seeds 0, 1; less: training seed 0" in done.out
+    assert "Left out, because it is not finished: full, seed-2." in done.out
+    (folder / "ablation.json").write_text("{}")
+    refused(call("report", folder), 2, "ablation.json: is damaged", "bin/ablate again")
+    (folder / "ablation.json").unlink()
+    for place in folder.glob("members/*/*/results.json"):
+        place.unlink()
+    refused(call("report", folder), 2, "no member is finished")
+
+
+def test_bad_input_writes_nothing(run, tmp_path):
+    unfinished = shutil.copytree(run, tmp_path / "unfinished")
+    (unfinished / "results.json").unlink()
+    older = shutil.copytree(run, tmp_path / "older")
+    results = read_json(older / "results.json")
+    del results["tasks"], results["resamples"]
+    (older / "results.json").write_text(json.dumps(results))
+    other = shutil.copytree(run, tmp_path / "other")
+    results = read_json(other / "results.json") | {"masks_digest": "f" * 64}
+    (other / "results.json").write_text(json.dumps(results))
+    output = ("--output", tmp_path / "out")
+    refused(call("report", tmp_path, *output), 2, "found no config.yaml and no members/")
+    refused(call("report", tmp_path / "none", *output), 2, "none: not found")
+    refused(call("report", unfinished, *output), 2, "found no results.json", "not finished")
+    refused(call("report", older, *output), 2, "found no tasks, resamples", "evaluate the run")
+    refused(call("report", run, other, *output), 2, "masks_digest is 'fff", "cannot be compared")
+    refused(call("report", run, "--output", tmp_path / "x.pdf"), 2, "--output", "NAME.html")
+    refused(call("report", run, "--tabel"), 2, "--tabel", "the nearest is --table")
+    refused(call("report"), 2, "RUN")
+    assert not (tmp_path / "out").exists()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["older", "other", "unfinished"]
