@@ -15,10 +15,10 @@ from fsrf_jax.cli.main import guarded
 from fsrf_jax.cli.members import Member, probe_members, train_members
 from fsrf_jax.config import Config
 from fsrf_jax.errors import ConfigError
-from fsrf_jax.evaluation.ablation import ablation_markdown, compare
-from fsrf_jax.evaluation.ablation_plots import save_ablation_plot
-from fsrf_jax.evaluation.ablation_probes import compare_probes
-from fsrf_jax.evaluation.protocol_files import resolve
+from fsrf_jax.evaluation.ablation.compare import ablation_markdown, compare
+from fsrf_jax.evaluation.ablation.plots import save_ablation_plot
+from fsrf_jax.evaluation.ablation.probes import compare_probes
+from fsrf_jax.evaluation.protocols.files import resolve
 from fsrf_jax.files import replacing
 from fsrf_jax.training.loop import InterruptedTraining
 

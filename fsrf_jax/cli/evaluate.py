@@ -25,9 +25,9 @@ from fsrf_jax.cli.score import score_file
 from fsrf_jax.config import Config, EvaluationConfig
 from fsrf_jax.data import normalise
 from fsrf_jax.errors import ConfigError, RunError
-from fsrf_jax.evaluation.mask_files import MaskFile, observer_of, read_masks
-from fsrf_jax.evaluation.protocol_files import from_description, is_file, resolve
-from fsrf_jax.evaluation.protocols import Protocol
+from fsrf_jax.evaluation.protocols.files import from_description, is_file, resolve
+from fsrf_jax.evaluation.protocols.mask_files import MaskFile, observer_of, read_masks
+from fsrf_jax.evaluation.protocols.registry import Protocol
 from fsrf_jax.source import Source, fingerprint, open_source
 from fsrf_jax.training import checkpoints
 from fsrf_jax.training.state import TrainState

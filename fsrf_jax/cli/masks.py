@@ -9,9 +9,9 @@ from rich.console import Console
 from fsrf_jax.cli import arguments
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.errors import ConfigError
-from fsrf_jax.evaluation.mask_files import write_masks
-from fsrf_jax.evaluation.masks import make_observer, missing_shares
-from fsrf_jax.evaluation.protocol_files import resolve
+from fsrf_jax.evaluation.protocols.files import resolve
+from fsrf_jax.evaluation.protocols.mask_files import write_masks
+from fsrf_jax.evaluation.protocols.masks import make_observer, missing_shares
 from fsrf_jax.source import fingerprint, open_source
 
 DESCRIPTION = """Write the test masks of a config's protocol, split and mask seeds to FILE.npz, so

@@ -19,7 +19,7 @@ from fsrf_jax.cli.run import Run, write_probes, write_results
 from fsrf_jax.config import Config
 from fsrf_jax.data import normalise
 from fsrf_jax.errors import ConfigError, RunError
-from fsrf_jax.evaluation.protocol_files import resolve
+from fsrf_jax.evaluation.protocols.files import resolve
 from fsrf_jax.evaluation.results import Results
 from fsrf_jax.files import replacing
 from fsrf_jax.source import Source, fingerprint, open_source

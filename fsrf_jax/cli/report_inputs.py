@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from fsrf_jax.cli.run import Run
 from fsrf_jax.data import normalise
 from fsrf_jax.errors import UserError
-from fsrf_jax.evaluation.probe_inputs import encode
-from fsrf_jax.evaluation.protocol_files import from_description
+from fsrf_jax.evaluation.probes.inputs import encode
+from fsrf_jax.evaluation.protocols.files import from_description
 from fsrf_jax.evaluation.report.material import Absent, Material
 from fsrf_jax.source import Source, fingerprint, open_source
 from fsrf_jax.training import checkpoints

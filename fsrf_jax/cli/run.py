@@ -13,17 +13,17 @@ from rich.console import Console
 from fsrf_jax.config import Config
 from fsrf_jax.data.normalise import Normaliser
 from fsrf_jax.evaluation import plots, tables
-from fsrf_jax.evaluation.code_recovery import measure_protocol, recovery_markdown
 from fsrf_jax.evaluation.evaluate import Evaluation, evaluate
-from fsrf_jax.evaluation.masks import Observer, make_observer
-from fsrf_jax.evaluation.metric_choice import choose_family
-from fsrf_jax.evaluation.metrics import MetricFamily
+from fsrf_jax.evaluation.metrics.choice import choose_family
+from fsrf_jax.evaluation.metrics.families import MetricFamily
 from fsrf_jax.evaluation.predictor import make_predictor
-from fsrf_jax.evaluation.probe_inputs import make_encoder
-from fsrf_jax.evaluation.probe_plots import save_probes_plot
-from fsrf_jax.evaluation.probe_tables import probes_markdown
-from fsrf_jax.evaluation.probes import probe_network
-from fsrf_jax.evaluation.protocols import Protocol
+from fsrf_jax.evaluation.probes.inputs import make_encoder
+from fsrf_jax.evaluation.probes.plots import save_probes_plot
+from fsrf_jax.evaluation.probes.probe import probe_network
+from fsrf_jax.evaluation.probes.recovery import measure_protocol, recovery_markdown
+from fsrf_jax.evaluation.probes.tables import probes_markdown
+from fsrf_jax.evaluation.protocols.masks import Observer, make_observer
+from fsrf_jax.evaluation.protocols.registry import Protocol
 from fsrf_jax.evaluation.results import Results, results_dict, save_predictions, save_results
 from fsrf_jax.files import replacing
 from fsrf_jax.source import Source, fingerprint

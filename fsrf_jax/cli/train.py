@@ -13,7 +13,7 @@ from fsrf_jax.cli.progress import training_progress
 from fsrf_jax.cli.run import Run, show_results, write_results
 from fsrf_jax.data import normalise
 from fsrf_jax.data.describe import describe
-from fsrf_jax.evaluation.protocol_files import resolve
+from fsrf_jax.evaluation.protocols.files import resolve
 from fsrf_jax.evaluation.results import Results
 from fsrf_jax.source import Source, fingerprint, open_source
 from fsrf_jax.training import build, checkpoints, sharding

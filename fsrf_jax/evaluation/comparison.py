@@ -10,17 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from fsrf_jax.errors import RunError
-from fsrf_jax.evaluation.bootstrap import (
+from fsrf_jax.evaluation.details import combined
+from fsrf_jax.evaluation.evaluated import Evaluated, check_comparable
+from fsrf_jax.evaluation.metrics.bootstrap import (
     Interval,
     interval,
     resample_counts,
     resampled,
     two_sided_p,
 )
-from fsrf_jax.evaluation.details import combined
-from fsrf_jax.evaluation.evaluated import Evaluated, check_comparable
-from fsrf_jax.evaluation.metrics import family_of_results
-from fsrf_jax.evaluation.statistics import Difference, paired_difference
+from fsrf_jax.evaluation.metrics.families import family_of_results
+from fsrf_jax.evaluation.metrics.statistics import Difference, paired_difference
 
 RESAMPLES = 1000
 
@@ -53,7 +53,7 @@ class Compared:
         reference: of the other one.
         difference: mean of score - reference; None if either is undefined.
         samples: its 95 % bootstrap interval over the test samples; None if undefined.
-        samples_p: two-sided, see `fsrf_jax.evaluation.bootstrap.two_sided_p`.
+        samples_p: two-sided, see `fsrf_jax.evaluation.metrics.bootstrap.two_sided_p`.
         seeds: the same difference over training seeds, with its t-interval and p; None if the
             methods do not have the same two or more seeds, or the figure is undefined in one.
         within_spread: a warning: the difference is smaller than the larger standard deviation over

@@ -5,16 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from fsrf_jax.evaluation.averages import Weights, weighted_metrics, weighted_sum
-from fsrf_jax.evaluation.bootstrap import interval, resample_counts, resampled
-from fsrf_jax.evaluation.calibration import (
+from fsrf_jax.evaluation.evaluate import ConditionResult, Evaluation
+from fsrf_jax.evaluation.metrics.bootstrap import interval, resample_counts, resampled
+from fsrf_jax.evaluation.metrics.calibration import (
     binary_calibration,
     class_calibration,
     gaussian_calibration,
 )
-from fsrf_jax.evaluation.collapse import collapse_monitor, recovery
-from fsrf_jax.evaluation.evaluate import ConditionResult, Evaluation
-from fsrf_jax.evaluation.figures import Metrics, mean_of
+from fsrf_jax.evaluation.metrics.collapse import collapse_monitor, recovery
+from fsrf_jax.evaluation.metrics.figures import Metrics, mean_of
+from fsrf_jax.evaluation.protocols.averages import Weights, weighted_metrics, weighted_sum
 
 Resamples = dict[str, dict[str, np.ndarray]]
 """Figures [r] in every resample, by condition and metric."""

@@ -8,9 +8,9 @@ import numpy as np
 
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.errors import UserError
-from fsrf_jax.evaluation.masks import Masks, Observer, masks_digest
-from fsrf_jax.evaluation.metrics import FAMILIES, MetricFamily, Metrics, mean_metrics
-from fsrf_jax.evaluation.protocols import Condition, Protocol
+from fsrf_jax.evaluation.metrics.families import FAMILIES, MetricFamily, Metrics, mean_metrics
+from fsrf_jax.evaluation.protocols.masks import Masks, Observer, masks_digest
+from fsrf_jax.evaluation.protocols.registry import Condition, Protocol
 
 
 class Gaussian(NamedTuple):
@@ -67,7 +67,7 @@ class Evaluation:
         labels: [n], or [n, o] for binary tasks.
         floor: the best constant prediction, the same under every condition.
         conditions: in the order of the protocol.
-        masks_digest: of the masks, see `fsrf_jax.evaluation.masks`.
+        masks_digest: of the masks, see `fsrf_jax.evaluation.protocols.masks`.
     """
 
     family: MetricFamily

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsrf_jax.evaluation.metrics import family_of_results
+from fsrf_jax.evaluation.metrics.families import family_of_results
 from fsrf_jax.files import replacing
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from fsrf_jax.evaluation.averages import Weights, equal_weights, weighted_metrics, weights_of
 from fsrf_jax.evaluation.details import (
     Resamples,
     average_details,
@@ -17,8 +16,14 @@ from fsrf_jax.evaluation.details import (
     resample_evaluation,
 )
 from fsrf_jax.evaluation.evaluate import ConditionResult, Evaluation
-from fsrf_jax.evaluation.metrics import std_metrics
-from fsrf_jax.evaluation.protocol_files import describe
+from fsrf_jax.evaluation.metrics.families import std_metrics
+from fsrf_jax.evaluation.protocols.averages import (
+    Weights,
+    equal_weights,
+    weighted_metrics,
+    weights_of,
+)
+from fsrf_jax.evaluation.protocols.files import describe
 from fsrf_jax.files import replacing
 
 Results = dict[str, Any]

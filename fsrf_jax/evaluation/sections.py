@@ -6,7 +6,7 @@ Each is made from the results dictionary alone, and left out where the results h
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from fsrf_jax.evaluation.metrics import family_of_results
+from fsrf_jax.evaluation.metrics.families import family_of_results
 
 CALIBRATION = {
     "nll": "NLL",

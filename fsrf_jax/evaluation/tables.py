@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fsrf_jax.evaluation.metrics import Column, MetricFamily, Metrics, family_of_results
+from fsrf_jax.evaluation.metrics.families import Column, MetricFamily, Metrics, family_of_results
 from fsrf_jax.evaluation.sections import (
     Section,
     average_name,

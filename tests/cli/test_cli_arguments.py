@@ -10,7 +10,7 @@ from command_case import ROOT
 from fsrf_jax.cli import arguments
 from fsrf_jax.config import Config, EvaluationConfig, MissingConfig, flatten
 from fsrf_jax.errors import ConfigError
-from fsrf_jax.evaluation.protocols import PROTOCOLS
+from fsrf_jax.evaluation.protocols.registry import PROTOCOLS
 
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 OVERLAYS = sorted((ROOT / "configs" / "protocols").glob("*.yaml"))

@@ -8,7 +8,7 @@ from fsrf_jax.cli import arguments
 from fsrf_jax.cli.run import Run
 from fsrf_jax.data import normalise
 from fsrf_jax.errors import RunError
-from fsrf_jax.evaluation.protocol_files import resolve
+from fsrf_jax.evaluation.protocols.files import resolve
 from fsrf_jax.source import open_source
 from fsrf_jax.training import checkpoints
 

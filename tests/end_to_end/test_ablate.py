@@ -10,7 +10,7 @@ import pytest
 from command_case import ROOT, TINY, call, read_json, read_lines, refused
 
 from fsrf_jax.cli import ablate, members
-from fsrf_jax.evaluation.protocols import PROTOCOLS
+from fsrf_jax.evaluation.protocols.registry import PROTOCOLS
 from fsrf_jax.training import grouping
 
 VARIANTS = """

@@ -9,7 +9,7 @@ import pytest
 from command_case import TINY, call, read_arrays, read_json, read_lines
 
 from fsrf_jax.config import Config
-from fsrf_jax.evaluation.calibration import gaussian_calibration
+from fsrf_jax.evaluation.metrics.calibration import gaussian_calibration
 from fsrf_jax.losses import DIVERGENCES
 
 CUTS = {"data.cuts": [-1.0, 1.0]}

@@ -12,7 +12,7 @@ import pytest
 from command_case import ROOT, TINY, call, read_arrays, read_json, refused
 
 from fsrf_jax.cli import arguments
-from fsrf_jax.evaluation.protocols import PROTOCOLS
+from fsrf_jax.evaluation.protocols.registry import PROTOCOLS
 
 OWN = ROOT / "configs" / "protocols" / "own" / "fading.yaml"
 PAGE = (ROOT / "docs" / "protocols.md").read_text("utf-8")

@@ -24,7 +24,7 @@ from command_case import (
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fsrf_jax.cli import arguments
-from fsrf_jax.evaluation.metrics import floor, regression_metrics
+from fsrf_jax.evaluation.metrics.families import floor, regression_metrics
 
 SUBSETS = (
     *("language", "audio", "vision", "language+audio", "language+vision", "audio+vision"),

@@ -11,8 +11,8 @@ from fsrf_jax.data.dataset import Split
 from fsrf_jax.data.synthetic import SyntheticOptions, make_world, sample
 from fsrf_jax.evaluation.evaluate import Evaluation, evaluate
 from fsrf_jax.evaluation.evaluated import Evaluated
-from fsrf_jax.evaluation.metrics import family_of
-from fsrf_jax.evaluation.protocols import PROTOCOLS
+from fsrf_jax.evaluation.metrics.families import family_of
+from fsrf_jax.evaluation.protocols.registry import PROTOCOLS
 from fsrf_jax.evaluation.report.material import Material, Method
 from fsrf_jax.evaluation.results import results_dict
 

@@ -6,7 +6,7 @@ import pytest
 from evaluation_case import run_results
 
 from fsrf_jax.errors import RunError
-from fsrf_jax.evaluation.ablation import ablation_markdown, compare
+from fsrf_jax.evaluation.ablation.compare import ablation_markdown, compare
 
 
 @pytest.fixture(scope="module")

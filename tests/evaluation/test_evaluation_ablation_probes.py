@@ -2,7 +2,7 @@
 
 import pytest
 
-from fsrf_jax.evaluation.ablation_probes import compare_probes, probes_section
+from fsrf_jax.evaluation.ablation.probes import compare_probes, probes_section
 
 KINDS = "HSN"
 

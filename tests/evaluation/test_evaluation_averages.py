@@ -5,14 +5,14 @@ import pytest
 from evaluation_case import MODALITIES
 from scipy.integrate import trapezoid
 
-from fsrf_jax.evaluation.averages import (
+from fsrf_jax.evaluation.protocols.averages import (
     equal_weights,
     mean_and_std,
     weighted_metrics,
     weighted_sum,
     weights_of,
 )
-from fsrf_jax.evaluation.protocols import PROTOCOLS, Condition, Protocol
+from fsrf_jax.evaluation.protocols.registry import PROTOCOLS, Condition, Protocol
 
 
 def line(rates, rule="area"):

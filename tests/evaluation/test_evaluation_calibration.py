@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fsrf_jax.evaluation.calibration import (
+from fsrf_jax.evaluation.metrics.calibration import (
     BINS,
     COVERED,
     LEVELS,

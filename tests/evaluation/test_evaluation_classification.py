@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from fsrf_jax.errors import UserError
-from fsrf_jax.evaluation.classification import (
+from fsrf_jax.evaluation.metrics.classification import (
     CLASS_METRICS,
     SMALLEST_PROBABILITY,
     TASK_METRICS,

@@ -5,14 +5,14 @@ import pytest
 from scipy.stats import rankdata
 from sklearn.metrics.pairwise import cosine_similarity
 
-from fsrf_jax.evaluation import code_recovery as module
-from fsrf_jax.evaluation.code_recovery import (
+from fsrf_jax.evaluation.probes import recovery as module
+from fsrf_jax.evaluation.probes.recovery import (
     FIGURES,
     code_recovery,
     measure_protocol,
     recovery_markdown,
 )
-from fsrf_jax.evaluation.protocols import corrkd
+from fsrf_jax.evaluation.protocols.registry import corrkd
 
 MODALITIES = ("language", "audio", "vision")
 

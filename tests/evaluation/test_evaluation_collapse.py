@@ -5,14 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 
-from fsrf_jax.evaluation.collapse import (
+from fsrf_jax.evaluation.metrics.collapse import (
     collapse_monitor,
     gain,
     majority_share,
     recovery,
     total_variance,
 )
-from fsrf_jax.evaluation.metrics import FAMILIES
+from fsrf_jax.evaluation.metrics.families import FAMILIES
 
 LABELS = np.array([0.0, 1.0, 1.0, 1.0, -1.0])
 MOSI = FAMILIES["mosi"]

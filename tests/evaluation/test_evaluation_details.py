@@ -6,9 +6,6 @@ import numpy as np
 import pytest
 from evaluation_case import MODALITIES, SEEDS, make_split, observer, run
 
-from fsrf_jax.evaluation.averages import equal_weights
-from fsrf_jax.evaluation.bootstrap import resample_counts
-from fsrf_jax.evaluation.calibration import class_calibration, gaussian_calibration
 from fsrf_jax.evaluation.details import (
     average_details,
     bootstrap_of,
@@ -17,8 +14,11 @@ from fsrf_jax.evaluation.details import (
     resample_evaluation,
 )
 from fsrf_jax.evaluation.evaluate import Gaussian, evaluate
-from fsrf_jax.evaluation.metrics import regression_metrics
-from fsrf_jax.evaluation.protocols import corrkd
+from fsrf_jax.evaluation.metrics.bootstrap import resample_counts
+from fsrf_jax.evaluation.metrics.calibration import class_calibration, gaussian_calibration
+from fsrf_jax.evaluation.metrics.families import regression_metrics
+from fsrf_jax.evaluation.protocols.averages import equal_weights
+from fsrf_jax.evaluation.protocols.registry import corrkd
 from fsrf_jax.evaluation.results import results_dict, save_predictions
 
 

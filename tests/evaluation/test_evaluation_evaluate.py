@@ -14,8 +14,8 @@ from evaluation_case import (
 
 from fsrf_jax.errors import UserError
 from fsrf_jax.evaluation.evaluate import evaluate
-from fsrf_jax.evaluation.metrics import FAMILIES, floor, regression_metrics
-from fsrf_jax.evaluation.protocols import corrkd
+from fsrf_jax.evaluation.metrics.families import FAMILIES, floor, regression_metrics
+from fsrf_jax.evaluation.protocols.registry import corrkd
 
 
 def test_predictions_and_metrics_belong_to_condition_and_seed():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from fsrf_jax.evaluation.classification import swapped_binary_metrics, swapped_class_metrics
-from fsrf_jax.evaluation.metrics import FAMILIES
+from fsrf_jax.evaluation.metrics.classification import swapped_binary_metrics, swapped_class_metrics
+from fsrf_jax.evaluation.metrics.families import FAMILIES
 
 MOSI = np.repeat([-1.0, 1.0, 0.0], [379, 277, 30])
 MOSEI = np.repeat([-1.0, 1.0, 0.0], [1350, 2284, 1025])

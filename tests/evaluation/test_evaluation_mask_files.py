@@ -10,9 +10,9 @@ import pytest
 
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.errors import DataError
-from fsrf_jax.evaluation.mask_files import observer_of, read_masks, write_masks
-from fsrf_jax.evaluation.masks import make_observer, masks_digest
-from fsrf_jax.evaluation.protocols import PROTOCOLS
+from fsrf_jax.evaluation.protocols.mask_files import observer_of, read_masks, write_masks
+from fsrf_jax.evaluation.protocols.masks import make_observer, masks_digest
+from fsrf_jax.evaluation.protocols.registry import PROTOCOLS
 
 LENGTHS = {"language": 4, "audio": 11, "vision": 8}
 SEEDS = (0, 7)

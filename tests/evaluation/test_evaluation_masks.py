@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fsrf_jax.data.dataset import Split
-from fsrf_jax.evaluation.masks import (
+from fsrf_jax.evaluation.protocols.masks import (
     draw_subset,
     keep_modalities,
     make_observer,
@@ -20,7 +20,7 @@ from fsrf_jax.evaluation.masks import (
     missing_shares,
     observe_condition,
 )
-from fsrf_jax.evaluation.protocols import PROTOCOLS, Condition
+from fsrf_jax.evaluation.protocols.registry import PROTOCOLS, Condition
 from fsrf_jax.missing import MissingLaw, keyed_uniforms, observe
 
 LENGTHS = {"language": 4, "audio": 6, "vision": 5}

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from evaluation_case import MODALITIES
 
-from fsrf_jax.evaluation.ablation import ablation_markdown, compare
-from fsrf_jax.evaluation.ablation_plots import save_ablation_plot
-from fsrf_jax.evaluation.averages import weights_of
-from fsrf_jax.evaluation.matched import match
-from fsrf_jax.evaluation.protocol_files import describe
-from fsrf_jax.evaluation.protocols import PROTOCOLS
+from fsrf_jax.evaluation.ablation.compare import ablation_markdown, compare
+from fsrf_jax.evaluation.ablation.matched import match
+from fsrf_jax.evaluation.ablation.plots import save_ablation_plot
+from fsrf_jax.evaluation.protocols.averages import weights_of
+from fsrf_jax.evaluation.protocols.files import describe
+from fsrf_jax.evaluation.protocols.registry import PROTOCOLS
 
 NAMES = ("mae", "acc2_non0")
 ALL = ("mae", "corr", "acc2_non0", "f1_non0", "acc2_has0", "f1_has0", "acc5", "acc7")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
 
 from fsrf_jax.errors import UserError
-from fsrf_jax.evaluation.metrics import (
+from fsrf_jax.evaluation.metrics.families import (
     FAMILIES,
     METRICS,
     floor,

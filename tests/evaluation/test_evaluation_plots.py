@@ -8,7 +8,7 @@ import pytest
 from evaluation_case import run_results
 from matplotlib.axes import Axes
 
-from fsrf_jax.evaluation.metrics import FAMILIES
+from fsrf_jax.evaluation.metrics.families import FAMILIES
 from fsrf_jax.evaluation.plots import missing_rate_curve, save_plot
 
 

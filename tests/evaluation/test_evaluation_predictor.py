@@ -9,10 +9,10 @@ import pytest
 
 from fsrf_jax import models
 from fsrf_jax.data.synthetic import SyntheticOptions, make_world, sample
-from fsrf_jax.evaluation.masks import make_observer
-from fsrf_jax.evaluation.metrics import FAMILIES
+from fsrf_jax.evaluation.metrics.families import FAMILIES
 from fsrf_jax.evaluation.predictor import make_predictor
-from fsrf_jax.evaluation.protocols import Condition
+from fsrf_jax.evaluation.protocols.masks import make_observer
+from fsrf_jax.evaluation.protocols.registry import Condition
 from fsrf_jax.training import build, sharding
 
 MODALITIES = ("language", "audio", "vision")

@@ -11,8 +11,8 @@ from fsrf_jax.data.dataset import Dataset
 from fsrf_jax.data.folds import fold_split
 from fsrf_jax.data.synthetic import SyntheticOptions, make_world, sample
 from fsrf_jax.errors import UserError
-from fsrf_jax.evaluation.probe_inputs import encode, label_columns, latents_of, make_encoder
-from fsrf_jax.evaluation.probes import probe_network
+from fsrf_jax.evaluation.probes.inputs import encode, label_columns, latents_of, make_encoder
+from fsrf_jax.evaluation.probes.probe import probe_network
 from fsrf_jax.training import build, sharding
 
 MODALITIES = ("language", "audio", "vision")

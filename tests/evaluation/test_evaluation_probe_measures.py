@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LinearRegression, Ridge
 
-from fsrf_jax.evaluation.probe_measures import (
+from fsrf_jax.evaluation.probes.measures import (
     cka,
     decoding,
     modality_identity,

@@ -8,8 +8,8 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from fsrf_jax.evaluation.probe_plots import save_probes_plot
-from fsrf_jax.evaluation.probe_tables import code_rows, probes_markdown, two_digits
+from fsrf_jax.evaluation.probes.plots import save_probes_plot
+from fsrf_jax.evaluation.probes.tables import code_rows, probes_markdown, two_digits
 
 MODALITIES = ("language", "audio", "vision")
 
@@ -106,5 +106,5 @@ def test_undefined_figures_are_drawn_as_a_dash(tmp_path):
 
 
 def test_matplotlib_is_not_imported_before_it_is_needed():
-    program = "import sys, fsrf_jax.evaluation.probe_plots; sys.exit('matplotlib' in sys.modules)"
+    program = "import sys, fsrf_jax.evaluation.probes.plots; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

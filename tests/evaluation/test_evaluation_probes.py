@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fsrf_jax.data.synthetic import SyntheticOptions, make_world, sample
-from fsrf_jax.evaluation.probe_inputs import latents_of
-from fsrf_jax.evaluation.probes import probe
+from fsrf_jax.evaluation.probes.inputs import latents_of
+from fsrf_jax.evaluation.probes.probe import probe
 from fsrf_jax.types import Codes
 
 MODALITIES = ("language", "audio", "vision")

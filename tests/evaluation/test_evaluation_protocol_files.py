@@ -8,8 +8,8 @@ import yaml
 from command_case import ROOT
 
 from fsrf_jax.errors import ConfigError
-from fsrf_jax.evaluation.protocol_files import describe, from_description, resolve
-from fsrf_jax.evaluation.protocols import PROTOCOLS, Condition
+from fsrf_jax.evaluation.protocols.files import describe, from_description, resolve
+from fsrf_jax.evaluation.protocols.registry import PROTOCOLS, Condition
 
 MODALITIES = ("language", "audio", "vision")
 OWN = ROOT / "configs" / "protocols" / "own"

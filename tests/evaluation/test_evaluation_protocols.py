@@ -3,8 +3,8 @@
 import pytest
 
 from fsrf_jax.errors import ConfigError
-from fsrf_jax.evaluation.metrics import FAMILIES
-from fsrf_jax.evaluation.protocols import PROTOCOLS, Condition, corrkd
+from fsrf_jax.evaluation.metrics.families import FAMILIES
+from fsrf_jax.evaluation.protocols.registry import PROTOCOLS, Condition, corrkd
 
 MODALITIES = ("language", "audio", "vision")
 

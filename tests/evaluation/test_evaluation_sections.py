@@ -6,7 +6,7 @@ from evaluation_case import MODALITIES, SEEDS, make_split, observer, run
 from rich.console import Console
 
 from fsrf_jax.evaluation.evaluate import Gaussian, evaluate
-from fsrf_jax.evaluation.protocols import corrkd
+from fsrf_jax.evaluation.protocols.registry import corrkd
 from fsrf_jax.evaluation.results import results_dict
 from fsrf_jax.evaluation.sections import brief_sections, sections
 from fsrf_jax.evaluation.tables import markdown_table, terminal_table

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from fsrf_jax.errors import UserError
-from fsrf_jax.evaluation.sims import METRICS, sims_floor, sims_metrics, swapped_sims_metrics
+from fsrf_jax.evaluation.metrics.sims import METRICS, sims_floor, sims_metrics, swapped_sims_metrics
 
 EDGES = {
     "acc2": [-1.01, 0.0, 1.01],

@@ -8,7 +8,7 @@ from evaluation_case import run
 from report_case import evaluation_of, labels_with, material_of
 
 from fsrf_jax.evaluation.comparison import compare_methods
-from fsrf_jax.evaluation.protocols import PROTOCOLS
+from fsrf_jax.evaluation.protocols.registry import PROTOCOLS
 from fsrf_jax.evaluation.report.build import DETAILED, build
 from fsrf_jax.evaluation.report.html import to_html
 from fsrf_jax.evaluation.report.markdown import to_markdown

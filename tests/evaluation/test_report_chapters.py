@@ -13,8 +13,8 @@ from sklearn.metrics import confusion_matrix
 from fsrf_jax.data.dataset import Dataset
 from fsrf_jax.data.synthetic import SyntheticOptions, make_dataset
 from fsrf_jax.evaluation.evaluate import evaluate
-from fsrf_jax.evaluation.masks import make_observer
-from fsrf_jax.evaluation.protocols import corrkd
+from fsrf_jax.evaluation.protocols.masks import make_observer
+from fsrf_jax.evaluation.protocols.registry import corrkd
 from fsrf_jax.evaluation.report.answers import answers_section, chosen
 from fsrf_jax.evaluation.report.codes import codes_section, principal_plane, sentiments
 from fsrf_jax.evaluation.report.data import data_section, masks_section

@@ -5,7 +5,7 @@ import pytest
 from report_case import evaluation_of, labels_with, material_of, method_of
 
 from fsrf_jax.evaluation.comparison import compare_methods, spread_of
-from fsrf_jax.evaluation.metrics import Column
+from fsrf_jax.evaluation.metrics.families import Column
 from fsrf_jax.evaluation.report.differences import signed
 from fsrf_jax.evaluation.report.document import Figure, Folded, Table
 from fsrf_jax.evaluation.report.material import Method

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fsrf_jax.evaluation.metrics import family_of_results
+from fsrf_jax.evaluation.metrics.families import family_of_results
 from fsrf_jax.evaluation.report import svg
 from fsrf_jax.evaluation.report.document import Block, Figure, Folded, Panel, Section, Table
 from fsrf_jax.evaluation.report.material import Material, Method

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from fsrf_jax.evaluation.code_recovery import FIGURES
-from fsrf_jax.evaluation.figures import Metrics
-from fsrf_jax.evaluation.probe_tables import code_rows, two_digits
-from fsrf_jax.evaluation.probes import KINDS
+from fsrf_jax.evaluation.metrics.figures import Metrics
+from fsrf_jax.evaluation.probes.probe import KINDS
+from fsrf_jax.evaluation.probes.recovery import FIGURES
+from fsrf_jax.evaluation.probes.tables import code_rows, two_digits
 from fsrf_jax.evaluation.report import svg
 from fsrf_jax.evaluation.report.document import (
     Block,

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from fsrf_jax.data.dataset import Split
-from fsrf_jax.evaluation.masks import make_observer, masks_digest
-from fsrf_jax.evaluation.protocol_files import from_description
-from fsrf_jax.evaluation.protocols import Protocol
+from fsrf_jax.evaluation.protocols.files import from_description
+from fsrf_jax.evaluation.protocols.masks import make_observer, masks_digest
+from fsrf_jax.evaluation.protocols.registry import Protocol
 from fsrf_jax.evaluation.report import svg
 from fsrf_jax.evaluation.report.document import (
     Block,

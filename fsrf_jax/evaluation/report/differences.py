@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from fsrf_jax.evaluation.comparison import AVERAGE, EVERYTHING, Compared, Comparison, rows_of
-from fsrf_jax.evaluation.metrics import Column, family_of_results
+from fsrf_jax.evaluation.metrics.families import Column, family_of_results
 from fsrf_jax.evaluation.report.document import Block, Folded, Table
 from fsrf_jax.evaluation.report.material import Method
 from fsrf_jax.evaluation.report.names import row_title, spread_cell

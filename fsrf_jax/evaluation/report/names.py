@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fsrf_jax.evaluation.comparison import AVERAGE, EVERYTHING, Spread
-from fsrf_jax.evaluation.metrics import Column
+from fsrf_jax.evaluation.metrics.families import Column
 from fsrf_jax.evaluation.report.material import Method
 from fsrf_jax.evaluation.sections import average_name, number, percent
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fsrf_jax.evaluation.comparison import AVERAGE, spread_of
-from fsrf_jax.evaluation.metrics import Column, family_of_results
+from fsrf_jax.evaluation.metrics.families import Column, family_of_results
 from fsrf_jax.evaluation.report.document import Section, Table
 from fsrf_jax.evaluation.report.material import Method
 from fsrf_jax.evaluation.report.names import spread_cell

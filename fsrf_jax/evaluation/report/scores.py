@@ -10,7 +10,7 @@ from fsrf_jax.evaluation.comparison import (
     rows_of,
     spread_of,
 )
-from fsrf_jax.evaluation.metrics import family_of_results
+from fsrf_jax.evaluation.metrics.families import family_of_results
 from fsrf_jax.evaluation.plots import missing_rate_curve
 from fsrf_jax.evaluation.report import svg
 from fsrf_jax.evaluation.report.differences import differences

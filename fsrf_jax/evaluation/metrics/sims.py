@@ -5,7 +5,7 @@ The semantics are those of MMSA, the field's reference: a 0 is negative, unlike 
 
 import numpy as np
 
-from fsrf_jax.evaluation.figures import (
+from fsrf_jax.evaluation.metrics.figures import (
     Metrics,
     best_of,
     paired_vectors,
@@ -61,7 +61,7 @@ def sims_floor(labels: np.ndarray) -> Metrics:
     """Return, metric by metric, the best figure that any constant prediction gives.
 
     The candidates are one value of each bin and the median of the labels: see
-    `fsrf_jax.evaluation.regression.floor`.
+    `fsrf_jax.evaluation.metrics.regression.floor`.
     """
     labels = np.asarray(labels, np.float64)
     if not len(labels):

@@ -12,7 +12,7 @@ The file is an .npz of plain arrays; axis letters: c condition, s mask seed, n s
 | `lengths_NAME` | int64 [n], valid frames of the modality NAME |
 | `valid_NAME` | uint8 [n, ceil(t / 8)], packed bits: which frames are valid |
 | `observed_NAME` | uint8 [c, s, n, ceil(t / 8)], packed bits: which frames are observed |
-| `protocol` | str, JSON, see `fsrf_jax.evaluation.protocol_files` |
+| `protocol` | str, JSON, see `fsrf_jax.evaluation.protocols.files` |
 | `split`, `data_fingerprint`, `masks_digest` | str |
 
 `numpy.unpackbits(x, axis=-1, count=t).astype(bool)` unpacks bits.
@@ -28,9 +28,9 @@ import numpy as np
 
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.errors import ConfigError, DataError
-from fsrf_jax.evaluation.masks import Masks, Observer, masks_digest
-from fsrf_jax.evaluation.protocol_files import describe, from_description
-from fsrf_jax.evaluation.protocols import Condition, Protocol
+from fsrf_jax.evaluation.protocols.files import describe, from_description
+from fsrf_jax.evaluation.protocols.masks import Masks, Observer, masks_digest
+from fsrf_jax.evaluation.protocols.registry import Condition, Protocol
 from fsrf_jax.files import replacing
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from fsrf_jax.evaluation.tallies import Tallies
+from fsrf_jax.evaluation.metrics.tallies import Tallies
 
 LEVEL = 0.95
 """Of the interval, between the percentiles 2.5 and 97.5."""
@@ -43,7 +43,7 @@ def resampled(
     """The mean over the mask seeds of every metric, in every resample.
 
     Args:
-        tally: of the family of metrics, see `fsrf_jax.evaluation.tallies`.
+        tally: of the family of metrics, see `fsrf_jax.evaluation.metrics.tallies`.
         predictions: [s, n] or [s, n, o].
         labels: [n] or [n, o].
         counts: [r, n], see `resample_counts`.

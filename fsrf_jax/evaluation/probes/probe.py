@@ -12,9 +12,9 @@ from jax.sharding import Mesh
 
 from fsrf_jax.data import synthetic
 from fsrf_jax.data.dataset import Split
-from fsrf_jax.evaluation import probe_measures as measures
-from fsrf_jax.evaluation.probe_inputs import encode, label_columns, latents_of
-from fsrf_jax.evaluation.probe_measures import Figures
+from fsrf_jax.evaluation.probes import measures
+from fsrf_jax.evaluation.probes.inputs import encode, label_columns, latents_of
+from fsrf_jax.evaluation.probes.measures import Figures
 from fsrf_jax.models import Network
 from fsrf_jax.types import Codes
 

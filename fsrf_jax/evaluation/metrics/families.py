@@ -8,10 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from fsrf_jax.evaluation import classification, regression, sims, tallies
-from fsrf_jax.evaluation.figures import Metrics, mean_of, std_metrics
-from fsrf_jax.evaluation.regression import LOWER_IS_BETTER, METRICS, floor, regression_metrics
-from fsrf_jax.evaluation.tallies import Tallies
+from fsrf_jax.evaluation.metrics import classification, regression, sims, tallies
+from fsrf_jax.evaluation.metrics.figures import Metrics, mean_of, std_metrics
+from fsrf_jax.evaluation.metrics.regression import (
+    LOWER_IS_BETTER,
+    METRICS,
+    floor,
+    regression_metrics,
+)
+from fsrf_jax.evaluation.metrics.tallies import Tallies
 
 __all__ = [
     "FAMILIES",
@@ -60,7 +65,7 @@ class MetricFamily:
         floor: labels to the best figures of a constant prediction, metric by metric.
         swapped: predictions and labels to the figures of `compat`, see `figures.swapped_f1`.
         swapped_floor: labels to the best figures of `swapped` of a constant prediction.
-        tally: the same figures as `names`, for resamples: see `fsrf_jax.evaluation.tallies`.
+        tally: the same figures as `names`, for resamples: see `tallies`.
         decided: predictions and labels to what the headline counts, [n'] or, of tasks, [n, e]:
             the class of each prediction, for the samples that it looks at.
         columns: of the table.

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fsrf_jax.evaluation.ablation import averaged_rows
-from fsrf_jax.evaluation.metrics import family_of_results
+from fsrf_jax.evaluation.ablation.compare import averaged_rows
+from fsrf_jax.evaluation.metrics.families import family_of_results
 from fsrf_jax.files import replacing
 
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from fsrf_jax.errors import RunError
-from fsrf_jax.evaluation.ablation_probes import probes_section
-from fsrf_jax.evaluation.averages import mean_and_std
-from fsrf_jax.evaluation.collapse import TOLERANCE, gain
-from fsrf_jax.evaluation.matched import match
-from fsrf_jax.evaluation.metrics import Column, MetricFamily, Metrics, family_of_results
+from fsrf_jax.evaluation.ablation.matched import match
+from fsrf_jax.evaluation.ablation.probes import probes_section
+from fsrf_jax.evaluation.metrics.collapse import TOLERANCE, gain
+from fsrf_jax.evaluation.metrics.families import Column, MetricFamily, Metrics, family_of_results
+from fsrf_jax.evaluation.metrics.statistics import holm, paired_difference
+from fsrf_jax.evaluation.protocols.averages import mean_and_std
 from fsrf_jax.evaluation.results import Results
-from fsrf_jax.evaluation.statistics import holm, paired_difference
 
 Runs = Mapping[str, Mapping[int, Results]]
 """Results by variant and training seed; every variant has the same seeds."""
@@ -42,7 +42,7 @@ def compare(runs: Runs) -> dict[str, Any]:
         Fractions; None is undefined.
 
         Where every variant bears the name of a condition, `matched` is the table of each under its
-        own, see `fsrf_jax.evaluation.matched`; else None.
+        own, see `fsrf_jax.evaluation.ablation.matched`; else None.
 
     Raises:
         RunError: the runs were not evaluated alike.

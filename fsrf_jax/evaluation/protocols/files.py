@@ -20,8 +20,8 @@ from typing import Any, get_args
 import yaml
 
 from fsrf_jax.errors import ConfigError
-from fsrf_jax.evaluation.metrics import FAMILIES
-from fsrf_jax.evaluation.protocols import PROTOCOLS, Condition, Protocol, Rule
+from fsrf_jax.evaluation.metrics.families import FAMILIES
+from fsrf_jax.evaluation.protocols.registry import PROTOCOLS, Condition, Protocol, Rule
 from fsrf_jax.ranges import expect
 
 FORMS = "modalities (with frame_rate or without), modality_rate, or subset_odds"

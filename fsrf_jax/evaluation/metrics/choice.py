@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from fsrf_jax.errors import ConfigError
-from fsrf_jax.evaluation import classification
-from fsrf_jax.evaluation.metrics import FAMILIES, MetricFamily, family_of
+from fsrf_jax.evaluation.metrics import classification
+from fsrf_jax.evaluation.metrics.families import FAMILIES, MetricFamily, family_of
 
 
 def choose_family(

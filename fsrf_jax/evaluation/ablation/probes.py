@@ -1,6 +1,6 @@
 """What the codes of every variant hold, side by side: which term is responsible for which figure.
 
-Everything is computed from the probes of the runs, see `fsrf_jax.evaluation.probes`.
+Everything is computed from the probes of the runs, see `fsrf_jax.evaluation.probes.probe`.
 """
 
 from collections.abc import Callable, Mapping
@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fsrf_jax.evaluation.averages import mean_and_std
-from fsrf_jax.evaluation.probe_measures import Figures
+from fsrf_jax.evaluation.probes.measures import Figures
+from fsrf_jax.evaluation.protocols.averages import mean_and_std
 from fsrf_jax.evaluation.results import Results
 
 Figure = Callable[[Results], float | None]

@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from fsrf_jax.evaluation.figures import Metrics
-from fsrf_jax.evaluation.protocols import Protocol
+from fsrf_jax.evaluation.metrics.figures import Metrics
+from fsrf_jax.evaluation.protocols.registry import Protocol
 
 Weights = Mapping[str, float]
 """How much each condition counts in an average, by name."""

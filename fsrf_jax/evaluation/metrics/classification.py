@@ -9,7 +9,13 @@ import numpy as np
 
 from fsrf_jax.data.labels import SMALLEST_PROBABILITY
 from fsrf_jax.errors import UserError
-from fsrf_jax.evaluation.figures import Metrics, check_finite, mean_of, swapped_f1, weighted_f1
+from fsrf_jax.evaluation.metrics.figures import (
+    Metrics,
+    check_finite,
+    mean_of,
+    swapped_f1,
+    weighted_f1,
+)
 
 CLASS_METRICS = ("accuracy", "balanced_accuracy", "f1", "cross_entropy")
 TASK_METRICS = ("accuracy", "f1", "cross_entropy")

@@ -7,8 +7,8 @@ trained at that rate, and counts under the condition `rate=0.3` alone.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fsrf_jax.evaluation.averages import mean_and_std, weighted_metrics
-from fsrf_jax.evaluation.figures import Metrics
+from fsrf_jax.evaluation.metrics.figures import Metrics
+from fsrf_jax.evaluation.protocols.averages import mean_and_std, weighted_metrics
 from fsrf_jax.evaluation.results import Results
 
 

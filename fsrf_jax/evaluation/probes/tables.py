@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fsrf_jax.evaluation.probe_measures import Figures
+from fsrf_jax.evaluation.probes.measures import Figures
 
 SHARES = ("u", "w", "r", "others", "rest")
 NORMALISED = ("u", "w", "r")

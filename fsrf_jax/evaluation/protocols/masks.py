@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from fsrf_jax.data.dataset import Split
-from fsrf_jax.evaluation.protocols import Condition, Odds
+from fsrf_jax.evaluation.protocols.registry import Condition, Odds
 from fsrf_jax.missing import Uniforms, keyed_uniforms, observe_at
 from fsrf_jax.subsets import all_subsets, modality_drop, subset_odds
 

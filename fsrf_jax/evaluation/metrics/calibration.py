@@ -7,7 +7,7 @@ Axis letters: n sample, c class, e task, l level.
 import numpy as np
 from scipy import special
 
-from fsrf_jax.evaluation.figures import Metrics
+from fsrf_jax.evaluation.metrics.figures import Metrics
 
 BINS = 15
 """Of probabilities, equally wide over [0, 1]; a bin holds its upper end, the first one 0 too."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fsrf_jax.evaluation.probe_tables import DECODED, SHARES, code_rows, two_digits
+from fsrf_jax.evaluation.probes.tables import DECODED, SHARES, code_rows, two_digits
 from fsrf_jax.files import replacing
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fsrf_jax.data.labels import SMALLEST_PROBABILITY
-from fsrf_jax.evaluation import regression, sims
-from fsrf_jax.evaluation.figures import is_constant
+from fsrf_jax.evaluation.metrics import regression, sims
+from fsrf_jax.evaluation.metrics.figures import is_constant
 
 
 class Tally(NamedTuple):
@@ -32,7 +32,7 @@ Tallies = dict[str, Tally]
 
 
 def tally_numbers(predictions: np.ndarray, labels: np.ndarray) -> Tallies:
-    """The metrics of `fsrf_jax.evaluation.regression.regression_metrics`; two vectors [n]."""
+    """The metrics of `regression.regression_metrics`; two vectors [n]."""
     y_n, x_n = np.asarray(labels, np.float64), np.asarray(predictions, np.float64)
     signed_n, all_n = y_n != 0, np.ones(len(y_n), bool)
     sides = {"non0": (x_n > 0, y_n > 0, signed_n), "has0": (x_n >= 0, y_n >= 0, all_n)}
@@ -47,7 +47,7 @@ def tally_numbers(predictions: np.ndarray, labels: np.ndarray) -> Tallies:
 
 
 def tally_sims(predictions: np.ndarray, labels: np.ndarray) -> Tallies:
-    """The metrics of `fsrf_jax.evaluation.sims.sims_metrics`; two vectors [n]."""
+    """The metrics of `fsrf_jax.evaluation.metrics.sims.sims_metrics`; two vectors [n]."""
     x_n, y_n = sims.clipped(predictions, labels)
     bins = {name: (sims.bin_of(x_n, name), sims.bin_of(y_n, name)) for name in sims.BINS}
     accuracies = {name: _mean(predicted == true) for name, (predicted, true) in bins.items()}
@@ -57,7 +57,7 @@ def tally_sims(predictions: np.ndarray, labels: np.ndarray) -> Tallies:
 
 
 def tally_classes(predictions: np.ndarray, labels: np.ndarray) -> Tallies:
-    """The metrics of `fsrf_jax.evaluation.classification.class_metrics`; [n, c] and [n]."""
+    """The metrics of `fsrf_jax.evaluation.metrics.classification.class_metrics`; [n, c] and [n]."""
     p_nc, true_n = np.asarray(predictions, np.float64), np.asarray(labels).astype(np.int64)
     predicted_n = p_nc.argmax(axis=1)
     p_true_n = np.take_along_axis(p_nc, true_n[:, None], axis=1)[:, 0]
@@ -70,7 +70,7 @@ def tally_classes(predictions: np.ndarray, labels: np.ndarray) -> Tallies:
 
 
 def tally_tasks(predictions: np.ndarray, labels: np.ndarray) -> Tallies:
-    """The means of `fsrf_jax.evaluation.classification.binary_metrics`; both [n, e]."""
+    """The means of `fsrf_jax.evaluation.metrics.classification.binary_metrics`; both [n, e]."""
     p_ne, true_ne = np.asarray(predictions, np.float64), np.asarray(labels) > 0.5
     predicted_ne = p_ne > 0.5
     own = [_weighted_f1(a, b) for a, b in zip(predicted_ne.T, true_ne.T, strict=True)]

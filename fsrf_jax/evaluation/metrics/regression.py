@@ -5,7 +5,7 @@ The semantics are those of MMSA, the field's reference, with labels in [-3, 3].
 
 import numpy as np
 
-from fsrf_jax.evaluation.figures import (
+from fsrf_jax.evaluation.metrics.figures import (
     Metrics,
     best_of,
     paired_vectors,

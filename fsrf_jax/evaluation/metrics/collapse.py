@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fsrf_jax.evaluation.figures import Metrics
-from fsrf_jax.evaluation.metrics import MetricFamily
+from fsrf_jax.evaluation.metrics.families import MetricFamily
+from fsrf_jax.evaluation.metrics.figures import Metrics
 
 TOLERANCE = 1e-9
 """A headline figure this little better than the floor is no better."""

@@ -1,6 +1,6 @@
 """Evaluation protocols: named grids of missing conditions, and what their average is over.
 
-Each is data: `fsrf_jax.evaluation.protocol_files` writes any of them down and reads it back, and
+Each is data: `fsrf_jax.evaluation.protocols.files` writes any of them down and reads it back, and
 reads protocols of the user's own in the same form.
 """
 

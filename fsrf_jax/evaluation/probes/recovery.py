@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from fsrf_jax.evaluation.evaluate import Masks
-from fsrf_jax.evaluation.figures import Metrics, mean_of, std_metrics
-from fsrf_jax.evaluation.protocols import Condition, Protocol
+from fsrf_jax.evaluation.metrics.figures import Metrics, mean_of, std_metrics
+from fsrf_jax.evaluation.protocols.registry import Condition, Protocol
 
 ROWS = 512  # queries at a time: n = 4,000 needs 16 MB
 FIGURES = ("cosine", "median_rank", "recall_at_1", "recall_at_10")

@@ -1,0 +1,1 @@
+"""Variants of a method side by side."""

@@ -1,0 +1,1 @@
+"""Figures of predictions and labels, by form of the label, and how sure they are."""
