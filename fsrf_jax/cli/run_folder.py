@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import json
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -163,6 +164,25 @@ def _environment(fingerprint: str) -> dict[str, Any]:
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "versions": {package: metadata.version(package) for package in packages},
+        "commit": _commit(Path(__file__).parents[2]),
         "devices": [device.device_kind for device in jax.local_devices()],
         "data_fingerprint": fingerprint,
     }
+
+
+def _commit(checkout: Path) -> str | None:
+    """The commit of this program, with -changed behind it if files differ from it.
+
+    None where it does not run from a git checkout of its own, or there is no git.
+    """
+    if not (checkout / ".git").exists():
+        return None
+    git = ("git", "-C", str(checkout))
+    try:
+        head, status = (
+            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout
+            for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno"))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.strip() + ("-changed" if status else "")

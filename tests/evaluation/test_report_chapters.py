@@ -225,11 +225,12 @@ def test_an_environment_stands_there_once():
     environment = {
         "command": ["bin/train", "--output.directory", "a b"],
         **{"python": "3.12", "versions": {"jax": "9"}, "devices": ["cpu", "cpu"]},
+        "commit": "abc-changed",
     }
     runs = [material_of(evaluation_of(LABELS), f"r{s}", s, environment=environment) for s in (0, 1)]
     table, machine, commands = runs_section([Method("both", runs)]).blocks
     assert list(cells(table)) == ["both, r0", "both, r1"]
-    assert machine.text == "python 3.12\njax 9\ndevices: 2 x cpu"
+    assert machine.text == "python 3.12\njax 9\ncommit: abc-changed\ndevices: 2 x cpu"
     assert commands.blocks[0].text == "bin/train --output.directory 'a b'"
 
 

@@ -78,7 +78,8 @@ def _machine(run: Material) -> str:
     devices = environment.get("devices", [])
     counts = [f"{devices.count(kind)} x {kind}" for kind in dict.fromkeys(devices)]
     lines = [f"{name} {version}" for name, version in versions.items()]
-    return "\n".join([*lines, f"devices: {', '.join(counts)}"])
+    commit = environment.get("commit") or "unknown"
+    return "\n".join([*lines, f"commit: {commit}", f"devices: {', '.join(counts)}"])
 
 
 def _command(run: Material) -> str:
