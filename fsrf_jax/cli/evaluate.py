@@ -172,7 +172,9 @@ def _parse(argv: Sequence[str]) -> Request:
         )
     parsed = arguments.parse_plain(parser, argv)
     if parsed.run is None:
-        raise ConfigError("RUN: expected a run folder, or --predictions and --config.")
+        raise ConfigError(
+            "RUN: expected a run folder, or --predictions and --config; see evaluate --help."
+        )
     folder = Path(parsed.run)
     saved = folder / "config.yaml"
     if not saved.is_file():

@@ -5,7 +5,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from fsrf_jax.training import build, checkpoints, grouping, population
 from fsrf_jax.training.journal import open_journal
 from fsrf_jax.training.loop import EpochRecord, epochs_done
 from fsrf_jax.training.sharding import replicate
-from fsrf_jax.training.state import TrainState, init_state
+from fsrf_jax.training.state import TrainState
 
 LINE_EVERY = 10  # epochs between two lines about a member
 
@@ -47,6 +47,29 @@ class Member:
     seed: int
     folder: Path
     config: Config
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What all members share, made once.
+
+    Attributes:
+        source: the data.
+        normaliser: fitted to the training split.
+        programs: by what two configs must share to train as one program, the run that stands for
+            them and whether their dropout rates differ. Only with the same run is the same program
+            compiled once, however many parts a group is trained in.
+        console: for progress.
+    """
+
+    source: Source
+    normaliser: normalise.Normaliser
+    programs: Mapping[Hashable, tuple[Run, bool]]
+    console: Console
+
+    def program(self, member: Member) -> tuple[Run, bool]:
+        """The run that stands for a member's group, and whether dropout rates differ in it."""
+        return self.programs[grouping.static_key(member.config)]
 
 
 def train_members(
@@ -70,10 +93,10 @@ def train_members(
         InterruptedTraining: a signal came; all is saved.
         RunError: a folder holds another experiment, or a loss became NaN or infinite.
     """
-    source, normaliser = _open(members)
+    shared = _open(members, console)
     with run_folder.locked(folder):
         for part in _parts(folder, members, together):
-            _train_part(folder, part, source, normaliser, console)
+            _train_part(folder, part, shared)
     return _by_variant(members, "results.json")
 
 
@@ -89,22 +112,20 @@ def probe_members(
     Returns:
         What `fsrf_jax.evaluation.probes.probe` gives, by variant and training seed.
     """
-    source, normaliser = _open(members)
+    shared = _open(members, console)
     for member in members:
         path = member.folder / "probes.json"
         if path.exists():
             continue
-        config = member.config
-        protocol = resolve(config.evaluation.protocol, config.data.modalities)
-        run = Run.make(config, source, protocol)
+        run = dataclasses.replace(shared.program(member)[0], config=member.config)
         with checkpoints.open_manager(member.folder / "checkpoints", read_only=True) as manager:
-            write_probes(path, run.probe(*run.restore(manager, normaliser)))
+            write_probes(path, run.probe(*run.restore(manager, shared.normaliser)))
         console.out(f"{_name(member)}: probed", highlight=False)
     return _by_variant(members, "probes.json")
 
 
-def _open(members: Sequence[Member]) -> tuple[Source, normalise.Normaliser]:
-    """The data that all members share, and what normalises them."""
+def _open(members: Sequence[Member], console: Console) -> Shared:
+    """Check that the members can be compared, and make what they share."""
     forms = {member.config.losses.task.form for member in members}
     if len(forms) > 1:
         raise ConfigError(f"losses.task.kind: found variants for {sorted(forms)}, expected one.")
@@ -115,7 +136,15 @@ def _open(members: Sequence[Member]) -> tuple[Source, normalise.Normaliser]:
     source = open_source(config.data, config.losses.task.form)
     for name in ("train", "valid", config.evaluation.split):
         source.split(name)
-    return source, normalise.fit(source.split("train"), config.data.clip)
+    protocol = resolve(config.evaluation.protocol, config.data.modalities)
+    configs = [member.config for member in members]
+    programs = {}
+    for indices in grouping.groups(configs):
+        group = [configs[i] for i in indices]
+        run = Run.make(grouping.common(group), source, protocol)
+        programs[grouping.static_key(group[0])] = run, grouping.varies_dropout(group)
+    normaliser = normalise.fit(source.split("train"), config.data.clip)
+    return Shared(source, normaliser, programs, console)
 
 
 def _by_variant(members: Sequence[Member], file: str) -> dict[str, dict[int, dict[str, Any]]]:
@@ -160,13 +189,7 @@ def _name(member: Member) -> str:
     return f"{member.variant}/seed-{member.seed}"
 
 
-def _train_part(
-    folder: Path,
-    members: list[Member],
-    source: Source,
-    normaliser: normalise.Normaliser,
-    console: Console,
-) -> None:
+def _train_part(folder: Path, members: list[Member], shared: Shared) -> None:
     """Train members as one program; in two halves, if the memory does not hold them."""
     names = json.dumps([_name(member) for member in members])
     place = folder / "parts" / hashlib.sha256(names.encode()).hexdigest()[:12]
@@ -175,11 +198,11 @@ def _train_part(
         temporary.write_text(names, "utf-8")
     try:
         with contextlib.ExitStack() as stack:
-            digest = fingerprint(source.dataset)
+            digest = fingerprint(shared.source.dataset)
             for member in members:
                 record = run_folder.opened(member.folder, member.config, digest)
                 stack.enter_context(record)()
-            _train_and_evaluate(place, members, source, normaliser, console)
+            _train_and_evaluate(place, members, shared)
     except jax.errors.JaxRuntimeError as error:
         shutil.rmtree(place)
         if "RESOURCE_EXHAUSTED" not in str(error):
@@ -190,66 +213,52 @@ def _train_part(
                 "training.batch_size."
             ) from error
         half = len(members) // 2
-        console.out(f"{len(members)} members do not fit the memory: trying {half}", highlight=False)
+        message = f"{len(members)} members do not fit the memory: trying {half}"
+        shared.console.out(message, highlight=False)
         for part in (members[:half], members[half:]):
-            _train_part(folder, part, source, normaliser, console)
+            _train_part(folder, part, shared)
         return
     shutil.rmtree(place)
 
 
-def _train_and_evaluate(
-    place: Path,
-    members: list[Member],
-    source: Source,
-    normaliser: normalise.Normaliser,
-    console: Console,
-) -> None:
-    configs = [member.config for member in members]
-    config = configs[0]
-    protocol = resolve(config.evaluation.protocol, config.data.modalities)
-    run = Run.make(grouping.common(configs), source, protocol)
-    states = _train(place, run, members, normaliser, console)
+def _train_and_evaluate(place: Path, members: list[Member], shared: Shared) -> None:
+    run, _ = shared.program(members[0])
+    states = _train(place, members, shared)
     for index, member in enumerate(members):
         if _is_done(member):
             continue
         own = dataclasses.replace(run, config=member.config)
         state = replicate(population.member(states, index), run.mesh)
         with checkpoints.open_manager(member.folder / "checkpoints") as manager:
-            arrays = {"state": state, "preparation": normaliser.to_tree()}
+            arrays = {"state": state, "preparation": shared.normaliser.to_tree()}
             checkpoints.save(manager, epochs_done(run.method, state), arrays)
-        evaluation, results = own.evaluate(state, normaliser)
+        evaluation, results = own.evaluate(state, shared.normaliser)
         write_results(member.folder / "results.json", evaluation, results)
-        console.out(f"{_name(member)}: evaluated", highlight=False)
+        shared.console.out(f"{_name(member)}: evaluated", highlight=False)
 
 
-def _train(
-    place: Path,
-    run: Run,
-    members: list[Member],
-    normaliser: normalise.Normaliser,
-    console: Console,
-) -> TrainState:
+def _train(place: Path, members: list[Member], shared: Shared) -> TrainState:
     """The trained states of all members."""
-    config, method, mesh = run.config, run.method, run.mesh
+    run, vary = shared.program(members[0])
+    config, method, mesh, normaliser = run.config, run.method, run.mesh, shared.normaliser
     train, valid = (normaliser.apply(run.source.split(name)) for name in ("train", "valid"))
     draws = config.training.validation_draws
     data = replicate(build.make_batch(train), mesh)
     validation = replicate(build.make_validation(valid, method.missing, draws), mesh)
-    vary = grouping.varies_dropout([member.config for member in members])
     hypers = [build.make_hyper(member.config, dropout=vary) for member in members]
     example = build.make_batch(train.head(1))
     keys = jnp.stack([jax.random.key(member.seed) for member in members])
-    states = jax.jit(jax.vmap(lambda key: init_state(method, example, key)))(keys)
+    states = population.init_population(method, example, keys)
     with checkpoints.open_manager(place / "checkpoints") as manager:
         if manager.latest_step() is not None:
             target = {"state": states, "preparation": normaliser.to_tree()}
             states = checkpoints.restore(manager, target)["state"]
         done = int(states.step.max()) // method.steps_per_epoch
-        with _reporting(members, done, config, console) as report:
+        with _reporting(members, done, config, shared.console) as report:
             states = population.fit_population(
                 method,
                 mesh,
-                population.split_members(states, mesh),
+                states,
                 data,
                 validation,
                 population.split_members(population.stack(hypers), mesh),

@@ -21,7 +21,7 @@ from fsrf_jax.training.loop import (
     is_complete,
     signals,
 )
-from fsrf_jax.training.state import Method, TrainState
+from fsrf_jax.training.state import Method, TrainState, init_state
 from fsrf_jax.training.step import Validation, run_epoch
 from fsrf_jax.types import Batch, HyperParameters
 
@@ -34,6 +34,12 @@ def stack(members: Sequence[Any]) -> Any:
 def member(population: Any, index: int) -> Any:
     """One member of a pytree with a leading axis of members."""
     return jax.tree.map(lambda leaf: leaf[index], population)
+
+
+@jax.jit(static_argnames="method")
+def init_population(method: Method, example: Batch, keys_p: jax.Array) -> TrainState:
+    """States before the first step, one for each typed key; `example` gives a batch's shapes."""
+    return jax.vmap(lambda key: init_state(method, example, key))(keys_p)
 
 
 def divides(population: Any, mesh: Mesh) -> bool:
@@ -113,7 +119,7 @@ def fit_population(
 
     Args:
         method: what is fixed.
-        mesh: devices.
+        mesh: devices; the members are spread over them, see `split_members`.
         states: of p members, fresh or restored; donated.
         data: training split.
         validation: validation split and masks.
@@ -134,6 +140,8 @@ def fit_population(
     """
     with signals() as received:
         while not (complete_p := is_complete(method, states, epochs, patience)).all():
+            # As spread by an epoch, some arrays would make the next one another program.
+            states = split_members(states, mesh)
             states, terms_ps, scores_p = train_population(
                 method, mesh, states, data, validation, hypers, epochs=epochs, patience=patience
             )

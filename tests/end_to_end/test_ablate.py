@@ -12,6 +12,7 @@ from command_case import ROOT, TINY, call, read_json, read_lines, refused
 from fsrf_jax.cli import ablate, members
 from fsrf_jax.evaluation.protocols.registry import PROTOCOLS
 from fsrf_jax.training import grouping
+from fsrf_jax.training.population import train_population
 
 VARIANTS = """
 variants:
@@ -28,7 +29,7 @@ def write(folder, text=VARIANTS):
 
 
 def arguments(file, output, *more):
-    settings = ("--ablation", file, "--seeds", "2", "--together", "4")
+    settings = ("--ablation", file, "--seeds", "2", "--together", "2")
     return (*TINY, *settings, "--output.directory", output, *more)
 
 
@@ -56,8 +57,11 @@ def finished(tmp_path_factory):
         stopped = call("ablate", *argv)
     assert stopped.status == 128 + signal.SIGTERM, stopped.err
     assert "after epoch 1; go on with --output.directory" in stopped.out
+    compiled = train_population._cache_size()
     done = call("ablate", *argv)
     assert done.status == 0, done.err
+    # Four members in two parts, of one group.
+    assert train_population._cache_size() == compiled + 1
     return folder / "out", argv, done
 
 
@@ -121,7 +125,7 @@ def test_nothing_is_trained_twice(finished):
     assert call("ablate", *argv).status == 0
     assert {path: path.stat().st_mtime_ns for path in files} == before
     refused(call("ablate", *argv, "--training.epochs", "3"), 2, "was trained for 2 epochs")
-    refused(call("ablate", *argv, "--weights.redundancy", "3"), 2, "weights.redundancy")
+    refused(call("ablate", *argv, "--weights.redundancy", "4"), 2, "weights.redundancy")
 
 
 def test_probes_of_finished_members(finished):

@@ -24,7 +24,9 @@ from command_case import (
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from fsrf_jax.cli import arguments
+from fsrf_jax.config import Config
 from fsrf_jax.evaluation.metrics.families import floor, regression_metrics
+from fsrf_jax.training.build import make_hyper
 
 SUBSETS = (
     *("language", "audio", "vision", "language+audio", "language+vision", "audio+vision"),
@@ -132,6 +134,9 @@ def test_anybody_can_compute_the_table_from_the_predictions(trained):
     assert (nothing == nothing[0, 0]).all()
 
 
+WEIGHTS = make_hyper(Config()).weights.by_name()
+
+
 def test_metrics_have_a_line_an_epoch_with_every_raw_term(trained):
     lines = read_lines(trained.folder / "metrics.jsonl")
     assert [line["epoch"] for line in lines] == [1, 2]
@@ -141,7 +146,7 @@ def test_metrics_have_a_line_an_epoch_with_every_raw_term(trained):
             *("epoch", "validation_error", "best_epoch", "total", "gradient_norm"),
         }
         assert all(np.isfinite(value) for value in line.values())
-        weighted = line["task"] + 0.1 * sum(line[name] for name in TERMS[1:])
+        weighted = line["task"] + sum(WEIGHTS[name] * line[name] for name in TERMS[1:])
         assert line["total"] == pytest.approx(weighted, rel=1e-5)
     best = min(lines, key=lambda line: line["validation_error"])
     assert lines[-1]["best_epoch"] == best["epoch"]

@@ -19,6 +19,25 @@ from fsrf_jax.training.step import map_rows
 from fsrf_jax.types import Batch, ByModality, Codes
 
 
+@jax.jit(static_argnames=("network", "mesh", "batch_size"))
+def _encode(
+    network: Network,
+    mesh: Mesh,
+    parameters: dict,
+    batch: Batch,
+    observed: ByModality,
+    batch_size: int,
+) -> Codes:
+    """Codes of all rows; compiled once for all networks of one kind."""
+
+    def of_rows(features: ByModality, valid: ByModality, observed: ByModality) -> Codes:
+        variables = {"params": parameters}
+        outputs: Any = network.apply(variables, features, valid, observed, train=False)
+        return outputs[0]
+
+    return map_rows(of_rows, mesh, (batch.features, batch.valid, observed), batch_size)
+
+
 def make_encoder(
     network: Network, mesh: Mesh, parameters: dict, split: Split, batch_size: int
 ) -> Callable[[Masks], Codes]:
@@ -28,18 +47,10 @@ def make_encoder(
     """
     batch, parameters = sharding.replicate((make_batch(split), parameters), mesh)
 
-    @jax.jit
-    def run(parameters: dict, batch: Batch, observed: ByModality) -> Codes:
-        def of_rows(features: ByModality, valid: ByModality, observed: ByModality) -> Codes:
-            variables = {"params": parameters}
-            outputs: Any = network.apply(variables, features, valid, observed, train=False)
-            return outputs[0]
-
-        return map_rows(of_rows, mesh, (batch.features, batch.valid, observed), batch_size)
-
     def encoder(observed: Masks) -> Codes:
-        masks = {m: jnp.asarray(mask) for m, mask in observed.items()}
-        codes = jax.tree.map(np.asarray, run(parameters, batch, sharding.replicate(masks, mesh)))
+        masks = sharding.replicate({m: jnp.asarray(mask) for m, mask in observed.items()}, mesh)
+        found = _encode(network, mesh, parameters, batch, masks, batch_size)
+        codes = jax.tree.map(np.asarray, found)
         if not all(np.isfinite(x).all() for x in jax.tree.leaves(codes)):
             raise UserError(
                 "the codes hold NaN or infinite numbers, expected finite ones: training has "
