@@ -32,6 +32,7 @@ SUBSETS = (
     *("language", "audio", "vision", "language+audio", "language+vision", "audio+vision"),
     "language+audio+vision",
 )
+WEIGHTS = {name: float(w) for name, w in make_hyper(Config()).weights.by_name().items()}
 RATES = tuple(f"rate={rate / 10}" for rate in range(1, 11))
 FILES = (
     *(".lock", "checkpoints", "config.yaml", "environment.json", "metrics.jsonl"),
@@ -132,9 +133,6 @@ def test_anybody_can_compute_the_table_from_the_predictions(trained):
     assert (by_seed[0] != by_seed[1]).any()
     nothing = arrays["predictions"][-1]
     assert (nothing == nothing[0, 0]).all()
-
-
-WEIGHTS = make_hyper(Config()).weights.by_name()
 
 
 def test_metrics_have_a_line_an_epoch_with_every_raw_term(trained):
