@@ -40,9 +40,8 @@ def redundancy(
     The pairs are (H_m, S_m), (H_m, N_m), (S_m, N_m) of each modality and (S_m, S_n) of each pair of
     modalities, every pair counting the same: 12 for three modalities. The H_m are meant to agree.
 
-    If everything may move, the cheapest way out is often that H_m gives up what S_m and N_m hold:
-    with a weight large enough to empty them, the codes change their roles. With H_m held still it
-    is known to hold what is shared, and the others give way.
+    The value does not say which of two codes is to give way. With H_m held still, it is the others
+    that lose what H_m holds, however large the weight and however weak `homogeneous`.
 
     Args:
         codes: the codes of one view, [b, d] per modality.
