@@ -5,6 +5,7 @@ the numbers of `HyperParameters`. Each member has its own best network and its o
 and trains as it would alone, to float tolerance.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -67,8 +68,8 @@ def train_population(
 ) -> tuple[TrainState, dict[str, jax.Array], jax.Array]:
     """One epoch of every member; members that are complete stay as they are.
 
-    A device trains its own members and waits for no other: `shard_map`, since the compiler, left
-    to divide the program by itself, made the devices wait for each other in every epoch.
+    A device trains its own members and waits for no other: `shard_map` says so outright, whatever
+    the compiler would make of the program by itself.
 
     Args:
         method: what is fixed, and the same for all.
@@ -139,21 +140,27 @@ def fit_population(
         RunError: a loss of a member became NaN or infinite.
     """
     with signals() as received:
-        while not (complete_p := is_complete(method, states, epochs, patience)).all():
+        # What is looked at is fetched whole: an index or a reduction over members that lie on
+        # several devices would be a program on which all of them wait for each other.
+        while not (complete_p := np.asarray(is_complete(method, states, epochs, patience))).all():
             # As spread by an epoch, some arrays would make the next one another program.
             states = split_members(states, mesh)
             states, terms_ps, scores_p = train_population(
                 method, mesh, states, data, validation, hypers, epochs=epochs, patience=patience
             )
             terms, scores = jax.device_get((terms_ps, scores_p))
-            for index in np.flatnonzero(~np.asarray(complete_p)).tolist():
+            large: dict[str, Any] = dict.fromkeys(
+                ("parameters", "optimizer", "best_network", "key")
+            )
+            reached = jax.device_get(dataclasses.replace(states, **large))
+            for index in np.flatnonzero(~complete_p).tolist():
                 of_member = {name: values[index] for name, values in terms.items()}
                 record = epoch_record(
-                    method, member(states, index), of_member, float(scores[index])
+                    method, member(reached, index), of_member, float(scores[index])
                 )
                 report(index, record)
-            epoch = int(np.max(np.asarray(states.step))) // method.steps_per_epoch
-            all_complete = is_complete(method, states, epochs, patience).all()
+            epoch = int(np.max(reached.step)) // method.steps_per_epoch
+            all_complete = np.asarray(is_complete(method, states, epochs, patience)).all()
             stop = received[:1]  # read once: a signal may come at any moment
             if all_complete or stop or epoch % checkpoint_every == 0:
                 arrays = {"state": states, "preparation": preparation}
