@@ -1,51 +1,76 @@
 """Which frames are observed: random masks for training, keyed masks for testing.
 
-One law turns uniform numbers into masks. In training the numbers come from a JAX key; for
-validation and test they are a function of (mask seed, sample id, modality), whatever the batch,
-the device or the machine. Masks of different modalities, views, samples and steps are
+Uniform numbers become masks by one set of rules, `Missing`. In training the numbers come from a
+JAX key; for validation and test they are a function of (mask seed, sample id, modality), whatever
+the batch, the device or the machine. Masks of different modalities, views, samples and steps are
 independent. Padding never counts as observed.
 """
 
 import hashlib
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import struct
+from flax.core import FrozenDict
 
 from fsrf_jax import subsets
+from fsrf_jax.options import expect, within
 from fsrf_jax.types import ByModality
 
 
 @dataclass(frozen=True)
-class MissingLaw:
-    """Modality random missing (MRM): a random subset of modalities, then random frames.
+class Missing:
+    """Modality random missing (MRM): a random subset of modalities, then random frames."""
 
-    Attributes:
-        max_rate: the frame-missing rate of a modality is drawn from U(0, max_rate).
-        shared_rate: one rate for all modalities of a sample, instead of one each.
-        pattern: "frames" drops frames independently; "block" drops one contiguous block.
-        subset_weights: (modalities, weight) pairs, the odds of each subset to be the available
-            one; empty means every non-empty subset alike.
-        fixed_rate: the frame-missing rate of every modality is max_rate itself.
-        whole_share: the share of the samples, modality by modality, whose frame-missing rate is 0
-            instead.
-        modality_rate: in place of subset_weights, the share of the modalities that is missing:
-            each sample keeps one of its modalities, drawn alike, and loses each other one with
-            the probability `subsets.modality_drop`. None: subset_weights hold.
-    """
-
-    max_rate: float = 1.0
-    shared_rate: bool = False
-    pattern: str = "frames"
-    subset_weights: tuple[tuple[tuple[str, ...], float], ...] = field(default=())
+    max_rate: float = within(1.0, 0, 1)
+    """Each modality's frame-missing rate is drawn from U(0, max_rate)."""
     fixed_rate: bool = False
-    whole_share: float = 0.0
+    """Each modality's frame-missing rate is max_rate itself."""
+    shared_rate: bool = False
+    """One rate for all modalities of a sample."""
+    pattern: Literal["frames", "block"] = "frames"
+    """Drop frames one by one, or one contiguous block."""
+    subset_weights: dict[str, float] = field(default_factory=dict)
+    """Odds of each available subset, as {language+audio: 2.0, ...}, where `all` stands for all
+    modalities; empty: all alike."""
     modality_rate: float | None = None
+    """Share of missing modalities, in place of subset_weights: a sample keeps one, drawn alike, and
+    loses each other one with the probability min(1, rate M / (M - 1)); 0: no modality is lost."""
+    whole_share: float = within(0.0, 0, 1)
+    """Share of samples, modality by modality, whose frame-missing rate is 0 instead."""
+
+    def __post_init__(self) -> None:
+        """Freeze the mapping, so that the whole is hashable."""
+        object.__setattr__(self, "subset_weights", FrozenDict(self.subset_weights))
+
+    def check(self) -> None:
+        """Refuse options that do not fit each other; see `fsrf_jax.options.check`."""
+        rate = self.modality_rate
+        usable = rate is None or 0 <= rate <= 1
+        expect(usable, "modality_rate", rate, "null, or a number from 0 to 1")
+        one = rate is None or not self.subset_weights
+        expect(one, "modality_rate", rate, "null, because missing.subset_weights draw subsets")
+
+    def check_subsets(self, modalities: tuple[str, ...]) -> None:
+        """Refuse subsets of other modalities than these, and odds that cannot be drawn from."""
+        key, odds_by_subset = "subset_weights", self.subset_weights
+        for subset, odds in odds_by_subset.items():
+            unknown = set(subsets.subset_names(subset, modalities)) - set(modalities)
+            names = f"names of data.modalities ({', '.join(modalities)}) joined by +"
+            expect(not unknown, key, subset, names)
+            usable = math.isfinite(odds) and odds >= 0
+            expect(usable, f"{key}.{subset}", odds, "a number of at least 0")
+        different = {frozenset(subsets.subset_names(s, modalities)) for s in odds_by_subset}
+        once = len(different) == len(odds_by_subset)
+        usable = not odds_by_subset or (once and sum(odds_by_subset.values()) > 0)
+        expect(usable, key, dict(odds_by_subset), "each subset once, and odds above 0")
 
 
 @struct.dataclass
@@ -77,12 +102,12 @@ def draw_uniforms(key: jax.Array, valid: ByModality) -> Uniforms:
     )
 
 
-def random_view(key: jax.Array, valid: ByModality, law: MissingLaw) -> ByModality:
+def random_view(key: jax.Array, valid: ByModality, missing: Missing) -> ByModality:
     """Observed frames, bool [b, t] per modality, of one random view; pure, for compiled steps."""
-    return observe(draw_uniforms(key, valid), valid, law)
+    return observe(draw_uniforms(key, valid), valid, missing)
 
 
-def observe(uniforms: Uniforms, valid: ByModality, law: MissingLaw) -> ByModality:
+def observe(uniforms: Uniforms, valid: ByModality, missing: Missing) -> ByModality:
     """Turn uniforms into the observed frames of one view.
 
     A sample that has any valid frame keeps at least one; one that has none observes nothing.
@@ -90,7 +115,7 @@ def observe(uniforms: Uniforms, valid: ByModality, law: MissingLaw) -> ByModalit
     Args:
         uniforms: see `Uniforms`.
         valid: bool [b, t] per modality.
-        law: the law of missingness.
+        missing: how masks are drawn.
 
     Returns:
         bool [b, t] per modality, a subset of `valid`.
@@ -98,12 +123,12 @@ def observe(uniforms: Uniforms, valid: ByModality, law: MissingLaw) -> ByModalit
     chex.assert_rank(list(valid.values()), 2)
     names = sorted(valid)  # the order of a dictionary does not survive jit
     has_bm = jnp.stack([valid[m].any(axis=1) for m in names], axis=1)
-    chosen_bm = _choose_subset(uniforms.subset, has_bm, names, law)
+    chosen_bm = _choose_subset(uniforms.subset, has_bm, names, missing)
     candidates: ByModality = {}
     observed: ByModality = {}
     for i, m in enumerate(names):
-        rate_b = _frame_rate(uniforms.rate[names[0] if law.shared_rate else m], law)
-        if law.pattern == "block":
+        rate_b = _frame_rate(uniforms.rate[names[0] if missing.shared_rate else m], missing)
+        if missing.pattern == "block":
             dropped_bt = _block(uniforms.frames[m], rate_b, valid[m])
         else:
             dropped_bt = uniforms.frames[m] < rate_b[:, None]
@@ -112,25 +137,29 @@ def observe(uniforms: Uniforms, valid: ByModality, law: MissingLaw) -> ByModalit
     return _keep_one(observed, candidates, uniforms.frames)
 
 
-def _frame_rate(u_b: jax.Array, law: MissingLaw) -> jax.Array:
+def _frame_rate(u_b: jax.Array, missing: Missing) -> jax.Array:
     """The frame-missing rate [b] of a modality, from one number in [0, 1) a sample."""
-    share = law.whole_share
+    share = missing.whole_share
     if share == 0:
-        return law.max_rate * (jnp.ones_like(u_b) if law.fixed_rate else u_b)
+        return missing.max_rate * (jnp.ones_like(u_b) if missing.fixed_rate else u_b)
     # What lies above the share is uniform again once it is stretched; a share of 1 leaves nothing.
-    rest_b = jnp.ones_like(u_b) if law.fixed_rate else (u_b - share) / max(1 - share, 1e-6)
-    return jnp.where(u_b < share, 0.0, law.max_rate * rest_b)
+    rest_b = jnp.ones_like(u_b) if missing.fixed_rate else (u_b - share) / max(1 - share, 1e-6)
+    return jnp.where(u_b < share, 0.0, missing.max_rate * rest_b)
 
 
 def _choose_subset(
-    u_b: jax.Array, has_bm: jax.Array, modalities: Sequence[str], law: MissingLaw
+    u_b: jax.Array, has_bm: jax.Array, modalities: Sequence[str], missing: Missing
 ) -> jax.Array:
     """Draw [b, m] availability: a non-empty subset of what each sample has."""
     subsets_sm = subsets.all_subsets(len(modalities))
-    if law.modality_rate is None:
-        weights_bs = jnp.asarray(subsets.subset_odds(modalities, law.subset_weights))[None]
+    if missing.modality_rate is None:
+        named = [
+            (subsets.subset_names(subset, tuple(modalities)), weight)
+            for subset, weight in missing.subset_weights.items()
+        ]
+        weights_bs = jnp.asarray(subsets.subset_odds(modalities, named))[None]
     else:
-        drop = subsets.modality_drop(law.modality_rate, len(modalities))
+        drop = subsets.modality_drop(missing.modality_rate, len(modalities))
         weights_bs = jnp.asarray(subsets.keep_one_odds(subsets_sm, drop))[has_bm.sum(axis=1)]
     possible_bs = ~(subsets_sm[None] & ~has_bm[:, None, :]).any(axis=2)
     weights_bs = jnp.where(possible_bs, weights_bs, 0.0)

@@ -11,6 +11,11 @@ def all_subsets(modalities: int) -> np.ndarray:
     return np.array(list(itertools.product([False, True], repeat=modalities))[1:])
 
 
+def subset_names(subset: str, modalities: tuple[str, ...]) -> tuple[str, ...]:
+    """The modalities of a subset written as language+audio, or as `all`."""
+    return modalities if subset == "all" else tuple(subset.split("+"))
+
+
 def subset_odds(
     modalities: Sequence[str], odds: Sequence[tuple[tuple[str, ...], float]]
 ) -> np.ndarray:

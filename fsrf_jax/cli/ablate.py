@@ -3,22 +3,24 @@
 import dataclasses
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.markdown import Markdown
 
-from fsrf_jax.cli import arguments, run_folder
+from fsrf_jax import arguments
 from fsrf_jax.cli.main import guarded
-from fsrf_jax.cli.members import Member, probe_members, train_members
 from fsrf_jax.config import Config
 from fsrf_jax.errors import ConfigError
 from fsrf_jax.evaluation.ablation.compare import ablation_markdown, compare
 from fsrf_jax.evaluation.ablation.plots import save_ablation_plot
 from fsrf_jax.evaluation.ablation.probes import compare_probes
 from fsrf_jax.evaluation.protocols.files import resolve
+from fsrf_jax.experiments import folder as run_folder
+from fsrf_jax.experiments.ablation import Member, probe_members, train_members
+from fsrf_jax.experiments.variants import read_variants
 from fsrf_jax.files import replacing
 from fsrf_jax.training.loop import InterruptedTraining
 
@@ -27,13 +29,11 @@ on identical masks, and write a table of means, spreads and paired differences t
 Every member has a run folder of its own under DIRECTORY/members; the same command goes on where it
 was interrupted, and trains nothing twice."""
 
-# What must not differ between variants, or their figures could not be compared.
-SHARED = ("data.", "evaluation.", "output.", "training.seed")
-
 
 def command(argv: Sequence[str]) -> int:
     """Run `ablate` with these arguments and return the exit status."""
-    parser = arguments.make_parser("ablate", DESCRIPTION)
+    usage = "--ablation FILE [--seeds N] [--together N] [--probes]"
+    parser = arguments.make_parser("ablate", DESCRIPTION, argv, usage=usage)
     parser.add_argument(
         "--ablation",
         metavar="FILE",
@@ -62,18 +62,19 @@ def command(argv: Sequence[str]) -> int:
     base = _base_arguments(argv)
     members = [
         _member(folder, name, variant, config.training.seed + number)
-        for name, variant in _variants(path, base).items()
+        for name, variant in read_variants(path, base).items()
         for number in range(options.seeds)
     ]
     console = Console()
+    say = partial(console.out, highlight=False)
     try:
-        results = train_members(folder, members, options.together, console)
+        results = train_members(folder, members, options.together, say)
     except InterruptedTraining as interruption:
         console.out(f"{interruption}; go on with --output.directory {folder}", highlight=False)
         return interruption.status
     comparison = compare(results)
     if options.probes:
-        comparison["probes"] = compare_probes(probe_members(members, console))
+        comparison["probes"] = compare_probes(probe_members(members, say))
     _write(folder, comparison)
     console.print(Markdown(ablation_markdown(comparison)))
     console.out(f"Ablation folder: {folder}", highlight=False)
@@ -94,49 +95,6 @@ def _base_arguments(argv: Sequence[str]) -> list[str]:
         elif not argument.startswith(tuple(f"{name}=" for name in own)):
             kept.append(argument)
     return kept
-
-
-def _variants(path: Path, base: list[str]) -> dict[str, Config]:
-    """The config of every variant of an ablation file.
-
-    Raises:
-        ConfigError: the file cannot be read or is no ablation, a variant changes what must be
-            shared, or its values are refused; the message names file and variant.
-    """
-    if not path.is_file():
-        raise ConfigError(f"--ablation: found no file {path}.")
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
-    variants = content.get("variants") if isinstance(content, dict) else None
-    if not isinstance(variants, dict) or len(content) > 1 or not variants:
-        raise ConfigError(
-            f"{path}: found {content!r}, expected one key `variants` with a name and changes each."
-        )
-    return {
-        str(name): _variant(path, str(name), changes, base) for name, changes in variants.items()
-    }
-
-
-def _variant(path: Path, name: str, changes: Any, base: list[str]) -> Config:
-    where = f"{path}: variant {name!r}"
-    if not name.strip() or "/" in name or name.startswith("."):
-        raise ConfigError(f"{where}: expected a name that can be a folder.")
-    if not isinstance(changes, dict):
-        raise ConfigError(f"{where}: found {changes!r}, expected {{section.field: value, ...}}.")
-    for key in changes:
-        if str(key).startswith(SHARED):
-            raise ConfigError(f"{where}: {key} must be the same for all; set it for the whole run.")
-    # An override on the command line replaces what the base says, and is checked alike.
-    argv = [
-        f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
-        for key, value in changes.items()
-    ]
-    try:
-        return arguments.parse(arguments.make_parser("ablate", ""), [*base, *argv])[0]
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from error
 
 
 def _member(folder: Path, name: str, variant: Config, seed: int) -> Member:

@@ -10,26 +10,28 @@ from pathlib import Path
 import jsonargparse
 from rich.console import Console
 
+from fsrf_jax import arguments
 from fsrf_jax import config as configuration
-from fsrf_jax.cli import arguments, run_folder
 from fsrf_jax.cli.main import guarded
-from fsrf_jax.cli.run import (
-    Run,
+from fsrf_jax.config import Config, EvaluationConfig
+from fsrf_jax.data import normalise
+from fsrf_jax.errors import ConfigError, RunError
+from fsrf_jax.evaluation import tables
+from fsrf_jax.evaluation.protocols.files import from_description, is_file, resolve
+from fsrf_jax.evaluation.protocols.mask_files import MaskFile, observer_of, read_masks
+from fsrf_jax.evaluation.protocols.registry import Protocol
+from fsrf_jax.experiments import folder as run_folder
+from fsrf_jax.experiments.outputs import (
     predictions_beside,
-    show_results,
     write_probes,
     write_recovery,
     write_results,
 )
-from fsrf_jax.cli.score import score_file
-from fsrf_jax.config import Config, EvaluationConfig
-from fsrf_jax.data import normalise
-from fsrf_jax.errors import ConfigError, RunError
-from fsrf_jax.evaluation.protocols.files import from_description, is_file, resolve
-from fsrf_jax.evaluation.protocols.mask_files import MaskFile, observer_of, read_masks
-from fsrf_jax.evaluation.protocols.registry import Protocol
+from fsrf_jax.experiments.run import Run
+from fsrf_jax.experiments.score import score_file
 from fsrf_jax.source import Source, fingerprint, open_source
 from fsrf_jax.training import checkpoints
+from fsrf_jax.training.loop import member
 from fsrf_jax.training.state import TrainState
 
 DESCRIPTION = """Evaluate the best network of a run folder and write the results into it, or
@@ -72,7 +74,7 @@ def command(argv: Sequence[str]) -> int:
     masks = None if request.masks is None else read_masks(request.masks)
     protocol = _protocol(request, masks)
     config = request.config if masks is None else _settings_of(masks, request.config)
-    source = open_source(config.data, config.losses.task.form)
+    source = open_source(config.data, config.task.form)
     observe = None
     if masks is not None and request.masks is not None:
         observe = observer_of(masks, source.split(masks.split), request.masks)
@@ -80,7 +82,7 @@ def command(argv: Sequence[str]) -> int:
     if request.predictions is not None:
         evaluation, results = score_file(request.predictions, config, source, protocol, observe)
         write_results(request.output, evaluation, results)
-        show_results(console, results)
+        console.print(tables.terminal_table(results))
         console.out(f"Results: {request.output}", highlight=False)
         return 0
     assert request.folder is not None  # _check
@@ -91,7 +93,7 @@ def command(argv: Sequence[str]) -> int:
     state, normaliser = _restore(run, source, request.folder)
     evaluation, results = run.evaluate(state, normaliser, observe)
     write_results(request.output, evaluation, results)
-    show_results(console, results)
+    console.print(tables.terminal_table(results))
     console.out(f"Results: {request.output}", highlight=False)
     if "probes" in request.more:
         write_probes(place := _beside(request.output, "probes"), run.probe(state, normaliser))
@@ -112,7 +114,8 @@ def _beside(output: Path, name: str) -> Path:
 def _restore(run: Run, source: Source, folder: Path) -> tuple[TrainState, normalise.Normaliser]:
     with checkpoints.open_manager(folder / "checkpoints", read_only=True) as manager:
         shapes = normalise.fit(source.split("train"), run.config.data.clip)
-        return run.restore(manager, shapes)
+        states, normaliser = run.restore(manager, shapes)
+    return member(states, 0), normaliser
 
 
 def _protocol(request: Request, masks: MaskFile | None) -> Protocol:
@@ -212,7 +215,7 @@ def _parse_with_config(argv: Sequence[str]) -> Request:
         raise ConfigError(f"{error}; see evaluate --help.") from error
     if parsed.predictions is None:
         raise ConfigError("--config: expected with --predictions FILE; a run has its own.")
-    config, _ = arguments.parse(arguments.make_parser("evaluate", DESCRIPTION), rest)
+    config, _ = arguments.parse(arguments.make_parser("evaluate", DESCRIPTION, rest), rest)
     changes = [name for name in OF_MASKS if any(a.startswith(f"--evaluation.{name}") for a in rest)]
     return Request(
         folder=None,

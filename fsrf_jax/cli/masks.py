@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from fsrf_jax.cli import arguments
+from fsrf_jax import arguments
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.errors import ConfigError
 from fsrf_jax.evaluation.protocols.files import resolve
@@ -21,14 +21,14 @@ Of the config only the sections data and evaluation matter; docs/protocols.md de
 
 def command(argv: Sequence[str]) -> int:
     """Run `masks` with these arguments and return the exit status."""
-    parser = arguments.make_parser("masks", DESCRIPTION)
+    parser = arguments.make_parser("masks", DESCRIPTION, argv, usage="FILE.npz")
     parser.add_argument("file", metavar="FILE.npz", help="file to write; replaced if it exists")
     config, options = arguments.parse(parser, argv)
     path, settings = Path(options.file), config.evaluation
     if path.suffix != ".npz" or not path.parent.is_dir():
         raise ConfigError(f"FILE: found {path}, expected FILE.npz in an existing folder.")
     protocol = resolve(settings.protocol, config.data.modalities)
-    source = open_source(config.data, config.losses.task.form)
+    source = open_source(config.data, config.task.form)
     split = source.split(settings.split)
     observe = make_observer(split, settings.mask_seeds)
     digest = write_masks(

@@ -6,7 +6,7 @@ from pathlib import Path
 import jsonargparse
 from rich.console import Console
 
-from fsrf_jax.cli import arguments
+from fsrf_jax import arguments
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.data import load, store
 from fsrf_jax.data.describe import describe

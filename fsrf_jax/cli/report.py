@@ -7,9 +7,8 @@ from pathlib import Path
 
 import jsonargparse
 
-from fsrf_jax.cli import arguments
+from fsrf_jax import arguments
 from fsrf_jax.cli.main import guarded
-from fsrf_jax.cli.report_inputs import codes_of, open_data
 from fsrf_jax.config import Config
 from fsrf_jax.errors import ConfigError, RunError
 from fsrf_jax.evaluation.comparison import compare_methods
@@ -19,6 +18,7 @@ from fsrf_jax.evaluation.report.html import to_html
 from fsrf_jax.evaluation.report.markdown import markdown_table, to_markdown
 from fsrf_jax.evaluation.report.material import Material, Method, group, read_material
 from fsrf_jax.evaluation.report.paper_table import latex_table, paper_table
+from fsrf_jax.experiments.report_inputs import codes_of, open_data
 from fsrf_jax.files import replacing
 
 DESCRIPTION = """Write a report on finished runs: one HTML page that needs no network, the same as

@@ -32,7 +32,7 @@ def check_cuts(cuts: Sequence[float], form: str) -> None:
     if cuts and form == "number":
         raise ConfigError(
             f"data.cuts: found {list(cuts)}, expected nothing, because the task is to predict "
-            "numbers: choose losses.task.kind cross_entropy (classes) or binary_cross_entropy "
+            "numbers: choose task.kind cross_entropy (classes) or binary_cross_entropy "
             "(tasks), or leave data.cuts empty."
         )
     with np.errstate(over="ignore"):
@@ -98,7 +98,7 @@ def _split_labels(name: str, split: Split, form: str, cuts: Sequence[float]) -> 
     """The labels of one split in the form wanted."""
     labels = split.labels
     if labels.ndim == 2 and (cuts or form != "binary"):
-        remedy = "leave data.cuts empty" if cuts else "choose losses.task.kind binary_cross_entropy"
+        remedy = "leave data.cuts empty" if cuts else "choose task.kind binary_cross_entropy"
         raise DataError(
             f"split {name!r}: labels have shape {labels.shape}, expected one number a sample, "
             f"[n]; if they are 0 and 1 for each of {labels.shape[1]} tasks, {remedy}"

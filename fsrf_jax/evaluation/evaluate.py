@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -11,14 +10,7 @@ from fsrf_jax.errors import UserError
 from fsrf_jax.evaluation.metrics.families import FAMILIES, MetricFamily, Metrics, mean_metrics
 from fsrf_jax.evaluation.protocols.masks import Masks, Observer, masks_digest
 from fsrf_jax.evaluation.protocols.registry import Condition, Protocol
-
-
-class Gaussian(NamedTuple):
-    """Predicted numbers that say how sure they are: each array is float [n]."""
-
-    mean: np.ndarray
-    log_variance: np.ndarray
-
+from fsrf_jax.inference import Gaussian
 
 Predictor = Callable[[Masks], np.ndarray | Gaussian]
 """The predictions of the split's samples, given which frames are observed: numbers [n], or

@@ -1,8 +1,9 @@
-"""Losses: pure functions of arrays and pytrees, each a statistic of the whole batch.
+"""Losses: pure functions of arrays, each a statistic of the whole batch.
 
 Read in this order: `averaging` and `codes` (means by weights); the measures (`divergences`,
-`dependence`); the terms (`task`; of DHF `factorization`, `heterogeneous`, `noise` and
-`reconstruction`; of DAS `distillation`); their `options`; and `total`. docs/losses.md shows each.
+`dependence`); `task`; and the terms (of DHF `factorization`, `heterogeneous`, `noise` and
+`reconstruction`; of DAS `distillation`), with the options of each in the same file. Which arrays a
+term is given, and what is summed up, is up to a method. docs/losses.md shows each.
 """
 
 from fsrf_jax.losses import distillation as distillation
@@ -17,8 +18,10 @@ from fsrf_jax.losses.dependence import cosine_squared as cosine_squared
 from fsrf_jax.losses.dependence import cross_correlation as cross_correlation
 from fsrf_jax.losses.dependence import hsic as hsic
 from fsrf_jax.losses.dependence import orthogonality as orthogonality
+from fsrf_jax.losses.distillation import DistillationOptions as DistillationOptions
 from fsrf_jax.losses.divergences import DIVERGENCES as DIVERGENCES
 from fsrf_jax.losses.divergences import Divergence as Divergence
+from fsrf_jax.losses.divergences import MeasureOptions as MeasureOptions
 from fsrf_jax.losses.divergences import cmd as cmd
 from fsrf_jax.losses.divergences import coral as coral
 from fsrf_jax.losses.divergences import cosine as cosine
@@ -27,10 +30,15 @@ from fsrf_jax.losses.divergences import infonce as infonce
 from fsrf_jax.losses.divergences import js as js
 from fsrf_jax.losses.divergences import mmd as mmd
 from fsrf_jax.losses.divergences import mse as mse
+from fsrf_jax.losses.divergences import named_divergence as named_divergence
 from fsrf_jax.losses.divergences import sinkhorn as sinkhorn
 from fsrf_jax.losses.divergences import sliced_wasserstein as sliced_wasserstein
+from fsrf_jax.losses.factorization import HomogeneousOptions as HomogeneousOptions
+from fsrf_jax.losses.factorization import RedundancyOptions as RedundancyOptions
+from fsrf_jax.losses.heterogeneous import HeterogeneousOptions as HeterogeneousOptions
 from fsrf_jax.losses.heterogeneous import supervised_contrastive as supervised_contrastive
+from fsrf_jax.losses.noise import NoiseOptions as NoiseOptions
 from fsrf_jax.losses.noise import variance_floor as variance_floor
-from fsrf_jax.losses.options import LossOptions as LossOptions
-from fsrf_jax.losses.task import task_loss as task_loss
-from fsrf_jax.losses.total import total_loss as total_loss
+from fsrf_jax.losses.reconstruction import ReconstructionOptions as ReconstructionOptions
+from fsrf_jax.losses.task import Task as Task
+from fsrf_jax.losses.task import TaskOptions as TaskOptions

@@ -101,23 +101,30 @@ def average(terms: Sequence[Term]) -> Term:
 
 def mean_over(
     function: Callable[[jax.Array, jax.Array, jax.Array], jax.Array],
-    triples: Sequence[tuple[jax.Array, jax.Array, jax.Array]],
+    x_n: jax.Array,
+    y_n: jax.Array,
+    weights_nb: jax.Array,
 ) -> Term:
-    """Mean of `function(x, y, weights_b)` over the triples whose weights do not sum to zero.
+    """Mean of `function(x, y, weights_b)` over the n triples whose weights do not sum to zero.
 
-    The triples are stacked and run as one: written out, they make the program long to compile.
+    All triples run as one, by `vmap`: written out, they make the program long to compile.
 
     Args:
         function: gives a scalar for one triple.
-        triples: arrays x and y, each of one shape in all triples, and weights [b]; may be empty.
+        x_n: [n, ..], n may be 0.
+        y_n: [n, ..].
+        weights_nb: [n, b], at least 0.
 
     Returns:
         The term; its weight is the sum of all weights.
     """
-    if not triples:
-        return average([])
-    x_n, y_n, weights_nb = (jnp.stack(arrays) for arrays in zip(*triples, strict=True))
     chex.assert_rank(weights_nb, 2)
+    chex.assert_equal_shape_prefix([x_n, y_n, weights_nb], 1)
     weights_n = jnp.sum(weights_nb, axis=1)
     values_n = jax.vmap(function)(x_n, y_n, weights_nb)
     return Term(mean_of_active(values_n, weights_n), jnp.sum(weights_n))
+
+
+def repeated(x: jax.Array, n: int) -> jax.Array:
+    """The same array n times on a new leading axis, [n, ..]: what all n triples have in common."""
+    return jnp.broadcast_to(x[None], (n, *x.shape))

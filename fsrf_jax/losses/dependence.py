@@ -26,7 +26,7 @@ from fsrf_jax.losses.codes import (
 
 Dependence = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
-# Beside it, a column whose standard deviation is well below 1e-4 counts as constant.
+# Compared with it, a column whose standard deviation is well below 1e-4 counts as constant.
 SMALLEST_VARIANCE = 1e-8
 
 

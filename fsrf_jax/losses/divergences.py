@@ -1,7 +1,7 @@
 """How far two sets of codes are from each other; each a statistic of the whole batch.
 
-Every divergence takes `x_bd [b, d]`, `y_bd [b, d]`, `weights_b [b]` (at least 0) and static options
-by keyword, and gives a scalar in float32 (or longer). Row i of x and row i of y belong to the same
+Every divergence takes `x_bd [b, d]`, `y_bd [b, d]`, `weights_b [b]` (at least 0) and options by
+keyword, and gives a scalar in float32 (or longer). Row i of x and row i of y belong to the same
 sample. What all of them keep:
 
 - x and y may change places.
@@ -15,6 +15,9 @@ A new one is a function that begins with `codes.prepare_pair`, and a line in `DI
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import jax
 
@@ -22,6 +25,7 @@ from fsrf_jax.losses.kernels import mmd
 from fsrf_jax.losses.moments import cmd, coral, gaussian_kl
 from fsrf_jax.losses.sample_level import cosine, infonce, js, mse
 from fsrf_jax.losses.transport import sinkhorn, sliced_wasserstein
+from fsrf_jax.options import expect, number, within
 
 Divergence = Callable[..., jax.Array]
 
@@ -37,3 +41,46 @@ DIVERGENCES: dict[str, Divergence] = {
     "sinkhorn": sinkhorn,
     "sliced_wasserstein": sliced_wasserstein,
 }
+
+
+@dataclass(frozen=True)
+class MeasureOptions:
+    """Fixed numbers of the divergences, wherever they are used."""
+
+    temperature: float = number(0.1, 1e-3)
+    """Of infonce."""
+    mmd_multiples: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0)
+    """Kernel widths of mmd, as multiples of the mean squared distance."""
+    cmd_moments: int = within(5, 1, 8)
+    """Highest moment of cmd."""
+    gaussian_floor: float = number(1e-3, 1e-6)
+    """Variance added by gaussian_kl, as a share of the common one."""
+    projections: int = within(64, 1)
+    """Directions of sliced_wasserstein."""
+    blur: float = number(0.1, 1e-4)
+    """Entropic regularisation of sinkhorn, as a multiple of the mean squared distance."""
+    iterations: int = within(50, 1)
+    """Iterations of sinkhorn."""
+
+    def of(self, divergence: str) -> dict[str, Any]:
+        """Keyword arguments of a divergence."""
+        options: dict[str, dict[str, Any]] = {
+            "cmd": {"moments": self.cmd_moments},
+            "gaussian_kl": {"floor": self.gaussian_floor},
+            "infonce": {"temperature": self.temperature},
+            "mmd": {"multiples": self.mmd_multiples},
+            "sinkhorn": {"blur": self.blur, "iterations": self.iterations},
+            "sliced_wasserstein": {"projections": self.projections},
+        }
+        return options.get(divergence, {})
+
+    def check(self) -> None:
+        """Raise ValueError unless the kernel widths are such."""
+        multiples = self.mmd_multiples
+        above_0 = len(multiples) > 0 and all(0 < c < float("inf") for c in multiples)
+        expect(above_0, "mmd_multiples", multiples, "one or more numbers above 0")
+
+
+def named_divergence(name: str, options: MeasureOptions) -> Divergence:
+    """The divergence of that name in `DIVERGENCES`, with its options filled in."""
+    return partial(DIVERGENCES[name], **options.of(name))

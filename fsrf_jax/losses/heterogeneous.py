@@ -3,23 +3,34 @@
 Three ways to ask for it; the first is the default. See `factorization` for weights and means.
 """
 
+from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 import chex
 import jax
 import jax.numpy as jnp
 import optax
 
-from fsrf_jax.losses.averaging import Term, mean_over, weighted_mean
+from fsrf_jax.losses.averaging import Term, mean_over, repeated, weighted_mean
 from fsrf_jax.losses.codes import PRECISION, prepare, unit_rows
-from fsrf_jax.losses.factorization import modalities
-from fsrf_jax.losses.task import task_loss
-from fsrf_jax.types import Auxiliary, Codes
+from fsrf_jax.losses.task import Task
+from fsrf_jax.options import number
 
 
-def task(
-    codes: Codes, auxiliary: Auxiliary, labels: jax.Array, weights_b: jax.Array, *, task_kind: str
-) -> Term:
+@dataclass(frozen=True)
+class HeterogeneousOptions:
+    """A modality's heterogeneous code adds to the task what its homogeneous code lacks."""
+
+    kind: Literal["task", "task_alone", "modality", "contrastive"] = "task"
+    """Task head on [sg(H), S], or on S alone; classifier of the modality; contrast by labels."""
+    temperature: float = number(0.1, 1e-3)
+    """Of contrastive."""
+    bandwidth: float = number(0.5, 1e-3)
+    """Of contrastive: labels this far apart are hardly alike any more."""
+
+
+def task_heads(raw_mbo: jax.Array, labels: jax.Array, weights_mb: jax.Array, task: Task) -> Term:
     """S_m helps the task: the task loss of a head of each modality.
 
     What the head reads is the model's choice: on [sg(H_m), S_m] it asks S_m for what H_m lacks, as
@@ -28,60 +39,55 @@ def task(
     everything, the shared part as well.
 
     Args:
-        codes: the codes of one view; only `available` is used.
-        auxiliary: its `heterogeneous` is the head's raw output, [b, o] per modality.
+        raw_mbo: [m, b, o], raw output of the heads.
         labels: see `fsrf_jax.losses.task`.
-        weights_b: [b], at least 0.
-        task_kind: a key of `ERRORS`.
+        weights_mb: [m, b], at least 0.
+        task: its `loss` is the loss of a head.
 
     Returns:
         The term.
     """
-    loss = partial(task_loss, kind=task_kind)
-    raw = auxiliary.heterogeneous
-    return mean_over(loss, [(raw[m], labels, w) for m, w in modalities(codes, weights_b)])
+    return mean_over(task.loss, raw_mbo, repeated(labels, len(raw_mbo)), weights_mb)
 
 
-def modality(codes: Codes, auxiliary: Auxiliary, weights_b: jax.Array) -> Term:
+def modality(logits_mbm: jax.Array, weights_mb: jax.Array) -> Term:
     """S_m tells which modality it is of: cross-entropy of one classifier for all modalities.
 
-    As in ShaSpec (Wang et al. 2023). Its trap: S_m comes from an encoder of its own, so a constant
-    code solves this perfectly, and says nothing of the sample.
+    As in ShaSpec (Wang et al. 2023). Its trap: each S_m has a separate encoder, so a constant code
+    solves this perfectly, and holds nothing of the sample.
 
     Args:
-        codes: the codes of one view; only `available` is used.
-        auxiliary: its `heterogeneous` holds the classifier's logits, [b, m] per modality.
-        weights_b: [b], at least 0.
+        logits_mbm: [m, b, m], the classifier's logits for each modality's code.
+        weights_mb: [m, b], at least 0.
 
     Returns:
         The term, at least 0; log of the number of modalities is chance.
     """
-    names = sorted(codes.available)
-    logits = auxiliary.heterogeneous
-    chex.assert_axis_dimension(logits[names[0]], 1, len(names))
+    m, b, _ = logits_mbm.shape
+    chex.assert_shape(logits_mbm, (m, b, m))
 
     def loss(logits_bm: jax.Array, class_b: jax.Array, w_b: jax.Array) -> jax.Array:
         error_b = optax.softmax_cross_entropy_with_integer_labels(logits_bm, class_b)
         return weighted_mean(error_b, w_b)
 
-    index = {m: jnp.full(weights_b.shape, i) for i, m in enumerate(names)}
-    return mean_over(loss, [(logits[m], index[m], w) for m, w in modalities(codes, weights_b)])
+    class_mb = jnp.broadcast_to(jnp.arange(m)[:, None], (m, b))
+    return mean_over(loss, logits_mbm, class_mb, weights_mb)
 
 
 def contrastive(
-    codes: Codes,
+    s_mbd: jax.Array,
     label_codes_be: jax.Array,
-    weights_b: jax.Array,
+    weights_mb: jax.Array,
     *,
-    temperature: float,
-    bandwidth: float,
+    temperature: float | jax.Array,
+    bandwidth: float | jax.Array,
 ) -> Term:
     """Samples of like labels have like S_m: `supervised_contrastive`, mean over modalities.
 
     Args:
-        codes: the codes of one view; `heterogeneous` is [b, d] per modality.
-        label_codes_be: [b, e], see `fsrf_jax.losses.task.label_codes`.
-        weights_b: [b], at least 0.
+        s_mbd: [m, b, d], heterogeneous codes.
+        label_codes_be: [b, e], see `Task.label_codes`.
+        weights_mb: [m, b], at least 0.
         temperature: above 0.
         bandwidth: above 0, in label units.
 
@@ -89,8 +95,7 @@ def contrastive(
         The term.
     """
     loss = partial(supervised_contrastive, temperature=temperature, bandwidth=bandwidth)
-    s = codes.heterogeneous
-    return mean_over(loss, [(s[m], label_codes_be, w) for m, w in modalities(codes, weights_b)])
+    return mean_over(loss, s_mbd, repeated(label_codes_be, len(s_mbd)), weights_mb)
 
 
 def supervised_contrastive(
@@ -98,8 +103,8 @@ def supervised_contrastive(
     label_codes_be: jax.Array,
     weights_b: jax.Array,
     *,
-    temperature: float = 0.1,
-    bandwidth: float = 0.5,
+    temperature: float | jax.Array = 0.1,
+    bandwidth: float | jax.Array = 0.5,
 ) -> jax.Array:
     """Cross-entropy between who is alike by label and who is alike by code.
 
@@ -130,10 +135,10 @@ def supervised_contrastive(
     unit_bd = unit_rows(x_bd)
     cosine_bb = jnp.matmul(unit_bd, unit_bd.T, precision=PRECISION)
     logits_bb = cosine_bb / temperature + log_weights_b[None, :]
-    # A row without others keeps one finite entry, so that no gradient is NaN; it counts nothing.
+    # A row without others has one finite entry, so that no gradient is NaN; it counts nothing.
     alone_b = ~others_bb.any(axis=1)
-    kept_bb = others_bb | (alone_b[:, None] & jnp.eye(b, dtype=bool))
-    kept_logits_bb = jnp.where(kept_bb, logits_bb, -jnp.inf)
-    log_share_bb = logits_bb - jax.nn.logsumexp(kept_logits_bb, axis=1)[:, None]
+    included_bb = others_bb | (alone_b[:, None] & jnp.eye(b, dtype=bool))
+    included_logits_bb = jnp.where(included_bb, logits_bb, -jnp.inf)
+    log_share_bb = logits_bb - jax.nn.logsumexp(included_logits_bb, axis=1)[:, None]
     loss_b = -jnp.sum(jnp.where(others_bb, target_bb * log_share_bb, 0), axis=1)
     return weighted_mean(loss_b, weights_b)

@@ -63,7 +63,7 @@ def coral(x_bd: jax.Array, y_bd: jax.Array, weights_b: jax.Array) -> jax.Array:
 
 
 def gaussian_kl(
-    x_bd: jax.Array, y_bd: jax.Array, weights_b: jax.Array, *, floor: float = 1e-3
+    x_bd: jax.Array, y_bd: jax.Array, weights_b: jax.Array, *, floor: float | jax.Array = 1e-3
 ) -> jax.Array:
     """Symmetrised KL divergence (Jeffreys 1946) of two diagonal Gaussians with the codes' moments.
 

@@ -1,32 +1,46 @@
-"""DHF, the noise codes: N_m says nothing of the label, and is not simply zero.
+"""DHF, the noise codes: N_m holds no information about the label, and is not simply zero.
 
-Four ways to ask for silence; the first is the default. N = 0 would be the perfect answer to each,
-and to a loss of redundancy, so a variance floor always stands beside them. See `factorization` for
+Four ways to ask for that; the first is the default. N = 0 would be the perfect answer to each, and
+to a loss of redundancy, so a variance floor always accompanies them. See `factorization` for
 weights and means.
 """
 
-import math
-from functools import partial
+from dataclasses import dataclass
+from typing import Literal
 
 import chex
 import jax
 import jax.numpy as jnp
 
-from fsrf_jax.losses.averaging import Term, mean_over, weighted_mean, weighted_std
+from fsrf_jax.losses.averaging import Term, mean_over, repeated, weighted_mean, weighted_std
 from fsrf_jax.losses.dependence import Dependence
-from fsrf_jax.losses.factorization import modalities
-from fsrf_jax.losses.task import ERRORS, FORMS
-from fsrf_jax.types import Auxiliary, Codes
+from fsrf_jax.losses.task import Task
+from fsrf_jax.options import number
+
+
+@dataclass(frozen=True)
+class NoiseOptions:
+    """The noise code holds no information about the label, and does not vanish."""
+
+    kind: Literal["adversarial", "bottleneck", "dependence", "uniform"] = "adversarial"
+    """Task head behind a reversed gradient; rate of a random code; dependence between code and
+    label; head that a code must leave at its best constant."""
+    bound: float = number(3.0, 1e-6)
+    """Largest error of the adversary that counts: half the range of the labels. For classes and
+    binary tasks it is the cross-entropy of chance instead."""
+    floor: float = number(1.0, 0)
+    """Standard deviation below which a noise dimension is punished."""
+    dependence: Literal["cross_correlation", "hsic", "orthogonality"] = "hsic"
+    """Of kind dependence."""
 
 
 def adversarial(
-    codes: Codes,
-    auxiliary: Auxiliary,
+    raw_mbo: jax.Array,
     labels: jax.Array,
-    weights_b: jax.Array,
+    weights_mb: jax.Array,
+    task: Task,
     *,
-    task_kind: str,
-    bound: float,
+    bound: float | jax.Array,
 ) -> Term:
     """A head that reads the label from N_m fails: `sum_i p_i min(error(c(N_i), y_i), bound)`.
 
@@ -35,38 +49,36 @@ def adversarial(
     the encoder from gaining without end: past it there is no gradient.
 
     Args:
-        codes: the codes of one view; only `available` is used.
-        auxiliary: its `noise` is the reversed head's raw output, [b, o] per modality.
+        raw_mbo: [m, b, o], raw output of the head behind the reversal.
         labels: see `fsrf_jax.losses.task`.
-        weights_b: [b], at least 0.
-        task_kind: a key of `ERRORS`. The error of a number is always the absolute one.
+        weights_mb: [m, b], at least 0.
+        task: its `plain_error` is the error, and its `limit` the bound.
         bound: for numbers, in label units: half the label range. For classes and binary tasks the
-            cross-entropy of chance is used instead, log of the number of classes or log 2.
+            cross-entropy of chance is used instead.
 
     Returns:
         The term, in [0, bound].
     """
-    raw = auxiliary.noise
-    o = next(iter(raw.values())).shape[-1]
-    limit = {"number": bound, "class": math.log(max(o, 2)), "binary": math.log(2)}[FORMS[task_kind]]
-    error = ERRORS["l1" if FORMS[task_kind] == "number" else task_kind]
+    chex.assert_axis_dimension(raw_mbo, 2, task.head_width)
+    limit = task.limit(bound)
 
     def loss(raw_bo: jax.Array, labels: jax.Array, w_b: jax.Array) -> jax.Array:
-        return weighted_mean(jnp.minimum(error(raw_bo, labels), limit), w_b)
+        return weighted_mean(jnp.minimum(task.plain_error(raw_bo, labels), limit), w_b)
 
-    return mean_over(loss, [(raw[m], labels, w) for m, w in modalities(codes, weights_b)])
+    return mean_over(loss, raw_mbo, repeated(labels, len(raw_mbo)), weights_mb)
 
 
-def bottleneck(codes: Codes, weights_b: jax.Array) -> Term:
+def bottleneck(mean_mbd: jax.Array, log_variance_mbd: jax.Array, weights_mb: jax.Array) -> Term:
     """A random code N_m ~ N(mean, variance) that carries little: its rate against N(0, I).
 
     `sum_i p_i mean_d 1/2 (mean^2 + variance - 1 - log variance)`, the deep variational information
-    bottleneck (Alemi et al. 2017, arXiv:1612.00410). It does not know the label: it makes N_m say
-    little of anything. Its trap: at 0 the code is pure chance, and of no use to the decoder.
+    bottleneck (Alemi et al. 2017, arXiv:1612.00410). It does not know the label: it limits what N_m
+    holds of anything. Its trap: at 0 the code is pure chance, and of no use to the decoder.
 
     Args:
-        codes: the codes of one view; `noise_moments` [b, 2, d] per modality, mean and log-variance.
-        weights_b: [b], at least 0.
+        mean_mbd: [m, b, d], means of the random codes.
+        log_variance_mbd: [m, b, d], their log-variances.
+        weights_mb: [m, b], at least 0.
 
     Returns:
         The term, at least 0, in nats a dimension.
@@ -76,13 +88,11 @@ def bottleneck(codes: Codes, weights_b: jax.Array) -> Term:
         rate_bd = (jnp.square(mean_bd) + jnp.expm1(log_variance_bd) - log_variance_bd) / 2
         return weighted_mean(jnp.mean(rate_bd, axis=-1), w_b)
 
-    moments = codes.noise_moments
-    triples = [(moments[m][:, 0], moments[m][:, 1], w) for m, w in modalities(codes, weights_b)]
-    return mean_over(rate, triples)
+    return mean_over(rate, mean_mbd, log_variance_mbd, weights_mb)
 
 
 def dependence(
-    codes: Codes, label_codes_be: jax.Array, weights_b: jax.Array, measure: Dependence
+    n_mbd: jax.Array, label_codes_be: jax.Array, weights_mb: jax.Array, measure: Dependence
 ) -> Term:
     """N_m and the label are independent, as far as a measure of dependence sees.
 
@@ -90,22 +100,25 @@ def dependence(
     smaller the batch.
 
     Args:
-        codes: the codes of one view; `noise` is [b, d] per modality.
-        label_codes_be: [b, e], see `fsrf_jax.losses.task.label_codes`.
-        weights_b: [b], at least 0.
+        n_mbd: [m, b, d], noise codes.
+        label_codes_be: [b, e], see `Task.label_codes`.
+        weights_mb: [m, b], at least 0.
         measure: called with N_m, the labels and the modality's weights.
 
     Returns:
         The term; its range is the measure's.
     """
-    n = codes.noise
-    return mean_over(measure, [(n[m], label_codes_be, w) for m, w in modalities(codes, weights_b)])
+    return mean_over(measure, n_mbd, repeated(label_codes_be, len(n_mbd)), weights_mb)
 
 
 def uniform(
-    codes: Codes, auxiliary: Auxiliary, labels: jax.Array, weights_b: jax.Array, *, task_kind: str
+    learning_mbo: jax.Array,
+    held_mbo: jax.Array,
+    labels: jax.Array,
+    weights_mb: jax.Array,
+    task: Task,
 ) -> Term:
-    """The best head on N_m has nothing to say: it learns, and N_m leaves it at its best constant.
+    """The best head on N_m is a constant: the head learns, and N_m leaves it at its best constant.
 
     The sum of two parts. The head reads sg(N_m) and learns the task. The same head, its parameters
     held still, reads N_m, which pays for every prediction that is not the same for all samples:
@@ -114,44 +127,32 @@ def uniform(
     the code is never rewarded for being wrong.
 
     Args:
-        codes: the codes of one view; only `available` is used.
-        auxiliary: its `noise` is the learning head's raw output, its `frozen_noise` that of the
-            head held still, [b, o] per modality.
+        learning_mbo: [m, b, o], raw output of the learning head.
+        held_mbo: [m, b, o], that of the head held still.
         labels: see `fsrf_jax.losses.task`.
-        weights_b: [b], at least 0.
-        task_kind: a key of `ERRORS`. The error of a number is always the absolute one.
+        weights_mb: [m, b], at least 0.
+        task: its `plain_error` teaches the head, its `information` is what N_m pays for.
 
     Returns:
         The term, at least 0.
     """
-    names = [m for m, _ in modalities(codes, weights_b)]
-    error = ERRORS["l1" if FORMS[task_kind] == "number" else task_kind]
-    said = partial(_said, form=FORMS[task_kind])
+    chex.assert_equal_shape([learning_mbo, held_mbo])
+    chex.assert_axis_dimension(learning_mbo, 2, task.head_width)
 
     def loss(raw_2bo: jax.Array, labels: jax.Array, w_b: jax.Array) -> jax.Array:
-        return weighted_mean(error(raw_2bo[0], labels) + said(raw_2bo[1], labels, w_b), w_b)
+        error_b = task.plain_error(raw_2bo[0], labels)
+        return weighted_mean(error_b + task.information(raw_2bo[1], labels, w_b), w_b)
 
-    heads = {m: jnp.stack([auxiliary.noise[m], auxiliary.frozen_noise[m]]) for m in names}
-    return mean_over(loss, [(heads[m], labels, w) for m, w in modalities(codes, weights_b)])
-
-
-def _said(raw_bo: jax.Array, labels: jax.Array, weights_b: jax.Array, *, form: str) -> jax.Array:
-    """How far a head is from a prediction that says nothing, [b]."""
-    if form == "number":
-        return jnp.square(raw_bo[:, 0] - weighted_mean(labels, weights_b))
-    if form == "class":
-        return -jnp.mean(jax.nn.log_softmax(raw_bo), axis=-1) - math.log(raw_bo.shape[-1])
-    return -jnp.mean(jax.nn.log_sigmoid(raw_bo) + jax.nn.log_sigmoid(-raw_bo), axis=-1) / 2 - (
-        math.log(2)
-    )
+    both_m2bo = jnp.stack([learning_mbo, held_mbo], axis=1)
+    return mean_over(loss, both_m2bo, repeated(labels, len(both_m2bo)), weights_mb)
 
 
-def spread(codes: Codes, weights_b: jax.Array, *, floor: float) -> Term:
+def spread(n_mbd: jax.Array, weights_mb: jax.Array, *, floor: float | jax.Array) -> Term:
     """N_m varies: `variance_floor`, mean over modalities.
 
     Args:
-        codes: the codes of one view; `noise` is [b, d] per modality.
-        weights_b: [b], at least 0.
+        n_mbd: [m, b, d], noise codes.
+        weights_mb: [m, b], at least 0.
         floor: the standard deviation that every dimension should have.
 
     Returns:
@@ -161,11 +162,10 @@ def spread(codes: Codes, weights_b: jax.Array, *, floor: float) -> Term:
     def loss(n_bd: jax.Array, _: jax.Array, w_b: jax.Array) -> jax.Array:
         return variance_floor(n_bd, w_b, floor=floor)
 
-    n = codes.noise
-    return mean_over(loss, [(n[m], n[m], w) for m, w in modalities(codes, weights_b)])
+    return mean_over(loss, n_mbd, n_mbd, weights_mb)
 
 
-def variance_floor(x_bd: jax.Array, weights_b: jax.Array, *, floor: float) -> jax.Array:
+def variance_floor(x_bd: jax.Array, weights_b: jax.Array, *, floor: float | jax.Array) -> jax.Array:
     """A code that varies too little, `mean_d max(0, floor - std_d(x))`.
 
     The variance hinge of VICReg (Bardes et al. 2022, arXiv:2105.04906).

@@ -1,7 +1,12 @@
 """DHF, reconstruction: the codes of a modality together lose nothing of it.
 
-So N_m has to hold what H_m and S_m do not. See `factorization` for weights and means.
+So N_m has to hold what H_m and S_m do not. See `factorization` for weights and means; modalities
+differ in their number of features, so what is decoded comes by name, and row i of `weights_mb` or
+`available_mb` belongs to the i-th of the sorted names.
 """
+
+from dataclasses import dataclass
+from typing import Literal
 
 import chex
 import jax
@@ -9,34 +14,41 @@ import jax.numpy as jnp
 
 from fsrf_jax.losses.averaging import Term, average
 from fsrf_jax.losses.divergences import mse
-from fsrf_jax.losses.factorization import modalities
-from fsrf_jax.types import Auxiliary, ByModality, Codes
+from fsrf_jax.types import ByModality
 
 
-def own(codes: Codes, auxiliary: Auxiliary, target: ByModality, weights_b: jax.Array) -> Term:
+@dataclass(frozen=True)
+class ReconstructionOptions:
+    """The codes together give back the modality."""
+
+    target: Literal["frames", "view", "complete"] = "frames"
+    """Mean valid frame of the complete input; encoding of the same view, or of the complete view,
+    which method.complete_view adds."""
+    crossed: bool = False
+    """Decode from another modality's homogeneous and the same modality's heterogeneous code."""
+
+
+def own(decoded: ByModality, target: ByModality, weights_mb: jax.Array) -> Term:
     """H_m, S_m and N_m together give the modality back: mean squared error, mean over modalities.
 
     As in MISA (Hazarika et al. 2020, arXiv:2005.03545), from three codes as in MInD.
 
     Args:
-        codes: the codes of one view; only `available` is used.
-        auxiliary: its `reconstruction` is [b, f] per modality.
+        decoded: [b, f] per modality, decoded from H_m, S_m and N_m.
         target: [b, f] per modality: `mean_valid_frame`, or an encoding Z_m held still.
-        weights_b: [b], at least 0.
+        weights_mb: [m, b], at least 0.
 
     Returns:
         The term, at least 0.
     """
-    # Modalities differ in their number of features, so these cannot be stacked.
-    return average(
-        [
-            Term(mse(auxiliary.reconstruction[m], target[m], w), jnp.sum(w))
-            for m, w in modalities(codes, weights_b)
-        ]
-    )
+    chex.assert_shape(weights_mb, (len(decoded), None))
+    parts = zip(sorted(decoded), weights_mb, strict=True)
+    return average([Term(mse(decoded[m], target[m], w_b), jnp.sum(w_b)) for m, w_b in parts])
 
 
-def crossed(codes: Codes, auxiliary: Auxiliary, target: ByModality, weights_b: jax.Array) -> Term:
+def crossed(
+    decoded: ByModality, target: ByModality, available_mb: jax.Array, weights_b: jax.Array
+) -> Term:
     """H_n of another modality and S_m give modality m back: mean over all ordered pairs m, n.
 
     The crossed translation of HRLF (Li et al. 2024, NeurIPS). It asks the H to be exchangeable,
@@ -44,21 +56,22 @@ def crossed(codes: Codes, auxiliary: Auxiliary, target: ByModality, weights_b: j
     S_m does not hold, is lost.
 
     Args:
-        codes: the codes of one view; only `available` is used.
-        auxiliary: its `reconstruction` is [b, m - 1, f] per modality: from H_n of every other
-            modality, in the order of the sorted names.
+        decoded: [b, m - 1, f] per modality: from S_m and the H_n of every other modality, in the
+            order of the sorted names.
         target: [b, f] per modality.
-        weights_b: [b], at least 0.
+        available_mb: [m, b].
+        weights_b: [b].
 
     Returns:
         The term, at least 0; without weight where no sample has two modalities.
     """
+    chex.assert_rank(weights_b, 1)
+    chex.assert_shape(available_mb, (len(decoded), len(weights_b)))
     terms = []
-    for m, w in modalities(codes, weights_b):
-        for i, n in enumerate(n for n in sorted(codes.available) if n != m):
-            both_b = w * codes.available[n]
-            value = mse(auxiliary.reconstruction[m][:, i], target[m], both_b)
-            terms.append(Term(value, jnp.sum(both_b)))
+    for i, m in enumerate(sorted(decoded)):
+        for position, j in enumerate(j for j in range(len(decoded)) if j != i):
+            both_b = available_mb[i] * available_mb[j] * weights_b
+            terms.append(Term(mse(decoded[m][:, position], target[m], both_b), jnp.sum(both_b)))
     return average(terms)
 
 

@@ -45,7 +45,11 @@ def cosine(x_bd: jax.Array, y_bd: jax.Array, weights_b: jax.Array) -> jax.Array:
 
 
 def infonce(
-    x_bd: jax.Array, y_bd: jax.Array, weights_b: jax.Array, *, temperature: float = 0.1
+    x_bd: jax.Array,
+    y_bd: jax.Array,
+    weights_b: jax.Array,
+    *,
+    temperature: float | jax.Array = 0.1,
 ) -> jax.Array:
     """Symmetric InfoNCE: each code has to find its partner among the codes of the batch.
 
@@ -67,11 +71,11 @@ def infonce(
     x_bd, y_bd, weights_b = prepare_pair(x_bd, y_bd, weights_b)
     weighted_b = weights_b > 0
     log_weights_b = jnp.log(jnp.where(weighted_b, weights_b, 1))
-    # The partner itself always stays, so that no row is empty: that would be NaN in the gradient.
-    kept_bb = weighted_b[None, :] | jnp.eye(len(weights_b), dtype=bool)
+    # The partner is always included, so that no row is empty: that would be NaN in the gradient.
+    included_bb = weighted_b[None, :] | jnp.eye(len(weights_b), dtype=bool)
 
     def one_direction(similarity_bb: jax.Array) -> jax.Array:
-        logits_bb = jnp.where(kept_bb, similarity_bb + log_weights_b[None, :], -jnp.inf)
+        logits_bb = jnp.where(included_bb, similarity_bb + log_weights_b[None, :], -jnp.inf)
         loss_b = jax.nn.logsumexp(logits_bb, axis=1) - jnp.diagonal(logits_bb)
         return weighted_mean(loss_b, weights_b)
 

@@ -51,7 +51,7 @@ def sinkhorn(
     y_bd: jax.Array,
     weights_b: jax.Array,
     *,
-    blur: float = 0.1,
+    blur: float | jax.Array = 0.1,
     iterations: int = 50,
 ) -> jax.Array:
     """Sinkhorn divergence: entropic optimal transport without its bias.
@@ -83,8 +83,8 @@ def sinkhorn(
     costs_4bb = jnp.stack([cross_bb, cross_bb.T, within_x_bb, within_y_bb]) / scale
     weighted_b = p_b > 0
     # Without any weight all rows stay: an empty sum would be NaN in the gradient.
-    kept_b = weighted_b | ~jnp.any(weighted_b)
-    log_p_b = jnp.where(kept_b, jnp.log(jnp.where(weighted_b, p_b, 1)), -jnp.inf)
+    included_b = weighted_b | ~jnp.any(weighted_b)
+    log_p_b = jnp.where(included_b, jnp.log(jnp.where(weighted_b, p_b, 1)), -jnp.inf)
 
     def update(costs_4bb: jax.Array, potentials_4b: jax.Array) -> jax.Array:
         """What each potential has to be if its counterpart is right."""

@@ -15,7 +15,8 @@ from fsrf_jax.models.layers import (
     sinusoidal_positions,
     where_available,
 )
-from fsrf_jax.ranges import expect
+from fsrf_jax.models.options import ModelOptions
+from fsrf_jax.types import ByModality
 
 
 def masked_mean(x_btd: jax.Array, mask_bt: jax.Array) -> jax.Array:
@@ -55,48 +56,17 @@ POOLS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
     "last": last_frame,
     "mean": masked_mean,
 }
-MISSING_FRAMES = ("learned", "zero")
 
 
 class ModalityEncoder(nn.Module):
     """Z = Pool(Transformer(Conv1D(X * O) + positions)), as in HRLF.
 
     Attributes:
-        width: d of the code.
-        heads: attention heads.
-        layers: Transformer blocks.
-        expansion: width of a block's hidden layer as a multiple of d.
-        kernel: frames under the convolution.
-        dropout: rate on the embedded frames and in the blocks.
-        mask_aware: attention and pooling run over the observed frames; False: over all valid
-            frames, so that a missing frame is seen as what stands in for it.
-        pool: "mean" over frames; "last" frame; "attention": mean weighted by a learned score;
-            "cls": a learned class token in front of the frames, which needs a block.
-        missing_frame: what stands in for a valid frame that is missing, before the convolution:
-            "zero", or a "learned" vector [f] that starts at zero. With `mask_aware` only the
-            convolution of the neighbours sees it.
+        options: sizes and kinds. With `mask_aware`, a learned `missing_frame` [f], which starts
+            at zero, is only seen by the convolution of its neighbours.
     """
 
-    width: int
-    heads: int
-    layers: int
-    expansion: int
-    kernel: int
-    dropout: float
-    mask_aware: bool
-    pool: str = "mean"
-    missing_frame: str = "zero"
-
-    def __post_init__(self) -> None:
-        """Refuse unknown names, and a class token that would never see a frame."""
-        known = ", ".join(sorted(POOLS))
-        expect(self.pool in POOLS, "pool", self.pool, f"one of {known}")
-        known = ", ".join(MISSING_FRAMES)
-        found = self.missing_frame
-        expect(found in MISSING_FRAMES, "missing_frame", found, f"one of {known}")
-        blind = self.pool == "cls" and self.layers < 1
-        expect(not blind, "layers", self.layers, "1 or more for pool cls")
-        super().__post_init__()
+    options: ModelOptions
 
     @nn.compact
     def __call__(
@@ -113,21 +83,51 @@ class ModalityEncoder(nn.Module):
         Returns:
             Z [b, d], zero where nothing is observed, and the availability float32 [b].
         """
+        o = self.options
         observed_bt = observed_bt & valid_bt
         available_b = observed_bt.any(axis=1).astype(jnp.float32)
-        mask_bt = observed_bt if self.mask_aware else valid_bt
+        mask_bt = observed_bt if o.mask_aware else valid_bt
         visible_btf = jnp.where(observed_bt[..., None], x_btf, 0.0)
-        if self.missing_frame == "learned":
+        if o.missing_frame == "learned":
             stand_in_f = self.param("missing_frame", nn.initializers.zeros, x_btf.shape[-1:])
             missing_bt = valid_bt & ~observed_bt
             visible_btf = jnp.where(missing_bt[..., None], stand_in_f[None, None], visible_btf)
-        h_btd = FrameConvolution(self.width, self.kernel, name="frames")(visible_btf)
-        positions_td = sinusoidal_positions(h_btd.shape[1], self.width)
-        h_btd = Dropout(self.dropout)(h_btd + positions_td[None], train=train)
-        if self.pool == "cls":
-            h_btd = prepend(self.param("class", token_scale, (self.width,)), h_btd)
+        h_btd = FrameConvolution(o.width, o.kernel, name="frames")(visible_btf)
+        positions_td = sinusoidal_positions(h_btd.shape[1], o.width)
+        h_btd = Dropout(o.dropout)(h_btd + positions_td[None], train=train)
+        if o.pool == "cls":
+            h_btd = prepend(self.param("class", token_scale, (o.width,)), h_btd)
             mask_bt = jnp.pad(mask_bt, ((0, 0), (1, 0)), constant_values=True)
-        for _ in range(self.layers):
-            h_btd = Block(self.heads, self.expansion, self.dropout)(h_btd, mask_bt, train=train)
-        z_bd = POOLS[self.pool](nn.LayerNorm()(h_btd), mask_bt)
+        for _ in range(o.encoder_layers):
+            h_btd = Block(o.heads, o.expansion, o.dropout)(h_btd, mask_bt, train=train)
+        z_bd = POOLS[o.pool](nn.LayerNorm()(h_btd), mask_bt)
         return where_available(available_b, z_bd), available_b
+
+
+class Encoders(nn.Module):
+    """One encoder per modality; their codes have one shape and are stacked.
+
+    Attributes:
+        options: of every encoder.
+    """
+
+    options: ModelOptions
+
+    @nn.compact
+    def __call__(
+        self, features: ByModality, valid: ByModality, observed: ByModality, *, train: bool
+    ) -> tuple[jax.Array, jax.Array]:
+        """Z [m, b, d] and availability float32 [m, b] of the sorted modalities.
+
+        Args:
+            features: normalised, [b, t, f] per modality.
+            valid: bool [b, t] per modality, False for padding.
+            observed: bool [b, t] per modality, False for missing frames.
+            train: turns dropout on; needs the random stream `dropout`.
+        """
+        encoded = [
+            ModalityEncoder(self.options, name=m)(features[m], valid[m], observed[m], train=train)
+            for m in sorted(features)
+        ]
+        z_mbd, available_mb = (jnp.stack(arrays) for arrays in zip(*encoded, strict=True))
+        return z_mbd, available_mb

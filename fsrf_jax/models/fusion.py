@@ -6,62 +6,36 @@ import jax.numpy as jnp
 
 from fsrf_jax.models.initialise import token_scale
 from fsrf_jax.models.layers import Block, Perceptron, prepend
-from fsrf_jax.ranges import expect
-from fsrf_jax.types import ByModality
-
-KINDS = ("concatenation", "transformer")
+from fsrf_jax.models.options import ModelOptions
 
 
 class Fusion(nn.Module):
     """One token for each H_m and S_m, then a Transformer or a perceptron over all tokens.
 
-    The noise code is dropped. The code of an absent modality is replaced by a learned
-    `[missing]` token of its slot.
+    The code of an absent modality is replaced by a learned `[missing]` token of its slot.
 
     Attributes:
-        modalities: names, in the order of the slots.
-        heads: attention heads of the Transformer.
-        layers: Transformer blocks.
-        expansion: width of a block's or the perceptron's hidden layer as a multiple of d.
-        dropout: rate in the blocks or the perceptron.
-        kind: "transformer" over a class token and the tokens, each with a learned embedding of
-            its slot; "concatenation": a perceptron on all tokens side by side.
+        options: `fusion` is "transformer" over a class token and the tokens, each with a learned
+            embedding of its slot; or "concatenation", a perceptron on all tokens side by side.
     """
 
-    modalities: tuple[str, ...]
-    heads: int
-    layers: int
-    expansion: int
-    dropout: float
-    kind: str = "transformer"
-
-    def __post_init__(self) -> None:
-        """Refuse unknown names."""
-        expect(self.kind in KINDS, "kind", self.kind, f"one of {', '.join(KINDS)}")
-        super().__post_init__()
+    options: ModelOptions
 
     @nn.compact
     def __call__(
-        self,
-        homogeneous: ByModality,
-        heterogeneous: ByModality,
-        available: ByModality,
-        *,
-        train: bool,
+        self, h_mbd: jax.Array, s_mbd: jax.Array, available_mb: jax.Array, *, train: bool
     ) -> jax.Array:
-        """Fuse codes [b, d] with availabilities [b] into F [b, d]."""
-        token_bsd = self._tokens(homogeneous, heterogeneous, available)
-        fuse = self._concatenate if self.kind == "concatenation" else self._attend
+        """Fuse codes [m, b, d] with availabilities [m, b] into F [b, d]."""
+        token_bsd = self._tokens(h_mbd, s_mbd, available_mb)
+        fuse = self._concatenate if self.options.fusion == "concatenation" else self._attend
         return nn.LayerNorm()(fuse(token_bsd, train))
 
-    def _tokens(
-        self, homogeneous: ByModality, heterogeneous: ByModality, available: ByModality
-    ) -> jax.Array:
-        """Codes, or `[missing]` tokens in their place, one slot each: [b, s, d]."""
-        codes = [c[m] for m in self.modalities for c in (homogeneous, heterogeneous)]
-        code_bsd = jnp.stack(codes, axis=1)
-        present_bs = jnp.stack([available[m] for m in self.modalities for _ in "HS"], axis=1) > 0
-        missing_sd = self.param("missing", token_scale, code_bsd.shape[1:])
+    def _tokens(self, h_mbd: jax.Array, s_mbd: jax.Array, available_mb: jax.Array) -> jax.Array:
+        """Codes, or `[missing]` tokens in their place, in slots H_1, S_1, H_2, ..: [b, s, d]."""
+        m, b, d = h_mbd.shape
+        code_bsd = jnp.stack([h_mbd, s_mbd], axis=1).reshape(2 * m, b, d).swapaxes(0, 1)
+        present_bs = jnp.repeat(available_mb, 2, axis=0).T > 0
+        missing_sd = self.param("missing", token_scale, (2 * m, d))
         return jnp.where(present_bs[..., None], code_bsd, missing_sd[None])
 
     def _attend(self, token_bsd: jax.Array, train: bool) -> jax.Array:
@@ -70,12 +44,13 @@ class Fusion(nn.Module):
         class_d = self.param("class", token_scale, token_bsd.shape[2:])
         x_bsd = prepend(class_d, token_bsd + slot_sd[None])
         everything = jnp.ones(x_bsd.shape[:2], bool)
-        for _ in range(self.layers):
-            x_bsd = Block(self.heads, self.expansion, self.dropout)(x_bsd, everything, train=train)
+        o = self.options
+        for _ in range(o.fusion_layers):
+            x_bsd = Block(o.heads, o.expansion, o.dropout)(x_bsd, everything, train=train)
         return x_bsd[:, 0]
 
     def _concatenate(self, token_bsd: jax.Array, train: bool) -> jax.Array:
         """A perceptron [b, d] on the tokens side by side; their places tell the slots apart."""
         b, s, d = token_bsd.shape
-        perceptron = Perceptron(self.expansion * d, d, self.dropout)
+        perceptron = Perceptron(self.options.expansion * d, d, self.options.dropout)
         return perceptron(token_bsd.reshape(b, s * d), train=train)

@@ -11,7 +11,7 @@ from fsrf_jax.models.initialise import kernel_scale
 
 
 def dense(out: int, name: str | None = None) -> nn.Dense:
-    """A dense layer whose parameters `randomise` makes random."""
+    """A dense layer whose kernel is drawn by `initialise`, with all others."""
     return nn.Dense(out, kernel_init=kernel_scale, name=name)
 
 
@@ -151,5 +151,27 @@ def prepend(token_d: jax.Array, x_btd: jax.Array) -> jax.Array:
 
 
 def where_available(available_b: jax.Array, x_bd: jax.Array) -> jax.Array:
-    """x_bd with the rows of unavailable samples set to zero, and no gradient through them."""
-    return jnp.where(available_b[:, None] > 0, x_bd, 0.0)
+    """x [.., b, d] with the rows of unavailable samples set to zero, and no gradient there."""
+    return jnp.where(available_b[..., None] > 0, x_bd, 0.0)
+
+
+def per_modality(perceptron: Perceptron, x_mbd: jax.Array) -> jax.Array:
+    """One perceptron per modality, each with parameters of its own: [m, b, d] to [m, b, out].
+
+    Must be called inside a module, which then holds the parameters.
+    """
+    apply = nn.vmap(
+        lambda module, x_bd: module(x_bd, train=False),
+        variable_axes={"params": 0},
+        split_rngs={"params": True},
+    )
+    return apply(perceptron, x_mbd)
+
+
+@jax.custom_vjp
+def reverse_gradient(x: jax.Array) -> jax.Array:
+    """x itself, with the gradient's sign turned (Ganin and Lempitsky, 2015)."""
+    return x
+
+
+reverse_gradient.defvjp(lambda x: (x, None), lambda _, gradient: (-gradient,))

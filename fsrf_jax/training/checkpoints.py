@@ -2,56 +2,112 @@
 
 A checkpoint holds the whole training state (the best network stands in it beside the current
 one) and a tree of preparation arrays, such as the normaliser, without which the network is
-useless. Orbax restores a damaged file without complaint, so a SHA-256 digest of every leaf is
-stored beside the arrays and compared.
+useless. Orbax restores a damaged file, or a target of another type, without complaint, so the
+type, the shape and a SHA-256 digest of every leaf are stored beside the arrays and compared.
+
+FOLDER/EPOCH/ is a whole checkpoint: Orbax gives it this name when all of it is written. What was
+cut off is called FOLDER/EPOCH.orbax-checkpoint-tmp.
 """
 
 import contextlib
+import dataclasses
+import functools
 import gc
 import hashlib
+import logging
+import shutil
 import sys
+import time
 import traceback
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
-from orbax.checkpoint.checkpoint_managers import preservation_policy
+from orbax.checkpoint import v1 as ocp
 
 from fsrf_jax.errors import RunError
 
-Manager: TypeAlias = ocp.CheckpointManager
-KEPT = 2  # a checkpoint that was cut off while written never takes the one before with it
+KEPT = 2  # one that turns out to be damaged never takes the one before with it
+UNFINISHED = ".orbax-checkpoint-tmp"  # Orbax's name; it begins with the number of epochs
+
+
+@dataclasses.dataclass
+class Manager:
+    """The checkpoints of one folder, from `open_manager`."""
+
+    folder: Path
+    read_only: bool
+    saving: tuple[int, ocp.AsyncResponse] | None = None
+    """The save under way, with its number of epochs."""
 
 
 @contextlib.contextmanager
 def open_manager(folder: Path, *, read_only: bool = False) -> Iterator[Manager]:
-    """A checkpoint manager on `folder`; leaving the context waits for saves under way."""
+    """The checkpoints in `folder`; leaving the context waits for the save under way.
+
+    Opening for writing creates the folder and removes what a save that was cut off left behind:
+    one process at a time. Others may read meanwhile, with `read_only`.
+
+    Raises:
+        RunError: `read_only` and there is no such folder; or, on leaving, the save failed.
+    """
     if read_only and not folder.is_dir():
         raise RunError(f"{folder}: found no checkpoints; train the run first.")
-    options = ocp.CheckpointManagerOptions(
-        preservation_policy=preservation_policy.LatestN(KEPT),
-        cleanup_tmp_directories=not read_only,
-        read_only=read_only,
-    )
-    manager = ocp.CheckpointManager(
-        folder.absolute(), options=options, item_names=("arrays", "digests")
-    )
+    manager = Manager(folder.absolute(), read_only)
+    if not read_only and jax.process_index() == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        for left in folder.glob(f"*{UNFINISHED}"):
+            shutil.rmtree(left)
     try:
         yield manager
     finally:
-        manager.wait_until_finished()
-        manager.close()
+        wait(manager)
+
+
+def latest(manager: Manager) -> int | None:
+    """The number of epochs of the newest whole checkpoint; None if there is none."""
+    return max(_epochs(manager.folder), default=None)
 
 
 def save(manager: Manager, epoch: int, arrays: Any) -> None:
-    """Begin to save a pytree of arrays under the number of epochs done; does not wait."""
-    if epoch in manager.all_steps():
+    """Begin to save a pytree of arrays under the number of epochs done.
+
+    Waits for the save before it, not for this one. The arrays may be donated or written to
+    afterwards. Does nothing if the epoch is already saved.
+
+    Raises:
+        RunError: this save or the one before cannot be written.
+    """
+    if manager.read_only:
+        raise ValueError(f"{manager.folder} was opened read_only.")
+    wait(manager)
+    if epoch in _epochs(manager.folder):
         return
-    items = {"arrays": ocp.args.StandardSave(arrays), "digests": ocp.args.JsonSave(digests(arrays))}
-    manager.save(epoch, args=ocp.args.Composite(**items))
+    items = {"arrays": arrays, "digests": digests(arrays)}
+    with _failed_save_is_run_error(manager, epoch), _context():
+        response = ocp.save_checkpointables_async(manager.folder / str(epoch), items)
+    manager.saving = epoch, response
+
+
+def wait(manager: Manager) -> None:
+    """Wait for the save under way, then remove all but the newest KEPT checkpoints.
+
+    Raises:
+        RunError: the checkpoint cannot be written.
+    """
+    if manager.saving is None:
+        return
+    (epoch, response), manager.saving = manager.saving, None
+    with _failed_save_is_run_error(manager, epoch):
+        response.result()
+    if jax.process_index() == 0:
+        for old in sorted(_epochs(manager.folder))[:-KEPT]:
+            # Renamed first: a kill while removing leaves nothing that looks like a checkpoint.
+            place = manager.folder / str(old)
+            shutil.rmtree(place.rename(place.with_name(place.name + UNFINISHED)))
 
 
 def restore(manager: Manager, target: Any) -> Any:
@@ -66,57 +122,133 @@ def restore(manager: Manager, target: Any) -> Any:
         A pytree like `target`.
 
     Raises:
-        RunError: there is no checkpoint, it has other shapes, or it is damaged.
+        RunError: there is no checkpoint, it has other leaves, shapes or types, or it is damaged.
     """
-    epoch = manager.latest_step()
+    wait(manager)
+    epoch = latest(manager)
     if epoch is None:
-        raise RunError(f"{manager.directory}: found no checkpoint; train the run first.")
-    place = Path(manager.directory) / str(epoch)
-    remedy = f"Move the folder {place} away to go on from an earlier checkpoint."
-    failure = None
+        raise RunError(f"{manager.folder}: found no checkpoint; train the run first.")
     try:
-        restored = manager.restore(
-            epoch,
-            args=ocp.args.Composite(
-                arrays=ocp.args.StandardRestore(target), digests=ocp.args.JsonRestore()
-            ),
-        )
-    except Exception as error:  # Orbax, TensorStore and JSON each raise errors of their own
-        failure = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
-        traceback.clear_frames(error.__traceback__)
-    if failure is not None:
-        _collect_quietly()
-        raise RunError(f"{place}: cannot restore the checkpoint: {failure}. {remedy}")
-    found = digests(restored["arrays"])
-    for leaf, digest in restored["digests"].items():
-        if found.get(leaf) != digest:
-            raise RunError(
-                f"{place}: the checkpoint is damaged: {leaf} does not have the digest stored "
-                f"with it. {remedy}"
-            )
-    return restored["arrays"]
-
-
-def _collect_quietly() -> None:
-    """Collect the coroutines that a failed restore leaves behind, and their complaints with them.
-
-    They would print tracebacks when the program ends, behind the one message that matters.
-    """
-    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
-    try:
-        gc.collect()
-    finally:
-        sys.unraisablehook = hook
+        return _restore(manager.folder / str(epoch), target)
+    except RunError:
+        if latest(manager) == epoch:
+            raise
+    # Another process trains here, and newer checkpoints have replaced this one meanwhile.
+    return restore(manager, target)
 
 
 def digests(arrays: Any) -> dict[str, str]:
-    """SHA-256 of the type, shape and bytes of every leaf, by its path in the tree."""
+    """Type, shape and SHA-256 of the bytes of every leaf, by its path in the tree."""
 
-    def digest(leaf: jax.Array) -> str:
-        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            leaf = jax.random.key_data(leaf)
-        array = np.ascontiguousarray(leaf)
-        return hashlib.sha256(f"{array.dtype}{array.shape}".encode() + array.tobytes()).hexdigest()
+    def digest(leaf: Any) -> str:
+        data = jax.random.key_data(leaf) if _is_key(leaf) else leaf
+        return f"{_kind(leaf)} {hashlib.sha256(np.ascontiguousarray(data).tobytes()).hexdigest()}"
 
-    leaves = jax.tree_util.tree_leaves_with_path(arrays)
-    return {jax.tree_util.keystr(path): digest(leaf) for path, leaf in leaves}
+    return {path: digest(leaf) for path, leaf in _leaves(arrays).items()}
+
+
+def _restore(place: Path, target: Any) -> Any:
+    remedy = f"Move the folder {place} away to go on from an earlier checkpoint."
+    expected = {path: _kind(leaf) for path, leaf in _leaves(target).items()}
+    stored = dict(_load(place, "digests", None, remedy))
+    kinds = {path: str(value).partition(" ")[0] for path, value in stored.items()}
+    for path in sorted(expected.keys() | kinds.keys()):
+        if kinds.get(path) != expected.get(path):
+            raise RunError(
+                f"{place}: cannot restore the checkpoint: expected {path} to be "
+                f"{expected.get(path, 'absent')} and found {kinds.get(path, 'no digest of it')}; "
+                f"another config or other code saved it, or it is damaged. {remedy}"
+            )
+    arrays = _load(place, "arrays", target, remedy)
+    found = digests(arrays)
+    for path in stored:
+        if found[path] != stored[path]:
+            raise RunError(
+                f"{place}: the checkpoint is damaged: {path} does not have the digest stored "
+                f"with it. {remedy}"
+            )
+    return arrays
+
+
+def _load(place: Path, item: str, target: Any, remedy: str) -> Any:
+    with _quiet():
+        try:
+            with _context():
+                return ocp.load_checkpointables(place, {item: target})[item]
+        except Exception as error:  # Orbax, TensorStore and JSON each raise errors of their own
+            failure = _first_line(error)
+            traceback.clear_frames(error.__traceback__)
+        # Orbax gives up at the first error and leaves reads under way and coroutines behind.
+        time.sleep(0.2)
+        gc.collect()
+    raise RunError(f"{place}: cannot restore the checkpoint: {failure}. {remedy}")
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the many tracebacks that a failed restore prints beside the error it raises.
+
+    They come from threads, collected coroutines, loggers and warnings, before and after it.
+    """
+
+    def drop(*_: Any) -> bool:
+        return False
+
+    loggers = [logging.getLogger("absl"), logging.getLogger("asyncio")]
+    hooks = sys.excepthook, sys.unraisablehook
+    sys.excepthook = sys.unraisablehook = drop
+    for logger in loggers:
+        logger.addFilter(drop)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            yield
+    finally:
+        sys.excepthook, sys.unraisablehook = hooks
+        for logger in loggers:
+            logger.removeFilter(drop)
+
+
+@contextlib.contextmanager
+def _failed_save_is_run_error(manager: Manager, epoch: int) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        raise RunError(
+            f"{manager.folder / str(epoch)}: cannot save the checkpoint: {_first_line(error)}. "
+            "Look after space and rights, then train on from the checkpoint before."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
+@functools.cache
+def _context() -> ocp.Context:
+    context = ocp.Context()
+    # Dividing the copies of an array among its devices takes longer than writing one of them.
+    context.array.saving.use_replica_parallel = False
+    # Otherwise the digests, a tree of strings, are saved as a pytree, with a warning on stderr.
+    registry = ocp.handlers.local_registry()
+    registry.add(ocp.handlers.JsonHandler, checkpointable_name="digests")
+    context.checkpointables.registry = registry
+    return context
+
+
+def _epochs(folder: Path) -> set[int]:
+    return {int(place.name) for place in folder.iterdir() if place.name.isdigit()}
+
+
+def _leaves(tree: Any) -> dict[str, Any]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+
+
+def _kind(leaf: Any) -> str:
+    """The type and shape of an array or of what stands for one, such as `float32[30,40]`."""
+    return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
+
+
+def _is_key(leaf: Any) -> bool:
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)

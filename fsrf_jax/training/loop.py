@@ -1,20 +1,29 @@
-"""The training loop: epochs, checkpoints, early stopping and interruption."""
+"""The training loop: epochs, checkpoints, early stopping and interruption, of one run or many.
+
+Runs that share the static part of a recipe train as one program: seeds, numbers and states are a
+leading axis of members, and a run alone is a population of one. Each member has its own best
+parameters and its own early stopping, and trains as it would alone, to float tolerance.
+"""
 
 import contextlib
+import dataclasses
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fsrf_jax.errors import RunError
+from fsrf_jax.options import Hyper
 from fsrf_jax.training import checkpoints
-from fsrf_jax.training.state import Method, TrainState
-from fsrf_jax.training.step import Validation, train_epoch
-from fsrf_jax.types import Batch, HyperParameters
+from fsrf_jax.training.state import Recipe, TrainState, is_complete
+from fsrf_jax.training.step import run_epoch
+from fsrf_jax.training.validation import Validation
+from fsrf_jax.types import Batch
 
 
 class InterruptedTraining(Exception):
@@ -43,84 +52,156 @@ class EpochRecord:
     best_epoch: int
 
 
-def epochs_done(method: Method, state: TrainState) -> int:
-    """Number of whole epochs behind a state."""
-    return int(state.step) // method.steps_per_epoch
+def stack(members: Sequence[Any]) -> Any:
+    """Pytrees of one structure as one, with a leading axis of members."""
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *members)
 
 
-def is_complete(method: Method, state: TrainState, epochs: int, patience: int) -> jax.Array:
-    """Whether training ends here: all epochs done, or `patience` epochs without a better score.
+def member(population: Any, index: int) -> Any:
+    """One member of a pytree with a leading axis of members."""
+    return jax.tree.map(lambda leaf: leaf[index], population)
 
-    A bool scalar; of a population's state, bool [p].
+
+def epochs_done(recipe: Recipe, states: TrainState) -> int:
+    """Number of whole epochs behind the states: of the member that trained longest."""
+    return int(np.max(jax.device_get(states.step))) // recipe.steps_per_epoch
+
+
+def members_axis(p: int, mesh: Mesh) -> str | None:
+    """The mesh axis that p members are spread over; None where every device has all of them."""
+    return "data" if p % mesh.size == 0 else None
+
+
+def place(population: Any, mesh: Mesh) -> Any:
+    """The members spread over the devices, or all on every device where they do not divide."""
+    p = jax.tree.leaves(population)[0].shape[0]
+    return jax.device_put(population, NamedSharding(mesh, PartitionSpec(members_axis(p, mesh))))
+
+
+@jax.jit(static_argnames=("recipe", "mesh"), donate_argnames=("states",))
+def train_epoch(
+    recipe: Recipe,
+    mesh: Mesh,
+    states: TrainState,
+    data: Batch,
+    validation: Validation,
+    hypers: Hyper,
+    teacher: Any = None,
+) -> tuple[TrainState, dict[str, jax.Array], jax.Array]:
+    """One epoch of every member, one program; members that are complete stay as they are.
+
+    One member has its rows spread over the devices. Several are spread themselves, where they
+    divide evenly: a device then trains its members and waits for no other.
+
+    Args:
+        recipe: the static part, the same for all.
+        mesh: devices, see `place`.
+        states: of p members; donated.
+        data: the whole training split.
+        validation: the validation split with its masks.
+        hypers: numbers of p members.
+        teacher: inference parameters of the method's teacher, the same for all; None without one.
+
+    Returns:
+        The new states, every term of every step [p, steps], and the validation errors [p].
     """
-    done = state.step // method.steps_per_epoch
-    waited = done - state.best_epoch
-    return (done >= epochs) | ((patience > 0) & (waited >= patience))
+
+    def of_member(
+        state: TrainState, hyper: Hyper, data: Batch, validation: Validation, teacher: Any
+    ) -> tuple[TrainState, dict[str, jax.Array], jax.Array]:
+        rows = mesh if p == 1 else None
+        new, terms, score = run_epoch(recipe, rows, state, data, validation, hyper, teacher)
+        stays = is_complete(recipe, state)
+        return jax.tree.map(lambda a, b: jnp.where(stays, a, b), state, new), terms, score
+
+    p = states.step.shape[0]
+    shared = data, validation, teacher
+    if p == 1:
+        # No axis of one through every product: a run alone costs nothing for being a population.
+        found = of_member(member(states, 0), member(hypers, 0), *shared)
+        return jax.tree.map(lambda leaf: leaf[None], found)
+    of_members = jax.vmap(of_member, in_axes=(0, 0, None, None, None))
+    if members_axis(p, mesh):
+        # `shard_map` says so outright, whatever the compiler would make of the program by itself.
+        own, whole = PartitionSpec("data"), PartitionSpec()
+        specs = (own, own, whole, whole, whole)
+        of_members = jax.shard_map(of_members, mesh=mesh, in_specs=specs, out_specs=own)
+    return of_members(states, hypers, *shared)
 
 
 def fit(
-    method: Method,
+    recipe: Recipe,
     mesh: Mesh,
-    state: TrainState,
+    states: TrainState,
     data: Batch,
     validation: Validation,
-    hyper: HyperParameters,
+    hypers: Hyper,
     *,
-    epochs: int,
-    patience: int,
     manager: checkpoints.Manager,
     checkpoint_every: int,
     preparation: Any,
-    report: Callable[[EpochRecord], None],
+    report: Callable[[int, EpochRecord], None],
+    teacher: Any = None,
 ) -> TrainState:
-    """Train until the last epoch, early stopping, or a signal.
+    """Train until every member is complete, or a signal comes.
 
     Args:
-        method: what is fixed.
+        recipe: the static part, the same for all members.
         mesh: devices.
-        state: fresh or restored, replicated over the mesh; donated.
-        data: training split, replicated.
+        states: of p members, fresh or restored; donated.
+        data: training split, replicated over the mesh.
         validation: validation split and masks, replicated.
-        hyper: loss weights, learning rate and the like, replicated.
-        epochs: number of epochs in all.
-        patience: epochs without a better validation score before stopping; 0 never stops.
-        manager: where checkpoints go.
+        hypers: numbers of p members.
+        manager: where checkpoints of all members go.
         checkpoint_every: epochs between checkpoints; the last epoch is always saved.
-        preparation: arrays saved beside the state, such as the normaliser.
-        report: called after every epoch.
+        preparation: arrays saved with the states, such as the normaliser.
+        report: called with a member's index and its record after every epoch that it trained.
+        teacher: see `train_epoch`.
 
     Returns:
-        The state after the last epoch; its checkpoint is saved.
+        The states after the last epoch; their checkpoint is saved.
 
     Raises:
-        InterruptedTraining: SIGINT or SIGTERM came; the state is saved.
+        InterruptedTraining: SIGINT or SIGTERM came; the states are saved.
         RunError: a loss became NaN or infinite.
     """
+    hypers = place(hypers, mesh)
     with signals() as received:
-        while not is_complete(method, state, epochs, patience):
-            state, terms_s, score = train_epoch(method, mesh, state, data, validation, hyper)
-            record = epoch_record(method, state, jax.device_get(terms_s), float(score))
-            report(record)
-            complete = is_complete(method, state, epochs, patience)
+        # What is looked at is fetched whole: an index or a reduction over members that lie on
+        # several devices would be a program on which all of them wait for each other.
+        while not (complete_p := np.asarray(is_complete(recipe, states))).all():
+            # As spread by an epoch, some arrays would make the next one another program.
+            states = place(states, mesh)
+            states, terms_ps, scores_p = train_epoch(
+                recipe, mesh, states, data, validation, hypers, teacher
+            )
+            terms, scores = jax.device_get((terms_ps, scores_p))
+            large: dict[str, Any] = dict.fromkeys(("parameters", "optimizer", "best", "key"))
+            reached = jax.device_get(dataclasses.replace(states, **large))
+            for index in np.flatnonzero(~complete_p).tolist():
+                of_member = {name: values[index] for name, values in terms.items()}
+                state = member(reached, index)
+                report(index, epoch_record(recipe, state, of_member, float(scores[index])))
+            epoch = epochs_done(recipe, reached)
+            all_complete = np.asarray(is_complete(recipe, reached)).all()
             stop = received[:1]  # read once: a signal may come at any moment
-            if complete or stop or record.epoch % checkpoint_every == 0:
-                arrays = {"state": state, "preparation": preparation}
-                checkpoints.save(manager, record.epoch, arrays)
+            if all_complete or stop or epoch % checkpoint_every == 0:
+                checkpoints.save(manager, epoch, {"state": states, "preparation": preparation})
             if stop:
-                manager.wait_until_finished()
-                raise InterruptedTraining(stop[0], record.epoch)
-    return state
+                checkpoints.wait(manager)
+                raise InterruptedTraining(stop[0], epoch)
+    return states
 
 
 def epoch_record(
-    method: Method, state: TrainState, terms_s: dict[str, np.ndarray], score: float
+    recipe: Recipe, state: TrainState, terms_s: dict[str, np.ndarray], score: float
 ) -> EpochRecord:
     """The record of the epoch that ended at `state`.
 
     Raises:
         RunError: a term or the validation error is NaN or infinite.
     """
-    epoch = epochs_done(method, state)
+    epoch = epochs_done(recipe, state)
     bad = {name: ~np.isfinite(values) for name, values in terms_s.items()}
     first = {name: int(bad_s.argmax()) for name, bad_s in bad.items() if bad_s.any()}
     if first:

@@ -1,40 +1,57 @@
 """Everything that changes while training, and everything that does not."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
 
-from fsrf_jax import models
-from fsrf_jax.losses import LossOptions
-from fsrf_jax.missing import MissingLaw
-from fsrf_jax.models.fsrf import Parameters
+from fsrf_jax.losses.task import Task
+from fsrf_jax.methods.method import Method, Parameters, Setting
+from fsrf_jax.missing import Missing
+from fsrf_jax.models.options import ModelOptions
+from fsrf_jax.training.optimizer import OptimizerOptions, make_optimizer
 from fsrf_jax.types import Batch
 
 
 @dataclass(frozen=True)
-class Method:
-    """What is fixed at compilation.
+class Recipe:
+    """What a run is trained by. `fsrf_jax.options.split` takes it apart:
+
+    its static part is fixed at compilation, its numbers are arrays of the step. The functions of
+    `training` take both, and put them together inside the program.
 
     Attributes:
-        network: the network.
-        auxiliary: the heads that only the losses need.
-        losses: static options of the loss terms.
-        missing: law of the views' missingness.
-        clean_view: whether a third view, with nothing missing, stands beside the two.
-        optimizer: gradient transformation.
+        method: terms, weights, network.
+        task: what is predicted.
+        model: sizes and kinds of the shared bricks.
+        missing: missingness of the incomplete views.
+        optimizer: of the parameters.
         steps_per_epoch: number of batches an epoch is dealt into.
+        epochs: number of epochs in all.
+        patience: epochs without a better validation error before the end; 0: no such end.
     """
 
-    network: models.Network
-    auxiliary: models.AuxiliaryHeads
-    losses: LossOptions
-    missing: MissingLaw
-    optimizer: optax.GradientTransformation
+    method: Method
+    task: Task
+    model: ModelOptions
+    missing: Missing
+    optimizer: OptimizerOptions
     steps_per_epoch: int
-    clean_view: bool = False
+    epochs: int
+    patience: int = 0
+
+    @property
+    def setting(self) -> Setting:
+        """What the method is applied to."""
+        return Setting(self.task, self.model)
+
+    @property
+    def steps(self) -> int:
+        """Number of steps in all."""
+        return self.steps_per_epoch * self.epochs
 
 
 @struct.dataclass
@@ -42,16 +59,16 @@ class TrainState:
     """All that a resumed run needs to go on, bit for bit.
 
     Random numbers and the order of the data are functions of `key` and `step`; nothing random
-    evolves in the state. The best network stands in it beside the current one, so that a
-    checkpoint is always whole, and many runs can train as one program.
+    evolves in the state. The best parameters stand in it, so that a checkpoint is always whole. In
+    the training loop every leaf has a leading axis of members; a run alone is a population of one.
 
     Attributes:
         step: int32 scalar, steps done.
         key: typed PRNG key of the run.
-        parameters: of network and auxiliary heads.
+        parameters: for inference and for training.
         optimizer: the optimizer's state.
-        best_network: the network's parameters with the best validation score so far.
-        best_score: float32 scalar, its validation error.
+        best: the inference parameters with the best validation error so far.
+        best_score: float32 scalar, that error.
         best_epoch: int32 scalar, epochs done when it was reached; 0 before the first.
     """
 
@@ -59,44 +76,37 @@ class TrainState:
     key: jax.Array
     parameters: Parameters
     optimizer: optax.OptState
-    best_network: dict
+    best: Any
     best_score: jax.Array
     best_epoch: jax.Array
 
 
-def init_state(method: Method, example: Batch, key: jax.Array) -> TrainState:
-    """State before the first step; `example` gives the shapes of a batch."""
+def init_state(recipe: Recipe, example: Batch, key: jax.Array) -> TrainState:
+    """State of one run before the first step; `example` gives the shapes of a batch."""
     parameter_key, run_key = jax.random.split(key)
-    parameters = models.init(method.network, method.auxiliary, example, parameter_key)
+    parameters = recipe.method.init(recipe.setting, example, parameter_key)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         key=run_key,
         parameters=parameters,
-        optimizer=method.optimizer.init(parameters),
-        best_network=parameters["network"],
+        optimizer=make_optimizer(recipe.optimizer, recipe.steps).init(parameters),
+        best=parameters["inference"],
         best_score=jnp.full((), jnp.inf, jnp.float32),
         best_epoch=jnp.zeros((), jnp.int32),
     )
 
 
-def make_optimizer(
-    *, weight_decay: float, warmup: float, clip_norm: float, steps: int
-) -> optax.GradientTransformation:
-    """AdamW behind clipping by the global norm; linear warm-up, then cosine to 0 at `steps`.
+@jax.jit(static_argnames="recipe")
+def init_states(recipe: Recipe, example: Batch, keys_p: jax.Array) -> TrainState:
+    """States before the first step, one for each typed key."""
+    return jax.vmap(lambda key: init_state(recipe, example, key))(keys_p)
 
-    The updates are those of a peak learning rate of 1: the step multiplies them by the real one,
-    which is an array, so that runs with different rates are one program.
+
+def is_complete(recipe: Recipe, state: TrainState) -> jax.Array:
+    """Whether training ends here: all epochs done, or `patience` epochs without a better score.
+
+    A bool scalar; of the states of a population, bool [p].
     """
-    schedule = optax.warmup_cosine_decay_schedule(
-        init_value=0.0,
-        peak_value=1.0,
-        warmup_steps=min(round(warmup * steps), steps - 1),  # optax: one step to fall at least
-        decay_steps=steps,
-    )
-    # Flattened to one vector: many small arrays cost more to compile and to run.
-    return optax.flatten(
-        optax.chain(
-            optax.clip_by_global_norm(clip_norm),
-            optax.adamw(schedule, weight_decay=weight_decay),
-        )
-    )
+    done = state.step // recipe.steps_per_epoch
+    waited = done - state.best_epoch
+    return (done >= recipe.epochs) | ((recipe.patience > 0) & (waited >= recipe.patience))

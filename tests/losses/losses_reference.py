@@ -1,24 +1,31 @@
-"""The losses once more in NumPy float64, written from the formulas, and examples to run them on."""
+"""The losses once more in NumPy float64, written from the formulas, and examples to run them on.
 
-import dataclasses
-from itertools import count
+A reference of a term takes the arrays that the term takes, and gives its value and weight.
+"""
 
+from itertools import combinations, permutations
+
+import jax
 import jax.numpy as jnp
 import numpy as np
+from flax import struct
+from scipy.integrate import quad
 from scipy.spatial.distance import cosine as scipy_cosine
-from scipy.special import expit, log_softmax, logsumexp, softmax
-from scipy.stats import bernoulli, entropy
+from scipy.special import expit, log_softmax, logsumexp, rel_entr, softmax
+from scipy.stats import bernoulli, entropy, norm
 from sklearn.metrics.pairwise import euclidean_distances
 
-from fsrf_jax.losses.options import LossOptions
-from fsrf_jax.types import Auxiliary, Batch, Codes, LossWeights, Outputs
+from fsrf_jax.losses import Task
+from fsrf_jax.types import Batch
 
 MODALITIES = ("language", "audio", "vision")
+NAMES = sorted(MODALITIES)  # the order of the axis m
 FEATURES = {"language": 5, "audio": 3, "vision": 4}
 FRAMES = {"language": 4, "audio": 6, "vision": 5}
 MULTIPLES = (0.25, 0.5, 1.0, 2.0, 4.0)
 KINDS = {"number": "l1", "class": "cross_entropy", "binary": "binary_cross_entropy"}
 OUTPUTS = {"number": 1, "class": 3, "binary": 2}
+TASKS = {form: Task(kind, OUTPUTS[form]) for form, kind in KINDS.items()}
 # For jit: such small programs take longer to compile than to run.
 QUICK = {"xla_backend_optimization_level": 0}
 
@@ -55,8 +62,8 @@ def infonce(x, y, w, temperature=0.1):
     for i in range(len(w)):
         to_y = [x[i] @ y[j] / temperature for j in range(len(w))]
         to_x = [x[j] @ y[i] / temperature for j in range(len(w))]
-        own = x[i] @ y[i] / temperature + np.log(w[i])
-        loss.append((logsumexp(to_y, b=w) - own + logsumexp(to_x, b=w) - own) / 2)
+        partner = x[i] @ y[i] / temperature + np.log(w[i])
+        loss.append((logsumexp(to_y, b=w) - partner + logsumexp(to_x, b=w) - partner) / 2)
     return mean(loss, w)
 
 
@@ -84,7 +91,10 @@ def cross_correlation(x, y, w):
     d = x.shape[1]
     covariance = np.cov(x.T, y.T, aweights=w, ddof=0)
     std = np.sqrt(np.diag(covariance))
-    return np.mean((covariance / np.outer(std, std))[:d, d:] ** 2)
+    product = np.outer(std, std)
+    # A constant column is correlated with nothing.
+    varies = product > 1e-12
+    return np.mean((np.where(varies, covariance, 0) / np.where(varies, product, 1))[:d, d:] ** 2)
 
 
 def std(x, w):
@@ -101,7 +111,7 @@ def task_errors(raw, labels, form):
     return -bernoulli.logpmf(labels, expit(raw)).mean(1)
 
 
-def said(raw, labels, w, form):
+def information(raw, labels, w, form):
     """How far every row is from a prediction that is the same for all samples."""
     if form == "number":
         return np.square(raw[:, 0] - mean(labels, w))
@@ -109,6 +119,28 @@ def said(raw, labels, w, form):
         return entropy(np.full_like(raw, 1 / raw.shape[1]), softmax(raw, axis=1), axis=1)
     two_classes = np.stack([expit(raw), expit(-raw)], axis=-1)
     return entropy(np.full_like(two_classes, 0.5), two_classes, axis=-1).mean(1)
+
+
+def disagreement(name, learner, teacher):
+    """Each row by the definition, at a temperature of 2 where there is one."""
+    if name == "squared":
+        return (learner[:, 0] - teacher[:, 0]) ** 2
+    if name == "kl":
+        return 4 * rel_entr(softmax(teacher / 2, axis=1), softmax(learner / 2, axis=1)).sum(1)
+    if name == "binary_kl":
+        q, p = expit(teacher / 2), expit(learner / 2)
+        return 4 * (rel_entr(q, p) + rel_entr(1 - q, 1 - p)).mean(1)
+
+    def integrand(x, q, p):
+        return q.pdf(x) * (q.logpdf(x) - p.logpdf(x))
+
+    def distribution(row):
+        return norm(row[0], np.exp(3 * np.tanh(row[1] / 6)))
+
+    pairs = zip(map(distribution, teacher), map(distribution, learner), strict=True)
+    return [
+        quad(integrand, q.mean() - 9 * q.std(), q.mean() + 9 * q.std(), (q, p))[0] for q, p in pairs
+    ]
 
 
 def label_rows(labels, form):
@@ -131,6 +163,122 @@ def supervised_contrastive(x, y, w, temperature=0.1, bandwidth=0.5):
         logits = x[others] @ x[i] / temperature + np.log(w[others])
         loss.append(-target @ (logits - logsumexp(logits)))
     return mean(loss, w)
+
+
+def mean_of_active(parts):
+    """Value and weight of a term from those of its parts, values and weights [b]."""
+    active = [value for value, w_b in parts if np.sum(w_b) > 0]
+    return np.mean(active) if active else 0.0, sum(np.sum(w_b) for _, w_b in parts)
+
+
+def over(function, x_n, y_n, weights_nb):
+    """Value and weight of a term over n triples."""
+    triples = zip(x_n, y_n, weights_nb, strict=True)
+    return mean_of_active([(function(x, y, w_b), w_b) for x, y, w_b in triples])
+
+
+def pair_triples(x_mbd, available_mb, w):
+    pairs = combinations(range(len(x_mbd)), 2)
+    return [(x_mbd[i], x_mbd[j], available_mb[i] * available_mb[j] * w) for i, j in pairs]
+
+
+def homogeneous(h_mbd, available_mb, w, divergence=infonce):
+    triples = pair_triples(h_mbd, available_mb, w)
+    return mean_of_active([(divergence(*triple), triple[2]) for triple in triples])
+
+
+def redundancy(h_mbd, s_mbd, n_mbd, available_mb, w, dependence=cross_correlation):
+    triples = pair_triples(s_mbd, available_mb, w)
+    for h, s, n, available_b in zip(h_mbd, s_mbd, n_mbd, available_mb, strict=True):
+        triples += [(x, y, available_b * w) for x, y in combinations((h, s, n), 2)]
+    return mean_of_active([(dependence(*triple), triple[2]) for triple in triples])
+
+
+def task_heads(raw_mbo, labels, weights_mb, form):
+    def loss(raw, labels, w):
+        return mean(task_errors(raw, labels, form), w)
+
+    return over(loss, raw_mbo, [labels] * len(raw_mbo), weights_mb)
+
+
+def modality(logits_mbm, weights_mb):
+    def loss(logits, i, w):
+        return mean(task_errors(logits, np.full(len(w), i), "class"), w)
+
+    return over(loss, logits_mbm, range(len(logits_mbm)), weights_mb)
+
+
+def contrastive(s_mbd, label_rows_be, weights_mb, temperature=0.1, bandwidth=0.5):
+    def loss(s, y, w):
+        return supervised_contrastive(s, y, w, temperature, bandwidth)
+
+    return over(loss, s_mbd, [label_rows_be] * len(s_mbd), weights_mb)
+
+
+def adversarial(raw_mbo, labels, weights_mb, form, bound):
+    limit = {"number": bound, "class": np.log(OUTPUTS["class"]), "binary": np.log(2)}[form]
+
+    def loss(raw, labels, w):
+        return mean(np.minimum(task_errors(raw, labels, form), limit), w)
+
+    return over(loss, raw_mbo, [labels] * len(raw_mbo), weights_mb)
+
+
+def bottleneck(mean_mbd, log_mbd, weights_mb):
+    def rate(mean_bd, log_bd, w):
+        return mean((mean_bd**2 + np.exp(log_bd) - 1 - log_bd).mean(1) / 2, w)
+
+    return over(rate, mean_mbd, log_mbd, weights_mb)
+
+
+def noise_dependence(n_mbd, label_rows_be, weights_mb, measure=cross_correlation):
+    return over(measure, n_mbd, [label_rows_be] * len(n_mbd), weights_mb)
+
+
+def uniform(learning_mbo, held_mbo, labels, weights_mb, form):
+    def loss(learning, held, w):
+        errors = task_errors(learning, labels, form)
+        return mean(errors + information(held, labels, w, form), w)
+
+    return over(loss, learning_mbo, held_mbo, weights_mb)
+
+
+def spread(n_mbd, weights_mb, floor):
+    def loss(n, _, w):
+        return np.maximum(0, floor - std(n, w)).mean() if w.sum() else 0.0
+
+    return over(loss, n_mbd, n_mbd, weights_mb)
+
+
+def reconstruction(decoded, target, weights_mb):
+    """Each modality from its three codes."""
+    return mean_of_active(
+        [(mse(decoded[m], target[m], w), w) for m, w in zip(NAMES, weights_mb, strict=True)]
+    )
+
+
+def crossed(decoded, target, available_mb, w):
+    """Each modality from the homogeneous code of each other one."""
+    parts = []
+    for i, j in permutations(range(len(NAMES)), 2):
+        others = [other for other in range(len(NAMES)) if other != i]
+        both = available_mb[i] * available_mb[j] * w
+        value = mse(decoded[NAMES[i]][:, others.index(j)], target[NAMES[i]], both)
+        parts.append((value, both))
+    return mean_of_active(parts)
+
+
+def features(first_nbd, second_nbd, shared_nb, to_first, to_second, divergence):
+    """Codes of two views, both ways."""
+    ways = [
+        (x, y, shared_b * w)
+        for a_nbd, b_nbd, w in (
+            (first_nbd, second_nbd, to_first),
+            (second_nbd, first_nbd, to_second),
+        )
+        for x, y, shared_b in zip(a_nbd, b_nbd, shared_nb, strict=True)
+    ]
+    return mean_of_active([(divergence(*way), way[2]) for way in ways])
 
 
 def example_labels(form="number", seed=0, b=16):
@@ -162,108 +310,74 @@ def example_batch(seed=0, b=16, form="number"):
     )
 
 
-def example_outputs(
-    seed=0,
-    *,
-    b=16,
-    d=6,
-    k=2,
-    available=None,
-    outputs=1,
-    heterogeneous="task",
-    noise="adversarial",
-    crossed=False,
-    decoded=None,
-):
-    """Outputs of k views, with the heads that the options of these names ask for.
+@struct.dataclass
+class View:
+    """Codes of one view and what heads say of them: all that some term takes.
 
-    `available` fixes the availability of each modality for all samples; `outputs` is the width of
-    the heads, `decoded` those of the decoders (by default those of the features).
+    Every field has random numbers of a separate stream. What is absent is zero in codes alone.
     """
-    rng = np.random.default_rng(seed + 100)
 
-    def normal(*shape, rng=rng):
-        return rng.normal(size=shape).astype(np.float32)
+    available_mb: jax.Array
+    h_mbd: jax.Array
+    s_mbd: jax.Array
+    n_mbd: jax.Array
+    mean_mbd: jax.Array  # moments of a random noise code
+    log_variance_mbd: jax.Array
+    task_mbo: jax.Array  # raw output of the task heads on S
+    logits_mbm: jax.Array  # of the classifier of modalities
+    noise_mbo: jax.Array  # raw output of the heads on N
+    decoded: dict  # [b, f] per modality
+    crossed: dict  # [b, m - 1, f] per modality
+    fused_bd: jax.Array
+    prediction_bo: jax.Array
+    completeness_b: jax.Array
 
-    if available is None:
-        present = {m: (rng.uniform(size=(k, b)) < 0.7).astype(np.float32) for m in MODALITIES}
-    else:
-        present = {m: np.full((k, b), available[m], np.float32) for m in MODALITIES}
 
-    def coded():
-        return {m: jnp.asarray(normal(k, b, d) * present[m][:, :, None]) for m in MODALITIES}
+def example_view(seed=0, *, b=16, d=6, available=None, width=1, decoded=FEATURES):
+    """One view.
 
-    def heads(stream, *shape):
-        # Random numbers of their own: which heads there are changes nothing else.
-        rng = np.random.default_rng([seed, stream])
-        return {m: jnp.asarray(2 * normal(k, b, *shape, rng=rng)) for m in MODALITIES}
+    `available` fixes the availability of modalities, by name, for all samples; `width` is that of
+    the heads, `decoded` has those of the decoders.
+    """
+    m = len(NAMES)
+    streams = iter(np.random.default_rng(seed + 100).spawn(20))
 
-    codes = Codes(
-        available={m: jnp.asarray(v) for m, v in present.items()},
-        pooled=coded(),
-        homogeneous=coded(),
-        heterogeneous=coded(),
-        noise=coded(),
-        noise_moments={},
-        fused=jnp.asarray(normal(k, b, d)),
+    def normal(*shape):
+        return next(streams).normal(size=shape).astype(np.float32)
+
+    available_mb = (next(streams).uniform(size=(m, b)) < 0.7).astype(np.float32)
+    if available is not None:
+        available_mb = np.repeat([[available[name]] for name in NAMES], b, 1).astype(np.float32)
+    completeness_b = next(streams).uniform(0.05, 1, b).astype(np.float32)
+    h_mbd, s_mbd, n_mbd = (normal(m, b, d) * available_mb[:, :, None] for _ in range(3))
+    return View(
+        available_mb=available_mb,
+        h_mbd=h_mbd,
+        s_mbd=s_mbd,
+        n_mbd=n_mbd,
+        mean_mbd=2 * normal(m, b, d),
+        log_variance_mbd=2 * normal(m, b, d),
+        task_mbo=2 * normal(m, b, width),
+        logits_mbm=2 * normal(m, b, m),
+        noise_mbo=2 * normal(m, b, width),
+        decoded={name: normal(b, decoded[name]) for name in NAMES},
+        crossed={name: normal(b, m - 1, decoded[name]) for name in NAMES},
+        fused_bd=normal(b, d),
+        prediction_bo=normal(b, width),
+        completeness_b=completeness_b,
     )
-    prediction = jnp.asarray(normal(k, b, outputs))
-    completeness = jnp.asarray(rng.uniform(0.05, 1, size=(k, b)), jnp.float32)
-    others = (len(MODALITIES) - 1,) if crossed else ()
-    widths = decoded or FEATURES
-    auxiliary = Auxiliary(
-        heterogeneous=heads(1, outputs) if heterogeneous.startswith("task") else {},
-        noise=heads(2, outputs) if noise in ("adversarial", "uniform") else {},
-        frozen_noise={},
-        reconstruction={m: jnp.asarray(normal(k, b, *others, widths[m])) for m in MODALITIES},
-    )
-    if heterogeneous == "modality":
-        auxiliary = auxiliary.replace(heterogeneous=heads(3, len(MODALITIES)))
-    if noise == "uniform":
-        # The head held still says the same as the one that learns; only the gradient differs.
-        auxiliary = auxiliary.replace(frozen_noise=dict(auxiliary.noise))
-    if noise == "bottleneck":
-        codes = codes.replace(noise_moments=heads(4, 2, d))
-    return Outputs(codes, prediction, completeness, auxiliary)
 
 
-def options_with(changes):
-    """The default options but for some, by dotted names such as `noise.kind`."""
-    options = LossOptions()
-    for name, value in changes.items():
-        section, option = name.split(".")
-        changed = dataclasses.replace(getattr(options, section), **{option: value})
-        options = dataclasses.replace(options, **{section: changed})
-    return options
-
-
-def heads_for(options, d=6):
-    """What `example_outputs` has to give for these options."""
-    gaussian = options.task.kind == "gaussian"
-    frames = options.reconstruction.target == "frames"
-    return {
-        "outputs": 2 if gaussian else OUTPUTS[options.task.form],
-        "heterogeneous": options.heterogeneous.kind,
-        "noise": options.noise.kind,
-        "crossed": options.reconstruction.crossed,
-        "decoded": None if frames else dict.fromkeys(MODALITIES, d),
+def codes_of(view, names=("fused", "heterogeneous", "homogeneous")):
+    """The chosen codes [n, b, d] of a view, and where each is available [n, b]."""
+    fused = view.fused_bd[None], np.ones_like(view.available_mb[:1])
+    codes = {
+        "fused": fused,
+        "heterogeneous": (view.s_mbd, view.available_mb),
+        "homogeneous": (view.h_mbd, view.available_mb),
     }
+    return tuple(np.concatenate(arrays) for arrays in zip(*(codes[n] for n in names), strict=True))
 
 
-def example_weights(value=None, divergences=("mmd", "mse")):
-    """Weights 0.1, 0.2, ... in the order of `by_name`, or one value for all."""
-    tenths = count(1)
-
-    def take():
-        return jnp.float32(next(tenths) / 10 if value is None else value)
-
-    return LossWeights(
-        homogeneous=take(),
-        heterogeneous=take(),
-        noise=take(),
-        variance_floor=take(),
-        redundancy=take(),
-        reconstruction=take(),
-        feature_distillation={name: take() for name in sorted(divergences)},
-        prediction_distillation=take(),
-    )
+def as_float64(tree):
+    return jax.tree.map(lambda x: np.asarray(x, np.float64), tree)

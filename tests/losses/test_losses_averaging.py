@@ -100,18 +100,34 @@ def test_average_of_terms():
     chex.assert_trees_all_close(averaging.average([]), averaging.Term(0.0, 0.0))
 
 
+def product(x, y, w):
+    return averaging.weighted_mean(x * y, w)
+
+
 def test_mean_over_triples():
     x_bd, y_bd, w_b = reference.codes_and_weights(2)
-
-    def function(x, y, w):
-        return averaging.weighted_mean(x * y, w)
-
-    triples = [(x_bd[:, i], y_bd[:, i], w) for i, w in enumerate((w_b, 0 * w_b, 2 * w_b))]
-    value, weight = averaging.mean_over(function, triples)
+    weights_nb = np.stack([w_b, 0 * w_b, 2 * w_b])
+    value, weight = averaging.mean_over(product, x_bd[:, :3].T, y_bd[:, :3].T, weights_nb)
     expected = [np.average(x_bd[:, i] * y_bd[:, i], weights=w_b) for i in (0, 2)]
     np.testing.assert_allclose(value, np.mean(expected), rtol=1e-5)
     np.testing.assert_allclose(weight, 3 * w_b.sum(), rtol=1e-5)
-    assert averaging.mean_over(function, []) == (0, 0)
+
+
+def test_mean_over_no_triples_at_all():
+    def value(x_n):
+        term = averaging.mean_over(product, x_n, x_n, x_n)
+        return term.value, term
+
+    nothing = jnp.zeros((0, 5))
+    (_, term), gradient = jax.value_and_grad(value, has_aux=True)(nothing)
+    assert term == (0, 0)
+    assert gradient.shape == nothing.shape
+
+
+def test_repeated():
+    x_bd, _, _ = reference.codes_and_weights(2)
+    np.testing.assert_array_equal(averaging.repeated(x_bd, 3), np.stack([x_bd] * 3))
+    assert averaging.repeated(x_bd, 0).shape == (0, *x_bd.shape)
 
 
 def test_shapes_are_checked():
@@ -119,3 +135,7 @@ def test_shapes_are_checked():
         averaging.weighted_mean(jnp.ones((3, 1)), jnp.ones(3))
     with pytest.raises(AssertionError):
         averaging.mean_of_active(jnp.ones(3), jnp.ones(4))
+    with pytest.raises(AssertionError):
+        averaging.mean_over(product, jnp.ones((2, 5)), jnp.ones((3, 5)), jnp.ones((2, 5)))
+    with pytest.raises(AssertionError):
+        averaging.mean_over(product, jnp.ones((2, 5)), jnp.ones((2, 5)), jnp.ones(2))

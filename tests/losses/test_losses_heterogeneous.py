@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from fsrf_jax.losses import heterogeneous
+from fsrf_jax.losses import Task, heterogeneous
 from fsrf_jax.losses.heterogeneous import supervised_contrastive
 
-WEIGHTS = reference.example_batch().weights
+WEIGHTS = np.asarray(reference.example_batch().weights)
+ALL = np.tile(WEIGHTS, (3, 1))
 
 
 def example(classes=False):
@@ -55,8 +56,8 @@ def test_contrastive_of_classes_is_that_of_khosla():
     np.testing.assert_allclose(value, np.mean(loss), rtol=1e-5)
 
 
-@pytest.mark.parametrize(("kept", "rows"), [("two samples", 2), ("one", 1), ("none", 0)])
-def test_contrastive_of_few_samples(kept, rows):
+@pytest.mark.parametrize("rows", [2, 1, 0])
+def test_contrastive_of_few_samples(rows):
     """Two samples have no other choice than each other, and one has none at all."""
     x_bd, y_be, _ = example()
     value, gradient = value_and_gradient(x_bd, y_be, (np.arange(9) < rows).astype(np.float32))
@@ -101,35 +102,31 @@ def test_a_row_without_weight_may_hold_anything():
     np.testing.assert_array_equal(gradient[1], 0)
 
 
-def heads(outputs, value=0):
-    """One view of which everything is available, whose heads always give one value."""
-    outputs = reference.example_outputs(
-        available=dict.fromkeys(reference.MODALITIES, 1), outputs=outputs
-    )
-    codes, auxiliary = jax.tree.map(lambda x: np.asarray(x)[0], (outputs.codes, outputs.auxiliary))
-    constant = {m: np.full_like(x, value) for m, x in auxiliary.heterogeneous.items()}
-    return codes, auxiliary.replace(heterogeneous=constant)
-
-
 def test_a_constant_for_each_modality_solves_modality():
-    codes, auxiliary = heads(3)
+    logits_mbm = np.zeros((3, 16, 3), np.float32)
     term = jit(heterogeneous.modality)
-    np.testing.assert_allclose(term(codes, auxiliary, WEIGHTS).value, np.log(3), rtol=1e-6)
-    for i, m in enumerate(("audio", "language", "vision")):
-        auxiliary.heterogeneous[m][:, i] = 20
-    np.testing.assert_allclose(term(codes, auxiliary, WEIGHTS).value, 0, atol=1e-6)
+    np.testing.assert_allclose(term(logits_mbm, ALL).value, np.log(3), rtol=1e-6)
+    for i in range(3):
+        logits_mbm[i, :, i] = 20
+    np.testing.assert_allclose(term(logits_mbm, ALL).value, 0, atol=1e-6)
 
 
 def test_modality_needs_one_logit_for_each():
     with pytest.raises(AssertionError):
-        heterogeneous.modality(*heads(2), WEIGHTS)
+        heterogeneous.modality(np.zeros((3, 16, 2), np.float32), ALL)
 
 
 @pytest.mark.parametrize(("kind", "value"), [("mse", 4), ("gaussian", 2 * np.exp(-1) + 0.5)])
 def test_task_is_the_task_loss_whatever_its_kind(kind, value):
     """Off by 2; the Gaussian head's log-variance is 1, but for its soft limit."""
-    codes, auxiliary = heads(2 if kind == "gaussian" else 1, value=1)
-    term = jit(partial(heterogeneous.task, task_kind=kind))(
-        codes, auxiliary, np.full(16, 3, np.float32), WEIGHTS
-    )
+    raw_mbo = np.ones((3, 16, Task(kind).head_width), np.float32)
+    labels = np.full(16, 3, np.float32)
+    term = jit(heterogeneous.task_heads, static_argnums=3)(raw_mbo, labels, ALL, Task(kind))
     np.testing.assert_allclose(term, (value, 3 * WEIGHTS.sum()), rtol=2e-2)
+
+
+def test_task_heads_of_another_width_are_refused():
+    with pytest.raises(AssertionError):
+        heterogeneous.task_heads(
+            np.ones((3, 16, 2), np.float32), np.ones(16), ALL, Task("cross_entropy", 3)
+        )

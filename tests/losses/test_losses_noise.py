@@ -11,72 +11,73 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from fsrf_jax.losses import noise
+from fsrf_jax.losses import Task, noise
 from fsrf_jax.losses.dependence import DEPENDENCE
-from fsrf_jax.losses.task import label_codes
 
-WEIGHTS = reference.example_batch().weights
+WEIGHTS = np.asarray(reference.example_batch().weights)
+ALL = np.tile(WEIGHTS, (3, 1))
 jit = partial(jax.jit, compiler_options=reference.QUICK)
 
 
-def view(form="number", kind="adversarial"):
-    """One view of which everything is available."""
-    outputs = reference.example_outputs(
-        available=dict.fromkeys(reference.MODALITIES, 1),
-        outputs=reference.OUTPUTS[form],
-        noise=kind,
-    )
-    return jax.tree.map(lambda x: np.asarray(x)[0], (outputs.codes, outputs.auxiliary))
+def heads(form="number"):
+    """Raw output of three heads."""
+    return reference.example_view(width=reference.OUTPUTS[form]).noise_mbo
 
 
 @pytest.mark.parametrize(
     ("form", "limit"), [("number", 2.0), ("class", np.log(3)), ("binary", np.log(2))]
 )
 def test_adversary_error_is_bounded_and_then_has_no_gradient(form, limit):
-    codes, auxiliary = view(form)
     labels = reference.example_labels(form)
-    kind = reference.KINDS[form]
+    task = reference.TASKS[form]
 
     @jit
     @jax.value_and_grad
-    def value(raw):
-        heads = auxiliary.replace(noise=raw)
-        return noise.adversarial(codes, heads, labels, WEIGHTS, task_kind=kind, bound=2.0).value
+    def value(raw_mbo):
+        return noise.adversarial(raw_mbo, labels, ALL, task, bound=2.0).value
 
-    wrong_bo = -100 * (2 * np.asarray(label_codes(labels, reference.OUTPUTS[form], kind=kind)) - 1)
-    result, gradient = value(dict.fromkeys(reference.MODALITIES, wrong_bo))
+    wrong_mbo = np.tile(-100 * (2 * np.asarray(task.label_codes(labels)) - 1), (3, 1, 1))
+    result, gradient = value(wrong_mbo)
     np.testing.assert_allclose(result, limit, rtol=1e-6)
-    chex.assert_trees_all_equal(gradient, jax.tree.map(jnp.zeros_like, gradient))
-    # A head that says nothing is at chance; one that is right has no error.
-    right, _ = value(dict.fromkeys(reference.MODALITIES, -wrong_bo))
+    np.testing.assert_array_equal(gradient, 0 * wrong_mbo)
+    # A head without information is at chance; one that is right has no error.
+    right, _ = value(-wrong_mbo)
     if form != "number":
-        silent, _ = value(dict.fromkeys(reference.MODALITIES, 0 * wrong_bo))
-        np.testing.assert_allclose(silent, limit, rtol=1e-6)
+        ignorant, _ = value(0 * wrong_mbo)
+        np.testing.assert_allclose(ignorant, limit, rtol=1e-6)
         np.testing.assert_allclose(right, 0, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "huber", "mse"])
 def test_the_error_of_a_number_is_always_the_absolute_one(kind):
-    """A Gaussian head's log-variance has no say: it could make the error small, or negative."""
-    codes, auxiliary = view(kind="uniform")
+    """A Gaussian head's log-variance has no part: it could make the error small, or negative."""
     labels = reference.example_labels()
-    terms = partial(noise.adversarial, bound=3.0), noise.uniform
 
-    def values(auxiliary, kind):
-        return [term(codes, auxiliary, labels, WEIGHTS, task_kind=kind) for term in terms]
+    @partial(jit, static_argnames="task")
+    def both(raw_mbo, task):
+        return (
+            noise.adversarial(raw_mbo, labels, ALL, task, bound=3.0),
+            noise.uniform(raw_mbo, raw_mbo, labels, ALL, task),
+        )
 
-    both = jit(values, static_argnames="kind")
-    heads = auxiliary
-    if kind == "gaussian":
-        wide = {m: np.hstack([x, x + 5]) for m, x in auxiliary.noise.items()}
-        heads = auxiliary.replace(noise=wide, frozen_noise=wide)
-    chex.assert_trees_all_close(both(heads, kind), both(auxiliary, "l1"))
+    raw_mbo = heads()
+    wide_mbo = np.concatenate([raw_mbo, raw_mbo + 5], axis=2) if kind == "gaussian" else raw_mbo
+    chex.assert_trees_all_close(both(wide_mbo, Task(kind)), both(raw_mbo, Task("l1")))
+
+
+def test_heads_of_another_width_are_refused():
+    labels, wide_mbo = reference.example_labels(), np.ones((3, 16, 2), np.float32)
+    with pytest.raises(AssertionError):
+        noise.adversarial(wide_mbo, labels, ALL, Task("cross_entropy", 3), bound=3.0)
+    with pytest.raises(AssertionError):
+        noise.uniform(wide_mbo, wide_mbo, labels, ALL, Task("cross_entropy", 3))
+    with pytest.raises(AssertionError):
+        noise.uniform(wide_mbo, wide_mbo[:, :, :1], labels, ALL, Task("gaussian"))
 
 
 def test_bottleneck_is_the_divergence_of_two_gaussians():
-    codes, _ = view(kind="bottleneck")
     rng = np.random.default_rng(0)
-    mean, log_variance = rng.normal(size=2), rng.normal(size=2)
+    mean, log_variance = rng.normal(size=(2, 2)).astype(np.float32)
 
     def integrand(x, mean, std):
         p = norm(mean, std)
@@ -86,82 +87,72 @@ def test_bottleneck_is_the_divergence_of_two_gaussians():
         quad(integrand, -20, 20, args=(m, np.exp(v / 2)))[0]
         for m, v in zip(mean, log_variance, strict=True)
     ]
-    moments = np.tile(np.stack([mean, log_variance])[None], (16, 1, 1)).astype(np.float32)
-    codes = codes.replace(noise_moments=dict.fromkeys(reference.MODALITIES, moments))
-    term = noise.bottleneck(codes, WEIGHTS)
+    term = noise.bottleneck(*(np.tile(x, (3, 16, 1)) for x in (mean, log_variance)), ALL)
     np.testing.assert_allclose(term, (np.mean(rates), 3 * WEIGHTS.sum()), rtol=1e-5)
 
 
 def test_bottleneck_is_0_at_the_standard_normal_distribution():
-    codes, _ = view(kind="bottleneck")
-
     def value(moments):
-        return noise.bottleneck(codes.replace(noise_moments=moments), WEIGHTS).value
+        return noise.bottleneck(*moments, ALL).value
 
-    zeros = jax.tree.map(np.zeros_like, codes.noise_moments)
+    zeros = jnp.zeros((2, 3, 16, 6))
     result, gradient = jax.value_and_grad(value)(zeros)
     assert result == 0
-    chex.assert_trees_all_equal(gradient, zeros)
+    np.testing.assert_array_equal(gradient, zeros)
 
 
 @pytest.mark.parametrize("measure", ["cross_correlation", "hsic", "orthogonality"])
 def test_dependence_sees_a_label_inside_the_code(measure):
-    codes, _ = view()
+    n_mbd = reference.example_view(available=dict.fromkeys(reference.NAMES, 1)).n_mbd
     label_codes_be = np.asarray(reference.example_labels())[:, None]
-    copied = codes.replace(noise={m: x.copy() for m, x in codes.noise.items()})
-    for n_bd in copied.noise.values():
-        n_bd[:, :3] = label_codes_be
-    term = jit(lambda codes: noise.dependence(codes, label_codes_be, WEIGHTS, DEPENDENCE[measure]))
-    assert term(copied).value > 2 * term(codes).value > 0
-    of_each = [DEPENDENCE[measure](n, label_codes_be, WEIGHTS) for n in codes.noise.values()]
-    np.testing.assert_allclose(term(codes).value, np.mean(of_each), rtol=1e-5)
+    copied_mbd = n_mbd.copy()
+    copied_mbd[:, :, :3] = label_codes_be
+    term = jit(lambda n_mbd: noise.dependence(n_mbd, label_codes_be, ALL, DEPENDENCE[measure]))
+    assert term(copied_mbd).value > 2 * term(n_mbd).value > 0
+    of_each = [DEPENDENCE[measure](n_bd, label_codes_be, WEIGHTS) for n_bd in n_mbd]
+    np.testing.assert_allclose(term(n_mbd).value, np.mean(of_each), rtol=1e-5)
 
 
 @pytest.mark.parametrize("form", sorted(reference.KINDS))
-def test_uniform_says_nothing_at_the_best_constant(form):
+def test_uniform_costs_a_code_nothing_at_the_best_constant(form):
     """The part that N_m pays for: what is left once the learning head's error is taken away."""
-    codes, auxiliary = view(form, "uniform")
-    labels = reference.example_labels(form)
+    raw_mbo = heads(form)
+    labels = np.asarray(reference.example_labels(form))
     best = np.average(labels, weights=WEIGHTS) if form == "number" else 0
 
     @jit
     @jax.value_and_grad
-    def value(frozen):
-        heads = auxiliary.replace(frozen_noise=frozen)
-        kind = reference.KINDS[form]
-        return noise.uniform(codes, heads, labels, WEIGHTS, task_kind=kind).value
+    def value(held_mbo):
+        return noise.uniform(raw_mbo, held_mbo, labels, ALL, reference.TASKS[form]).value
 
-    silent = {m: np.full_like(x, best) for m, x in auxiliary.noise.items()}
-    errors = [reference.task_errors(x, np.asarray(labels), form) for x in auxiliary.noise.values()]
-    result, gradient = value(silent)
+    errors = [reference.task_errors(raw_bo, labels, form) for raw_bo in raw_mbo]
+    result, gradient = value(np.full_like(raw_mbo, best))
     np.testing.assert_allclose(result, np.average(np.mean(errors, 0), weights=WEIGHTS), rtol=1e-5)
-    chex.assert_trees_all_close(gradient, jax.tree.map(jnp.zeros_like, gradient), atol=1e-6)
-    result_of_any, _ = value(auxiliary.frozen_noise)
+    np.testing.assert_allclose(gradient, 0 * raw_mbo, atol=1e-6)
+    result_of_any, _ = value(raw_mbo)
     assert result_of_any > result
 
 
 def test_uniform_teaches_the_head_by_its_error_and_the_codes_by_the_head_held_still():
     """With a linear head c: the codes feel `2 p (c(N) - mean) c'`, the head its absolute error."""
-    codes, auxiliary = view(kind="uniform")
+    n_mbd = reference.example_view(available=dict.fromkeys(reference.NAMES, 1)).n_mbd
     labels = np.asarray(reference.example_labels())
     head_d1 = np.linspace(-1, 1, 6, dtype=np.float32)[:, None]
     held = jax.lax.stop_gradient
 
-    def value(noise_codes, head_d1):
-        heads = auxiliary.replace(
-            noise={m: held(n_bd) @ head_d1 for m, n_bd in noise_codes.items()},
-            frozen_noise={m: n_bd @ held(head_d1) for m, n_bd in noise_codes.items()},
-        )
-        return noise.uniform(codes, heads, labels, WEIGHTS, task_kind="l1").value
+    def value(n_mbd, head_d1):
+        return noise.uniform(
+            held(n_mbd) @ head_d1, n_mbd @ held(head_d1), labels, ALL, Task("l1")
+        ).value
 
-    of_codes, of_head = jit(jax.grad(value, argnums=(0, 1)))(codes.noise, head_d1)
-    p_b = np.asarray(WEIGHTS / WEIGHTS.sum())
+    of_codes, of_head = jit(jax.grad(value, argnums=(0, 1)))(n_mbd, head_d1)
+    p_b = WEIGHTS / WEIGHTS.sum()
     expected_head = 0
-    for m, n_bd in codes.noise.items():
-        said_b1 = n_bd @ head_d1
-        slope_b = 2 * p_b * (said_b1[:, 0] - p_b @ labels) / 3
-        np.testing.assert_allclose(of_codes[m], slope_b[:, None] * head_d1.T, rtol=1e-4, atol=1e-7)
-        expected_head += n_bd.T @ (p_b * np.sign(said_b1[:, 0] - labels))[:, None] / 3
+    for n_bd, of_code in zip(n_mbd, of_codes, strict=True):
+        output_b = (n_bd @ head_d1)[:, 0]
+        slope_b = 2 * p_b * (output_b - p_b @ labels) / 3
+        np.testing.assert_allclose(of_code, slope_b[:, None] * head_d1.T, rtol=1e-4, atol=1e-7)
+        expected_head += n_bd.T @ (p_b * np.sign(output_b - labels))[:, None] / 3
     np.testing.assert_allclose(of_head, expected_head, rtol=1e-4, atol=1e-6)
 
 

@@ -12,12 +12,8 @@ BATCH = reference.example_batch()
 TARGET = {
     m: np.asarray(mean_valid_frame(BATCH.features[m], BATCH.valid[m])) for m in BATCH.features
 }
-
-
-def view(available=None):
-    present = dict.fromkeys(reference.MODALITIES, 1) | (available or {})
-    outputs = reference.example_outputs(available=present)
-    return jax.tree.map(lambda x: np.asarray(x)[0], (outputs.codes, outputs.auxiliary))
+WEIGHTS = np.asarray(BATCH.weights)
+ALL = np.ones((3, 16), np.float32)
 
 
 def test_mean_valid_frame():
@@ -35,11 +31,18 @@ def test_a_padding_frame_may_hold_anything():
 
 
 def test_own_is_per_feature():
-    codes, auxiliary = view()
-    off_by_2 = auxiliary.replace(reconstruction=jax.tree.map(lambda x: x + 2, TARGET))
-    term = reconstruction.own(codes, off_by_2, TARGET, BATCH.weights)
+    off_by_2 = {m: x + 2 for m, x in TARGET.items()}
+    term = reconstruction.own(off_by_2, TARGET, ALL * WEIGHTS)
     np.testing.assert_allclose(term.value, 4, rtol=1e-5)
-    assert term.weight == 3 * BATCH.weights.sum()
+    assert term.weight == 3 * WEIGHTS.sum()
+
+
+def test_weights_follow_the_sorted_names():
+    off_by = {"vision": 5, "audio": 1, "language": 3}
+    decoded = {m: TARGET[m] + e for m, e in off_by.items()}
+    weights_mb = np.array([[1.0], [0.0], [2.0]], np.float32) * WEIGHTS
+    term = reconstruction.own(decoded, TARGET, weights_mb)
+    np.testing.assert_allclose(term, ((1 + 25) / 2, 3 * WEIGHTS.sum()), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -53,19 +56,15 @@ def test_own_is_per_feature():
 )
 def test_crossed_reads_the_sources_in_the_order_of_their_names(absent, errors):
     """Every decoding is off by another number, which tells the source."""
-    codes, auxiliary = view({absent: 0} if absent else None)
+    available_mb = np.stack([ALL[0] * (m != absent) for m in reference.NAMES])
     off_by = {"audio": (1, 2), "language": (3, 4), "vision": (5, 6)}
     decoded = {m: np.stack([TARGET[m] + e for e in off_by[m]], axis=1) for m in off_by}
-    crossed = auxiliary.replace(reconstruction=decoded)
-    term = reconstruction.crossed(codes, crossed, TARGET, BATCH.weights)
+    term = reconstruction.crossed(decoded, TARGET, available_mb, WEIGHTS)
     np.testing.assert_allclose(term.value, np.mean(errors), rtol=1e-5)
-    assert term.weight == len(errors) * BATCH.weights.sum()
+    assert term.weight == len(errors) * WEIGHTS.sum()
 
 
 def test_crossed_of_two_modalities():
-    codes, auxiliary = view()
-    codes = codes.replace(available={m: codes.available[m] for m in ("audio", "vision")})
     decoded = {m: TARGET[m][:, None] + 3 for m in ("audio", "vision")}
-    crossed = auxiliary.replace(reconstruction=decoded)
-    term = reconstruction.crossed(codes, crossed, TARGET, BATCH.weights)
-    np.testing.assert_allclose(term, (9, 2 * BATCH.weights.sum()), rtol=1e-5)
+    term = reconstruction.crossed(decoded, TARGET, ALL[:2], WEIGHTS)
+    np.testing.assert_allclose(term, (9, 2 * WEIGHTS.sum()), rtol=1e-5)

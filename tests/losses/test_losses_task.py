@@ -11,14 +11,8 @@ from scipy.special import expit, huber, softmax
 from scipy.stats import norm
 from sklearn.metrics import log_loss, mean_absolute_error, mean_squared_error
 
-from fsrf_jax.losses.task import (
-    ERRORS,
-    FORMS,
-    LARGEST_LOG_VARIANCE,
-    gaussian_moments,
-    label_codes,
-    task_loss,
-)
+from fsrf_jax.losses import Task, TaskOptions
+from fsrf_jax.losses.task import ERRORS, FORMS, LARGEST_LOG_VARIANCE, gaussian_moments
 
 
 def gaussian(raw, y, w):
@@ -43,11 +37,12 @@ REFERENCES = {
     "mse": lambda r, y, w: mean_squared_error(y, r[:, 0], sample_weight=w),
 }
 every = pytest.mark.parametrize("kind", sorted(ERRORS))
+TASKS = {kind: Task(kind, reference.OUTPUTS[FORMS[kind]]) for kind in ERRORS}
 
 
 def example(kind, b=11):
     rng = np.random.default_rng(0)
-    outputs = 2 if kind == "gaussian" else reference.OUTPUTS[FORMS[kind]]
+    outputs = TASKS[kind].head_width
     weights_b = rng.uniform(0, 2, b).astype(np.float32)
     weights_b[0] = 0
     raw_bo = rng.uniform(-3, 3, (b, outputs)).astype(np.float32)
@@ -56,7 +51,7 @@ def example(kind, b=11):
 
 @cache
 def compiled(kind):
-    loss = jax.value_and_grad(partial(task_loss, kind=kind))
+    loss = jax.value_and_grad(TASKS[kind].loss)
     return jax.jit(loss, compiler_options=reference.QUICK)
 
 
@@ -70,14 +65,14 @@ def test_value(kind):
     value, _ = compiled(kind)(*arrays)
     expected = REFERENCES[kind](*(a.astype(np.float64) for a in arrays))
     np.testing.assert_allclose(value, expected, rtol=1e-5)
-    np.testing.assert_allclose(task_loss(*arrays, kind=kind), value, rtol=1e-6)
+    np.testing.assert_allclose(TASKS[kind].loss(*arrays), value, rtol=1e-6)
 
 
 @every
 def test_gradients(kind):
     with jax.enable_x64(True):
         raw, labels, weights = (jnp.asarray(a, jnp.float64) for a in example(kind))
-        loss = jax.jit(partial(task_loss, kind=kind))
+        loss = jax.jit(TASKS[kind].loss)
         check_grads(lambda r: loss(r, labels, weights), (raw,), 1, ["rev"])
 
 
@@ -92,10 +87,12 @@ def test_all_weights_zero(kind):
 @every
 def test_weights_of_0_and_1_equal_dropping_rows(kind):
     raw, labels, _ = example(kind)
-    kept = np.arange(11) % 3 > 0
-    value, _ = compiled(kind)(raw, labels, kept.astype(np.float32))
-    ones = np.ones(kept.sum())
-    np.testing.assert_allclose(value, REFERENCES[kind](raw[kept], labels[kept], ones), rtol=1e-5)
+    chosen = np.arange(11) % 3 > 0
+    value, _ = compiled(kind)(raw, labels, chosen.astype(np.float32))
+    ones = np.ones(chosen.sum())
+    np.testing.assert_allclose(
+        value, REFERENCES[kind](raw[chosen], labels[chosen], ones), rtol=1e-5
+    )
 
 
 @every
@@ -128,8 +125,8 @@ def test_huge_values_stay_finite(kind, size):
 
 @pytest.mark.parametrize("kind", ["binary_cross_entropy", "cross_entropy"])
 def test_a_huge_wrong_logit_costs_itself(kind):
-    raw, labels, weights = example(kind)
-    wrong = -1e4 * label_codes(labels, raw.shape[1], kind=kind)
+    _, labels, weights = example(kind)
+    wrong = -1e4 * TASKS[kind].label_codes(labels)
     if kind == "binary_cross_entropy":
         wrong += 1e4 * (1 - labels)
     value, _ = compiled(kind)(wrong, labels, weights)
@@ -145,7 +142,7 @@ def test_the_log_variance_is_softly_limited():
     np.testing.assert_allclose(np.abs(limited_b)[[0, 4]], LARGEST_LOG_VARIANCE, rtol=1e-6)
     # Sure and wrong by 3: the slope in the mean is bounded by 3 exp(6) whatever the head says.
     sure = np.array([[3.0, -1e6]], np.float32)
-    loss = jax.grad(partial(task_loss, kind="gaussian"))
+    loss = jax.grad(Task("gaussian").loss)
     slope = loss(sure, np.zeros(1, np.float32), np.ones(1, np.float32))
     np.testing.assert_allclose(slope, [[3 * np.exp(6), 0]], rtol=1e-5)
 
@@ -160,24 +157,151 @@ def test_a_gaussian_is_best_at_the_size_of_its_error():
 def test_label_codes():
     numbers, classes = np.array([0.5, -2], np.float32), np.array([2, 0], np.float32)
     tasks = np.array([[0, 1, 1], [1, 0, 0]], np.float32)
-    np.testing.assert_array_equal(label_codes(numbers, 1, kind="huber"), numbers[:, None])
-    np.testing.assert_array_equal(label_codes(numbers, 2, kind="gaussian"), numbers[:, None])
-    one_hot = label_codes(classes, 3, kind="cross_entropy")
+    np.testing.assert_array_equal(Task("huber").label_codes(numbers), numbers[:, None])
+    np.testing.assert_array_equal(Task("gaussian").label_codes(numbers), numbers[:, None])
+    one_hot = Task("cross_entropy", 3).label_codes(classes)
     np.testing.assert_array_equal(one_hot, [[0, 0, 1], [1, 0, 0]])
-    np.testing.assert_array_equal(label_codes(tasks, 3, kind="binary_cross_entropy"), tasks)
+    np.testing.assert_array_equal(Task("binary_cross_entropy", 3).label_codes(tasks), tasks)
+
+
+def test_label_codes_are_comparable_in_float32():
+    """One-hot classes are float32 whatever holds their numbers."""
+    assert Task("cross_entropy", 3).label_codes(np.array([2, 0], np.float32)).dtype == jnp.float32
 
 
 @pytest.mark.parametrize(
-    ("raw", "labels", "kind"),
+    ("kind", "outputs", "raw", "labels"),
     [
-        ((3,), (3,), "l1"),
-        ((3, 1), (3, 1), "l1"),
-        ((3, 4), (3, 4), "cross_entropy"),
-        ((3, 2), (3,), "binary_cross_entropy"),
-        ((3, 2), (3, 1), "binary_cross_entropy"),
-        ((3, 1), (4,), "mse"),
+        ("l1", 1, (3,), (3,)),
+        ("l1", 1, (3, 1), (3, 1)),
+        ("cross_entropy", 4, (3, 4), (3, 4)),
+        ("binary_cross_entropy", 2, (3, 2), (3,)),
+        ("binary_cross_entropy", 2, (3, 2), (3, 1)),
+        ("mse", 1, (3, 1), (4,)),
+        ("mse", 1, (3, 2), (3,)),
+        ("gaussian", 1, (3, 1), (3,)),
+        ("cross_entropy", 4, (3, 3), (3,)),
+        ("binary_cross_entropy", 3, (3, 2), (3, 2)),
     ],
 )
-def test_shapes_are_checked(raw, labels, kind):
+def test_shapes_are_checked(kind, outputs, raw, labels):
     with pytest.raises(AssertionError):
-        task_loss(np.ones(raw), np.ones(labels), np.ones(3), kind=kind)
+        Task(kind, outputs).loss(np.ones(raw), np.ones(labels), np.ones(3))
+
+
+@every
+def test_form_of_the_labels(kind):
+    assert TaskOptions(kind).form == Task(kind, 3).form == FORMS[kind]
+
+
+def test_head_width():
+    assert Task().head_width == 1
+    assert Task("gaussian").head_width == 2
+    assert Task("cross_entropy", 7).head_width == 7
+    assert Task("binary_cross_entropy", 3).head_width == 3
+
+
+def test_equal_tasks_are_one_program():
+    traced = []
+
+    @partial(jax.jit, static_argnames="task")
+    def loss(raw, labels, weights, task):
+        traced.append(task)
+        return task.loss(raw, labels, weights)
+
+    arrays = example("cross_entropy")
+    values = [loss(*arrays, Task("cross_entropy", 3)) for _ in range(2)]
+    assert values[0] == values[1]
+    assert len(traced) == 1
+    assert Task("cross_entropy", 3) != Task("cross_entropy", 4)
+
+
+@every
+def test_error_is_that_of_the_registry(kind):
+    raw, labels, _ = example(kind)
+    error = TASKS[kind].error(raw, labels)
+    np.testing.assert_array_equal(error, ERRORS[kind](raw, labels))
+    assert error.shape == (11,)
+
+
+@every
+def test_plain_error(kind):
+    raw, labels, _ = example(kind)
+    expected = reference.task_errors(raw.astype(np.float64), labels, FORMS[kind])
+    np.testing.assert_allclose(TASKS[kind].plain_error(raw, labels), expected, rtol=1e-5)
+
+
+def test_limit():
+    assert Task("gaussian").limit(2.5) == 2.5
+    np.testing.assert_allclose(Task("cross_entropy", 5).limit(2.5), np.log(5))
+    np.testing.assert_allclose(Task("cross_entropy", 1).limit(2.5), np.log(2))
+    np.testing.assert_allclose(Task("binary_cross_entropy", 5).limit(2.5), np.log(2))
+
+
+@every
+def test_limit_is_the_error_of_a_head_at_chance(kind):
+    if FORMS[kind] == "number":
+        return
+    raw, labels, _ = example(kind)
+    chance = TASKS[kind].plain_error(0 * raw, labels)
+    np.testing.assert_allclose(chance, TASKS[kind].limit(1.0), rtol=1e-6)
+
+
+@every
+def test_information(kind):
+    raw, labels, weights = example(kind)
+    value = TASKS[kind].information(raw, labels, weights)
+    arrays = (a.astype(np.float64) for a in (raw, labels, weights))
+    expected = reference.information(*arrays, FORMS[kind])
+    np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6)
+    assert (value > 0).all()
+
+
+@every
+def test_information_of_the_same_for_all_samples_is_0(kind):
+    raw, labels, weights = example(kind)
+    best = np.average(labels, weights=weights) if FORMS[kind] == "number" else 2.0
+    if FORMS[kind] == "binary":
+        best = 0.0
+    value = TASKS[kind].information(np.full_like(raw, best), labels, weights)
+    np.testing.assert_allclose(value, np.zeros(11), atol=1e-6)
+
+
+def test_prediction_of_numbers():
+    raw = example("gaussian")[0]
+    np.testing.assert_array_equal(Task("l1").prediction(raw[:, :1]), raw[:, 0])
+    moments = Task("gaussian").prediction(raw)
+    np.testing.assert_array_equal(moments[:, 0], raw[:, 0])
+    np.testing.assert_allclose(moments[:, 1], 6 * np.tanh(raw[:, 1] / 6), rtol=1e-5)
+
+
+def test_prediction_of_probabilities():
+    raw = example("cross_entropy")[0]
+    classes = Task("cross_entropy", 3).prediction(raw)
+    np.testing.assert_allclose(classes, softmax(raw, axis=1), rtol=1e-5)
+    tasks = Task("binary_cross_entropy", 3).prediction(raw)
+    np.testing.assert_allclose(tasks, expit(raw), rtol=1e-5)
+
+
+@every
+def test_prediction_error_is_the_plain_error_of_the_raw_output(kind):
+    raw, labels, _ = example(kind)
+    task = TASKS[kind]
+    error = task.prediction_error(task.prediction(raw), labels)
+    np.testing.assert_allclose(error, task.plain_error(raw, labels), rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["binary_cross_entropy", "cross_entropy"])
+def test_a_prediction_that_was_thought_impossible_costs_a_finite_error(kind):
+    _, labels, _ = example(kind)
+    task = TASKS[kind]
+    wrong = 1 - task.label_codes(labels)
+    np.testing.assert_allclose(task.prediction_error(wrong, labels), -np.log(1e-7), rtol=1e-5)
+    np.testing.assert_allclose(task.prediction_error(1 - wrong, labels), np.zeros(11), atol=1e-6)
+
+
+def test_the_loss_of_a_number_has_the_gradient_of_its_rows_by_weights():
+    raw, labels, weights = example("l1")
+    _, gradient = compiled("l1")(raw, labels, weights)
+    slope = np.sign(raw[:, 0] - labels) * weights / weights.sum()
+    np.testing.assert_allclose(gradient[:, 0], slope, rtol=1e-5)

@@ -19,6 +19,8 @@ def _mean_of(table: str, kind: str, *names: str) -> Figure:
     """The sum of some figures of a kind of code, mean over the modalities."""
 
     def figure(probes: Results) -> float | None:
+        if kind not in probes["mean"][table]:
+            return None  # the method does not have this code
         found = [probes["mean"][table][kind][name] for name in names]
         return None if None in found else float(sum(found))
 
@@ -26,7 +28,7 @@ def _mean_of(table: str, kind: str, *names: str) -> Figure:
 
 
 def _told(kind: str) -> Figure:
-    return lambda probes: probes["modality_identity"][kind]
+    return lambda probes: probes["modality_identity"].get(kind)
 
 
 def _alignment(first: str, second: str) -> Figure:
@@ -35,6 +37,8 @@ def _alignment(first: str, second: str) -> Figure:
     def figure(probes: Results) -> float | None:
         names, matrix = probes["cka"]["names"], probes["cka"]["matrix"]
         pairs = [(f"{first} {m}", f"{second} {m}") for m in probes["modalities"]]
+        if not {name for pair in pairs for name in pair} <= set(names):
+            return None  # the method does not have both codes
         found = [matrix[names.index(row)][names.index(column)] for row, column in pairs]
         return None if None in found else float(np.mean(found))
 

@@ -28,11 +28,11 @@ def choose_family(
         if wanted != "auto":
             raise ConfigError(
                 f"evaluation.metrics: found {wanted}, expected auto, because the labels are no "
-                "numbers: leave it out, or choose another losses.task.kind."
+                "numbers: leave it out, or choose another task.kind."
             )
         return family_of(form, _names_of_tasks(form, known, tasks))
     if tasks:
-        _refuse_tasks(tasks, "nothing, because losses.task.kind is not binary_cross_entropy")
+        _refuse_tasks(tasks, "nothing, because task.kind is not binary_cross_entropy")
     largest = max((float(np.abs(of_split).max()) for of_split in known), default=0.0)
     if wanted == "auto" and largest <= 1:
         raise ConfigError(
@@ -53,7 +53,7 @@ def _names_of_tasks(
 ) -> tuple[str, ...]:
     if form != "binary":
         if tasks:
-            _refuse_tasks(tasks, "nothing, because losses.task.kind is not binary_cross_entropy")
+            _refuse_tasks(tasks, "nothing, because task.kind is not binary_cross_entropy")
         return ()
     found = classification.task_names(labels[0])
     if tasks and len(tasks) != len(found):

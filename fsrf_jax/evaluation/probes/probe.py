@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jax.sharding import Mesh
 
 from fsrf_jax.data import synthetic
 from fsrf_jax.data.dataset import Split
+from fsrf_jax.errors import UserError
 from fsrf_jax.evaluation.probes import measures
-from fsrf_jax.evaluation.probes.inputs import encode, label_columns, latents_of
+from fsrf_jax.evaluation.probes.inputs import label_columns, latents_of
 from fsrf_jax.evaluation.probes.measures import Figures
-from fsrf_jax.models import Network
+from fsrf_jax.losses.task import TaskOptions
 from fsrf_jax.types import Codes
 
 KINDS = {"H": "homogeneous", "S": "heterogeneous", "N": "noise"}
@@ -28,31 +28,27 @@ Rows = dict[str, dict[str, np.ndarray]]  # [n_m, d] by kind and modality
 Measure = Callable[[np.ndarray, Mapping[str, np.ndarray]], Figures]
 
 
-def probe_network(
-    network: Network,
-    mesh: Mesh,
-    parameters: dict,
+def probe_split(
+    codes: Codes,
+    modalities: Sequence[str],
     split: Split,
-    batch_size: int,
+    task: TaskOptions,
     world: synthetic.World | None,
 ) -> Results:
-    """Probe the codes of a network on a split: see `probe`.
+    """Probe the codes of a split with every valid frame observed: see `probe`.
 
     Args:
-        network: the network.
-        mesh: devices.
-        parameters: of the network alone.
-        split: normalised samples that it was not trained on.
-        batch_size: samples in one pass.
+        codes: NumPy arrays, of samples that the network was not trained on.
+        modalities: names, in the order of the results.
+        split: the samples.
+        task: what their labels are.
         world: the world the split was drawn from; None for data from a file.
 
     Raises:
-        UserError: a code is not finite.
+        UserError: the method has none of the codes H, S and N.
     """
-    codes = encode(network, mesh, parameters, split, batch_size)
     latents = None if world is None else latents_of(world, [str(i) for i in split.ids])
-    label = label_columns(network.head, split.labels)
-    return probe(codes, network.modalities, label, latents)
+    return probe(codes, modalities, label_columns(task, split.labels), latents)
 
 
 def probe(
@@ -72,7 +68,7 @@ def probe(
         latents: [n, k] by name, see `latents_of`.
 
     Returns:
-        What JSON can hold; by kind of code, then modality:
+        What JSON can hold; by kind of code that the method has, then modality:
 
         - `variance`: total variance of the code, for one that collapses to be seen;
         - `label`: `decoding` of the label;
@@ -84,11 +80,23 @@ def probe(
         `mean`: each of these averaged over the modalities, by kind; `modality_identity` by kind,
         and its `chance`; `cka`: `names` and the `matrix` over all pairs; `n`, `modalities`,
         `folds` and `noise_floor`.
+
+    Raises:
+        UserError: the method has none of the codes H, S and N.
     """
-    there = {m: np.asarray(codes.available[m]) > 0 for m in modalities}
+    place = {m: codes.modalities.index(m) for m in modalities}
+    there = {m: np.asarray(codes.available[place[m]]) > 0 for m in modalities}
+    found = {kind: getattr(codes, field) for kind, field in KINDS.items()}
+    all_rows = {
+        kind: {m: np.asarray(code_mnd[place[m]], np.float64) for m in modalities}
+        for kind, code_mnd in found.items()
+        if code_mnd is not None
+    }
+    if not all_rows:
+        raise UserError("The method has no homogeneous, heterogeneous or noise codes to probe.")
     rows: Rows = {
-        kind: {m: np.asarray(getattr(codes, field)[m], np.float64)[there[m]] for m in modalities}
-        for kind, field in KINDS.items()
+        kind: {m: code_nd[there[m]] for m, code_nd in of_kind.items()}
+        for kind, of_kind in all_rows.items()
     }
     labels = {m: {"label": label[there[m]]} for m in modalities}
     results: Results = {"variance": _each(rows, labels, _variance)}
@@ -117,7 +125,7 @@ def probe(
             kind: measures.modality_identity(of_kind) for kind, of_kind in rows.items()
         },
         "chance": 1 / len(modalities),
-        "cka": _alignment(codes, there),
+        "cka": _alignment(all_rows, there),
     }
 
 
@@ -155,16 +163,13 @@ def _mean(tables: list[Figures]) -> Figures:
     return means
 
 
-def _alignment(codes: Codes, there: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _alignment(rows: Rows, there: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """CKA between all codes, each pair on the samples that have both modalities."""
-    pairs = [(kind, m) for kind in KINDS for m in there]
-
-    def code(kind: str, m: str) -> np.ndarray:
-        return np.asarray(getattr(codes, KINDS[kind])[m])
+    pairs = [(kind, m) for kind in rows for m in there]
 
     def aligned(first: tuple[str, str], second: tuple[str, str]) -> float | None:
         both = there[first[1]] & there[second[1]]
-        return measures.cka(code(*first)[both], code(*second)[both])
+        return measures.cka(*(rows[kind][m][both] for kind, m in (first, second)))
 
     matrix = [[aligned(first, second) for second in pairs] for first in pairs]
     return {"names": [f"{kind} {m}" for kind, m in pairs], "matrix": matrix}

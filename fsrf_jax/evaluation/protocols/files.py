@@ -19,10 +19,10 @@ from typing import Any, get_args
 
 import yaml
 
+from fsrf_jax import options
 from fsrf_jax.errors import ConfigError
 from fsrf_jax.evaluation.metrics.families import FAMILIES
 from fsrf_jax.evaluation.protocols.registry import PROTOCOLS, Condition, Protocol, Rule
-from fsrf_jax.ranges import expect
 
 FORMS = "modalities (with frame_rate or without), modality_rate, or subset_odds"
 WORDS = {
@@ -230,3 +230,11 @@ def _expect_name(name: Any, where: str) -> None:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def expect(holds: bool, key: str, found: Any, expected: str) -> None:
+    """`options.expect` for a file of the user's: a ConfigError."""
+    try:
+        options.expect(holds, key, found, expected)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error

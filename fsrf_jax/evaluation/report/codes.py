@@ -89,8 +89,8 @@ def principal_plane(code_nd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _pictures(codes: Codes, labels: np.ndarray, form: str, name: str) -> list[Block]:
     """The plane of each kind of code, by modality and by sentiment."""
-    modalities = sorted(codes.available)
-    there = {m: np.asarray(codes.available[m]) > 0 for m in modalities}
+    modalities = codes.modalities
+    there = {m: np.asarray(codes.available[i]) > 0 for i, m in enumerate(modalities)}
     group_n, of_label = sentiments(labels, form)
     of_modality: Groups = {i: (m, i) for i, m in enumerate(modalities)}
     of_samples = np.concatenate([group_n[there[m]] for m in modalities])
@@ -101,8 +101,12 @@ def _pictures(codes: Codes, labels: np.ndarray, form: str, name: str) -> list[Bl
     by_modality: list[Panel] = []
     by_sentiment: list[Panel] = []
     for kind, field in KINDS.items():
-        of_kind = getattr(codes, field)
-        rows = np.concatenate([np.asarray(of_kind[m])[there[m]] for m in modalities])
+        code_mnd = getattr(codes, field)
+        if code_mnd is None:  # the method does not have this code
+            continue
+        rows = np.concatenate(
+            [code_nd[there[m]] for m, code_nd in zip(modalities, code_mnd, strict=True)]
+        )
         plane, shares = principal_plane(rows)
         told = f"{100 * shares[0]:.0f} and {100 * shares[1]:.0f} percent of the variance"
         for panels, of_rows, groups in (

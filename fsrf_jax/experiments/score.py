@@ -3,13 +3,13 @@
 import hashlib
 from pathlib import Path
 
-from fsrf_jax.cli.run import metrics_of
 from fsrf_jax.config import Config
 from fsrf_jax.evaluation.evaluate import Evaluation, score
 from fsrf_jax.evaluation.predictions import align, check_digest, read_predictions
 from fsrf_jax.evaluation.protocols.masks import Observer, make_observer
 from fsrf_jax.evaluation.protocols.registry import Protocol
 from fsrf_jax.evaluation.results import Results, results_dict
+from fsrf_jax.experiments.run import metrics_of
 from fsrf_jax.source import Source, fingerprint
 
 

@@ -6,30 +6,17 @@ from typing import TypeVar
 
 import jax
 
-from fsrf_jax.config import Config, flatten
+from fsrf_jax.config import Config, OutputConfig
+from fsrf_jax.options import split
 
 Item = TypeVar("Item")
 
-# Numbers of the config that are arrays in training, beside the weights.
-ARRAYS = (
-    "training.seed",
-    "optimizer.learning_rate",
-    "losses.distillation.temperature",
-    "model.dropout",
-)
-
 
 def static_key(config: Config) -> Hashable:
-    """What two configs must share to train as one program: all but arrays and the run folder."""
-    kept: list[Hashable] = []
-    for key, value in flatten(config).items():
-        if key in ARRAYS or key.startswith("output."):
-            continue
-        if key == "weights.feature_distillation":
-            kept.append((key, tuple(sorted(value))))
-        elif not key.startswith("weights."):
-            kept.append((key, repr(value)))
-    return tuple(kept)
+    """What two configs must share to train as one program: all but numbers, seed and folder."""
+    training = dataclasses.replace(config.training, seed=0)
+    static, _ = split(dataclasses.replace(config, training=training, output=OutputConfig()))
+    return static
 
 
 def groups(configs: Iterable[Config]) -> list[list[int]]:
@@ -38,18 +25,6 @@ def groups(configs: Iterable[Config]) -> list[list[int]]:
     for index, config in enumerate(configs):
         by_key.setdefault(static_key(config), []).append(index)
     return list(by_key.values())
-
-
-def varies_dropout(configs: Sequence[Config]) -> bool:
-    """Whether the configs of a group differ in their dropout rate."""
-    return len({config.model.dropout for config in configs}) > 1
-
-
-def common(configs: Sequence[Config]) -> Config:
-    """The config that stands for a group when its program is made."""
-    first = configs[0]
-    rate = max(config.model.dropout for config in configs)
-    return dataclasses.replace(first, model=dataclasses.replace(first.model, dropout=rate))
 
 
 def members_at_a_time(asked: int) -> int:

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from fsrf_jax.cli.run import Run
 from fsrf_jax.data import normalise
 from fsrf_jax.errors import UserError
-from fsrf_jax.evaluation.probes.inputs import encode
 from fsrf_jax.evaluation.protocols.files import from_description
 from fsrf_jax.evaluation.report.material import Absent, Material
+from fsrf_jax.experiments.run import Run
 from fsrf_jax.source import Source, fingerprint, open_source
 from fsrf_jax.training import checkpoints
+from fsrf_jax.training.loop import member
 from fsrf_jax.types import Codes
 
 
@@ -23,7 +23,7 @@ def open_data(runs: Sequence[Material]) -> Source | Absent:
     if run is None or run.config is None:
         return Absent("no run names its data.")
     try:
-        source = open_source(run.config.data, run.config.losses.task.form)
+        source = open_source(run.config.data, run.config.task.form)
         source.split(run.results["split"])
     except (UserError, OSError) as error:
         return Absent(f"they cannot be opened now ({error})")
@@ -49,9 +49,8 @@ def codes_of(run: Material, source: Source | Absent) -> Codes | Absent:
         shapes = normalise.fit(source.split("train"), run.config.data.clip)
         place = run.evaluated.path.with_name("checkpoints")
         with checkpoints.open_manager(place, read_only=True) as manager:
-            state, normaliser = made.restore(manager, shapes)
-        split = normaliser.apply(source.split(run.results["split"]))
-        size = run.config.evaluation.batch_size
-        return encode(made.method.network, made.mesh, state.best_network, split, size)
+            states, normaliser = made.restore(manager, shapes)
+        samples = source.split(run.results["split"])
+        return made.encoder(member(states, 0), normaliser, samples)(samples.valid)
     except UserError as error:
         return Absent(f"the checkpoint cannot be used ({error})")

@@ -7,7 +7,6 @@ RUN/report.html, RUN/report.md, RUN/table.md, RUN/table.tex.
 """
 
 import contextlib
-import fcntl
 import json
 import platform
 import subprocess
@@ -19,9 +18,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import filelock
 import jax
 
-from fsrf_jax.cli import arguments
+from fsrf_jax import arguments
 from fsrf_jax.config import Config, flatten
 from fsrf_jax.errors import RunError
 from fsrf_jax.files import replacing
@@ -127,12 +127,15 @@ def locked(folder: Path) -> Iterator[None]:
         RunError: another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise RunError(f"{folder}: another process is training in this folder.") from error
+    lock = filelock.FileLock(folder / ".lock", blocking=False)
+    try:
+        lock.acquire()
+    except filelock.Timeout as error:
+        raise RunError(f"{folder}: another process is training in this folder.") from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def check_data(folder: Path, fingerprint: str, remedy: str) -> None:

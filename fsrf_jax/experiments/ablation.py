@@ -1,33 +1,34 @@
 """Many runs of one data set: trained as populations, each with a run folder of its own."""
 
 import contextlib
-import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-from rich.console import Console
 
-from fsrf_jax.cli import arguments, run_folder
-from fsrf_jax.cli.run import Run, write_probes, write_results
+from fsrf_jax import arguments, sharding
 from fsrf_jax.config import Config
 from fsrf_jax.data import normalise
 from fsrf_jax.errors import ConfigError, RunError
-from fsrf_jax.evaluation.protocols.files import resolve
+from fsrf_jax.evaluation.protocols.registry import Protocol
 from fsrf_jax.evaluation.results import Results
+from fsrf_jax.experiments import folder as run_folder
+from fsrf_jax.experiments import scheduling
+from fsrf_jax.experiments.outputs import write_probes, write_results
+from fsrf_jax.experiments.run import Run, open_run
 from fsrf_jax.files import replacing
-from fsrf_jax.source import Source, fingerprint, open_source
-from fsrf_jax.training import build, checkpoints, grouping, population
+from fsrf_jax.inference import make_batch
+from fsrf_jax.source import Source, fingerprint
+from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.journal import open_journal
-from fsrf_jax.training.loop import EpochRecord, epochs_done
-from fsrf_jax.training.sharding import replicate
+from fsrf_jax.training.loop import EpochRecord
 from fsrf_jax.training.state import TrainState
+from fsrf_jax.training.validation import make_validation
 
 LINE_EVERY = 10  # epochs between two lines about a member
 
@@ -55,36 +56,34 @@ class Shared:
 
     Attributes:
         source: the data.
+        protocol: under which all are evaluated.
         normaliser: fitted to the training split.
-        programs: by what two configs must share to train as one program, the run that stands for
-            them and whether their dropout rates differ. Only with the same run is the same program
-            compiled once, however many parts a group is trained in.
-        console: for progress.
+        say: is given a line about what happens.
     """
 
     source: Source
+    protocol: Protocol
     normaliser: normalise.Normaliser
-    programs: Mapping[Hashable, tuple[Run, bool]]
-    console: Console
+    say: Callable[[str], None]
 
-    def program(self, member: Member) -> tuple[Run, bool]:
-        """The run that stands for a member's group, and whether dropout rates differ in it."""
-        return self.programs[grouping.static_key(member.config)]
+    def run(self, member: Member) -> Run:
+        """The run of a member."""
+        return Run.make(member.config, self.source, self.protocol)
 
 
 def train_members(
-    folder: Path, members: Sequence[Member], together: int, console: Console
+    folder: Path, members: Sequence[Member], together: int, say: Callable[[str], None]
 ) -> dict[str, dict[int, Results]]:
     """Train and evaluate every member that has no results yet.
 
-    Members whose configs differ in arrays alone train as one program, some at a time. What trains
+    Members whose configs differ in numbers alone train as one program, some at a time. What trains
     together is written down before it begins, so that an interrupted part is resumed as it was.
 
     Args:
         folder: the ablation's folder.
         members: all of them.
         together: how many train at a time; 0: as many as are useful and fit the memory.
-        console: for progress.
+        say: is given a line about what happens.
 
     Returns:
         Results by variant and seed.
@@ -93,7 +92,7 @@ def train_members(
         InterruptedTraining: a signal came; all is saved.
         RunError: a folder holds another experiment, or a loss became NaN or infinite.
     """
-    shared = _open(members, console)
+    shared = _open(members, say)
     with run_folder.locked(folder):
         for part in _parts(folder, members, together):
             _train_part(folder, part, shared)
@@ -101,50 +100,41 @@ def train_members(
 
 
 def probe_members(
-    members: Sequence[Member], console: Console
+    members: Sequence[Member], say: Callable[[str], None]
 ) -> dict[str, dict[int, dict[str, Any]]]:
     """Probe every trained member that has no probes yet.
 
     Args:
         members: all of them, trained.
-        console: for progress.
+        say: is given a line about what happens.
 
     Returns:
         What `fsrf_jax.evaluation.probes.probe` gives, by variant and training seed.
     """
-    shared = _open(members, console)
+    shared = _open(members, say)
     for member in members:
         path = member.folder / "probes.json"
         if path.exists():
             continue
-        run = dataclasses.replace(shared.program(member)[0], config=member.config)
+        run = shared.run(member)
         with checkpoints.open_manager(member.folder / "checkpoints", read_only=True) as manager:
-            write_probes(path, run.probe(*run.restore(manager, shared.normaliser)))
-        console.out(f"{_name(member)}: probed", highlight=False)
+            states, normaliser = run.restore(manager, shared.normaliser)
+        write_probes(path, run.probe(loop.member(states, 0), normaliser))
+        say(f"{_name(member)}: probed")
     return _by_variant(members, "probes.json")
 
 
-def _open(members: Sequence[Member], console: Console) -> Shared:
+def _open(members: Sequence[Member], say: Callable[[str], None]) -> Shared:
     """Check that the members can be compared, and make what they share."""
-    forms = {member.config.losses.task.form for member in members}
+    forms = {member.config.task.form for member in members}
     if len(forms) > 1:
-        raise ConfigError(f"losses.task.kind: found variants for {sorted(forms)}, expected one.")
+        raise ConfigError(f"task.kind: found variants for {sorted(forms)}, expected one.")
     for member in members:
         run_folder.check_same(member.folder, member.config)
         _check_epochs(member)
-    config = members[0].config
-    source = open_source(config.data, config.losses.task.form)
-    for name in ("train", "valid", config.evaluation.split):
-        source.split(name)
-    protocol = resolve(config.evaluation.protocol, config.data.modalities)
-    configs = [member.config for member in members]
-    programs = {}
-    for indices in grouping.groups(configs):
-        group = [configs[i] for i in indices]
-        run = Run.make(grouping.common(group), source, protocol)
-        programs[grouping.static_key(group[0])] = run, grouping.varies_dropout(group)
-    normaliser = normalise.fit(source.split("train"), config.data.clip)
-    return Shared(source, normaliser, programs, console)
+    first = open_run(members[0].config)
+    normaliser = normalise.fit(first.source.split("train"), members[0].config.data.clip)
+    return Shared(first.source, first.protocol, normaliser, say)
 
 
 def _by_variant(members: Sequence[Member], file: str) -> dict[str, dict[int, dict[str, Any]]]:
@@ -180,9 +170,9 @@ def _parts(folder: Path, members: Sequence[Member], together: int) -> Iterator[l
         if all(name in by_name for name in names):
             yield [by_name[name] for name in names]
     left = [member for member in members if not _is_done(member)]
-    size = grouping.members_at_a_time(together)
-    for indices in grouping.groups(member.config for member in left):
-        yield from grouping.chunks([left[i] for i in indices], size)
+    size = scheduling.members_at_a_time(together)
+    for indices in scheduling.groups(member.config for member in left):
+        yield from scheduling.chunks([left[i] for i in indices], size)
 
 
 def _name(member: Member) -> str:
@@ -214,7 +204,7 @@ def _train_part(folder: Path, members: list[Member], shared: Shared) -> None:
             ) from error
         half = len(members) // 2
         message = f"{len(members)} members do not fit the memory: trying {half}"
-        shared.console.out(message, highlight=False)
+        shared.say(message)
         for part in (members[:half], members[half:]):
             _train_part(folder, part, shared)
         return
@@ -222,61 +212,55 @@ def _train_part(folder: Path, members: list[Member], shared: Shared) -> None:
 
 
 def _train_and_evaluate(place: Path, members: list[Member], shared: Shared) -> None:
-    run, _ = shared.program(members[0])
     states = _train(place, members, shared)
     for index, member in enumerate(members):
         if _is_done(member):
             continue
-        own = dataclasses.replace(run, config=member.config)
-        state = replicate(population.member(states, index), run.mesh)
+        run = shared.run(member)
+        state = loop.member(states, index)
+        alone = sharding.replicate(loop.stack([state]), run.mesh)
         with checkpoints.open_manager(member.folder / "checkpoints") as manager:
-            arrays = {"state": state, "preparation": shared.normaliser.to_tree()}
-            checkpoints.save(manager, epochs_done(run.method, state), arrays)
-        evaluation, results = own.evaluate(state, shared.normaliser)
+            arrays = {"state": alone, "preparation": shared.normaliser.to_tree()}
+            checkpoints.save(manager, loop.epochs_done(run.recipe, alone), arrays)
+        evaluation, results = run.evaluate(state, shared.normaliser)
         write_results(member.folder / "results.json", evaluation, results)
-        shared.console.out(f"{_name(member)}: evaluated", highlight=False)
+        shared.say(f"{_name(member)}: evaluated")
 
 
 def _train(place: Path, members: list[Member], shared: Shared) -> TrainState:
     """The trained states of all members."""
-    run, vary = shared.program(members[0])
-    config, method, mesh, normaliser = run.config, run.method, run.mesh, shared.normaliser
+    runs = [shared.run(member) for member in members]
+    run, normaliser = runs[0], shared.normaliser
+    config, recipe, mesh = run.config, run.recipe, run.mesh
     train, valid = (normaliser.apply(run.source.split(name)) for name in ("train", "valid"))
     draws = config.training.validation_draws
-    data = replicate(build.make_batch(train), mesh)
-    validation = replicate(build.make_validation(valid, method.missing, draws), mesh)
-    hypers = [build.make_hyper(member.config, dropout=vary) for member in members]
-    example = build.make_batch(train.head(1))
-    keys = jnp.stack([jax.random.key(member.seed) for member in members])
-    states = population.init_population(method, example, keys)
+    validation = make_validation(valid, recipe.missing, draws)
+    data = sharding.replicate((make_batch(train), validation), mesh)
     with checkpoints.open_manager(place / "checkpoints") as manager:
-        if manager.latest_step() is not None:
-            target = {"state": states, "preparation": normaliser.to_tree()}
-            states = checkpoints.restore(manager, target)["state"]
-        done = int(states.step.max()) // method.steps_per_epoch
-        with _reporting(members, done, config, shared.console) as report:
-            states = population.fit_population(
-                method,
+        if checkpoints.latest(manager) is None:
+            states = run.initial_states([member.seed for member in members])
+        else:
+            states, _ = run.restore(manager, normaliser, len(members))
+        done = loop.epochs_done(recipe, states)
+        with _reporting(members, done, config, shared.say) as report:
+            return loop.fit(
+                recipe,
                 mesh,
                 states,
-                data,
-                validation,
-                population.split_members(population.stack(hypers), mesh),
-                epochs=config.training.epochs,
-                patience=config.training.patience,
+                *data,
+                loop.stack([run.hyper for run in runs]),
                 manager=manager,
                 checkpoint_every=config.output.checkpoint_every,
                 preparation=normaliser.to_tree(),
                 report=report,
             )
-    return states
 
 
 @contextlib.contextmanager
 def _reporting(
-    members: list[Member], done: int, config: Config, console: Console
+    members: list[Member], done: int, config: Config, say: Callable[[str], None]
 ) -> Iterator[Callable[[int, EpochRecord], None]]:
-    """A function that writes a member's record to its journal, and now and then to the console."""
+    """A function that writes a member's record to its journal, and says some of them."""
     with contextlib.ExitStack() as stack:
         journals: list[Any] = [
             stack.enter_context(open_journal(member.folder, done)) for member in members
@@ -286,11 +270,10 @@ def _reporting(
             journals[index](record)
             last = record.epoch == config.training.epochs
             if config.output.progress and (last or record.epoch % LINE_EVERY == 0):
-                console.out(
+                say(
                     f"{_name(members[index])}: epoch {record.epoch}/{config.training.epochs}  "
                     f"validation error {record.validation_error:.4f} "
-                    f"(best after epoch {record.best_epoch})",
-                    highlight=False,
+                    f"(best after epoch {record.best_epoch})"
                 )
 
         yield report

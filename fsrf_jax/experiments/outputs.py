@@ -1,0 +1,46 @@
+"""What a run writes: results, probes and recovery, each with its tables and pictures."""
+
+from pathlib import Path
+
+from fsrf_jax.evaluation import plots, tables
+from fsrf_jax.evaluation.evaluate import Evaluation
+from fsrf_jax.evaluation.probes.plots import save_probes_plot
+from fsrf_jax.evaluation.probes.recovery import recovery_markdown
+from fsrf_jax.evaluation.probes.tables import probes_markdown
+from fsrf_jax.evaluation.results import Results, save_predictions, save_results
+from fsrf_jax.files import replacing
+
+
+def write_recovery(path: Path, recovery: Results) -> None:
+    """Write FILE.json, and beside it the table FILE.md."""
+    with replacing(path.with_suffix(".md")) as temporary:
+        temporary.write_text(recovery_markdown(recovery), "utf-8")
+    save_results(path, recovery)
+
+
+def write_probes(path: Path, probes: Results) -> None:
+    """Write FILE.json, and beside it the tables FILE.md and the figure FILE.png."""
+    with replacing(path.with_suffix(".md")) as temporary:
+        temporary.write_text(probes_markdown(probes), "utf-8")
+    save_probes_plot(path.with_suffix(".png"), probes)
+    save_results(path, probes)
+
+
+def write_results(path: Path, evaluation: Evaluation, results: Results) -> None:
+    """Write FILE.json, and beside it the table, the plot and the predictions.
+
+    For `results.json` these are results.md, results.png and predictions.npz; for any other
+    FILE.json, FILE.md, FILE.png and FILE.predictions.npz.
+    """
+    save_predictions(predictions_beside(path), evaluation)
+    with replacing(path.with_suffix(".md")) as temporary:
+        temporary.write_text(tables.markdown_table(results), "utf-8")
+    plots.save_plot(path.with_suffix(".png"), results)
+    save_results(path, results)  # last: whoever finds it finds the others
+
+
+def predictions_beside(path: Path) -> Path:
+    """Where the predictions of a results file stand."""
+    if path.name == "results.json":
+        return path.with_name("predictions.npz")
+    return path.with_suffix(".predictions.npz")

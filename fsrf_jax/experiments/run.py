@@ -1,0 +1,214 @@
+"""A run: a config and its data, ready to train, to restore and to evaluate."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from fsrf_jax import inference, sharding
+from fsrf_jax.config import Config
+from fsrf_jax.data.dataset import Split
+from fsrf_jax.data.normalise import Normaliser
+from fsrf_jax.errors import UserError
+from fsrf_jax.evaluation.evaluate import Evaluation, evaluate
+from fsrf_jax.evaluation.metrics.choice import choose_family
+from fsrf_jax.evaluation.metrics.families import MetricFamily
+from fsrf_jax.evaluation.probes.probe import probe_split
+from fsrf_jax.evaluation.probes.recovery import measure_protocol
+from fsrf_jax.evaluation.protocols.files import resolve
+from fsrf_jax.evaluation.protocols.masks import Masks, Observer, make_observer
+from fsrf_jax.evaluation.protocols.registry import Protocol
+from fsrf_jax.evaluation.results import Results, results_dict
+from fsrf_jax.losses.task import Task
+from fsrf_jax.options import Hyper, split
+from fsrf_jax.source import Source, fingerprint, open_source
+from fsrf_jax.training import checkpoints
+from fsrf_jax.training.loop import epochs_done
+from fsrf_jax.training.state import Recipe, TrainState, init_states
+
+
+@dataclass(frozen=True)
+class Run:
+    """A config and its data, ready to train or to restore.
+
+    Attributes:
+        config: the experiment.
+        source: its data.
+        protocol: under which it is evaluated.
+        mesh: all local devices.
+        recipe: what is fixed at compilation; equal for runs that differ in numbers alone.
+        hyper: the recipe's numbers.
+        family: metrics that fit the labels.
+    """
+
+    config: Config
+    source: Source
+    protocol: Protocol
+    mesh: Mesh
+    recipe: Recipe
+    hyper: Hyper
+    family: MetricFamily
+
+    @classmethod
+    def make(cls, config: Config, source: Source, protocol: Protocol) -> "Run":
+        """The run of a config, its data and its protocol."""
+        recipe, hyper = split(make_recipe(config, len(source.split("train")), source.outputs))
+        family = metrics_of(config, source)
+        return cls(config, source, protocol, sharding.data_mesh(), recipe, hyper, family)
+
+    def initial_states(self, seeds: Sequence[int]) -> TrainState:
+        """States before the first step, one for each training seed."""
+        example = inference.make_batch(self.source.split("train").head(1))
+        keys = jnp.stack([jax.random.key(seed) for seed in seeds])
+        return init_states(self.recipe, example, keys)
+
+    def restore(
+        self, manager: checkpoints.Manager, normaliser: Normaliser, members: int = 1
+    ) -> tuple[TrainState, Normaliser]:
+        """States and normaliser of the newest checkpoint; the normaliser given has its shapes."""
+        shapes = jax.eval_shape(
+            lambda: {
+                "state": self.initial_states([0] * members),
+                "preparation": normaliser.to_tree(),
+            }
+        )
+        place = sharding.replicated(self.mesh)
+        target = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), shapes
+        )
+        arrays = checkpoints.restore(manager, target)
+        return arrays["state"], Normaliser.from_tree(arrays["preparation"])
+
+    def evaluate(
+        self, state: TrainState, normaliser: Normaliser, observe: Observer | None = None
+    ) -> tuple[Evaluation, Results]:
+        """Evaluate the best parameters of one member as the config says.
+
+        Args:
+            state: of one member, without the axis p.
+            normaliser: fitted to the training split.
+            observe: the test masks; by default they are drawn.
+        """
+        settings = self.config.evaluation
+        samples = self.source.split(settings.split)
+        evaluation = evaluate(
+            self.protocol,
+            samples,
+            inference.make_predictor(
+                self.recipe.method,
+                self.recipe.setting,
+                self.mesh,
+                state.best,
+                normaliser.apply(samples),
+                settings.batch_size,
+            ),
+            settings.mask_seeds,
+            observe or make_observer(samples, settings.mask_seeds),
+            self.source.oracle(settings.split),
+            self.family,
+        )
+        results = results_dict(
+            evaluation,
+            settings.split,
+            self.config.training.seed,
+            fingerprint(self.source.dataset),
+            resamples=settings.bootstrap,
+            compat=settings.compat,
+        )
+        results["method"] = self.recipe.method.name
+        results["epochs_trained"] = epochs_done(self.recipe, state)
+        results["best_epoch"] = int(state.best_epoch)
+        results["validation_error"] = float(state.best_score)
+        return evaluation, results
+
+    def encoder(
+        self, state: TrainState, normaliser: Normaliser, samples: Split
+    ) -> inference.Encoder:
+        """Observed masks to the codes of samples, by one member's best parameters."""
+        return inference.make_encoder(
+            self.recipe.method,
+            self.recipe.setting,
+            self.mesh,
+            state.best,
+            normaliser.apply(samples),
+            self.config.evaluation.batch_size,
+        )
+
+    def probe(self, state: TrainState, normaliser: Normaliser) -> Results:
+        """What the codes hold, on the split that is evaluated; see `evaluate` for the state."""
+        samples = self.source.split(self.config.evaluation.split)
+        codes = self.encoder(state, normaliser, samples)(samples.valid)
+        modalities, world = self.config.data.modalities, self.source.world
+        probes = probe_split(codes, modalities, samples, self.recipe.task, world)
+        return {**self._of_data(), **probes}
+
+    def recovery(
+        self, state: TrainState, normaliser: Normaliser, observe: Observer | None = None
+    ) -> Results:
+        """How close the fused codes of incomplete views are to the complete views' codes."""
+        settings = self.config.evaluation
+        samples = self.source.split(settings.split)
+        encoder = self.encoder(state, normaliser, samples)
+
+        def fused(observed: Masks) -> np.ndarray:
+            codes = encoder(observed)
+            if codes.fused is None:
+                raise UserError(f"The method {self.recipe.method.name} has no fused code.")
+            return np.asarray(codes.fused)
+
+        measured = measure_protocol(
+            fused,
+            self.protocol,
+            settings.mask_seeds,
+            observe or make_observer(samples, settings.mask_seeds),
+            samples.valid,
+        )
+        return {**self._of_data(), **measured}
+
+    def _of_data(self) -> dict[str, Any]:
+        digest = fingerprint(self.source.dataset)
+        return {"split": self.config.evaluation.split, "data_fingerprint": digest}
+
+
+def open_run(config: Config) -> Run:
+    """The run of a config: protocol and data are opened, and their splits looked for.
+
+    Raises:
+        ConfigError: there is no such protocol, or the metrics do not fit the labels.
+        DataError: the data cannot be read, or lack a split.
+    """
+    protocol = resolve(config.evaluation.protocol, config.data.modalities)
+    source = open_source(config.data, config.task.form)
+    for name in ("train", "valid", config.evaluation.split):
+        source.split(name)
+    return Run.make(config, source, protocol)
+
+
+def make_recipe(config: Config, samples: int, outputs: int) -> Recipe:
+    """What a config trains by.
+
+    Args:
+        config: the experiment.
+        samples: size of the training split.
+        outputs: numbers, classes or binary tasks that the labels have, see `Source.outputs`.
+    """
+    return Recipe(
+        method=config.method,
+        task=Task(**asdict(config.task), outputs=outputs),
+        model=config.model,
+        missing=config.missing,
+        optimizer=config.optimizer,
+        steps_per_epoch=-(-samples // config.training.batch_size),
+        epochs=config.training.epochs,
+        patience=config.training.patience,
+    )
+
+
+def metrics_of(config: Config, source: Source) -> MetricFamily:
+    """The metrics that the config asks for, if they fit the labels of all splits."""
+    labels = [split.labels for split in source.dataset.splits.values()]
+    return choose_family(config.evaluation.metrics, source.form, labels, config.data.tasks)

@@ -1,0 +1,63 @@
+"""Ablation files: named variants of an experiment."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fsrf_jax import arguments
+from fsrf_jax.config import Config
+from fsrf_jax.errors import ConfigError
+
+# What must not differ between variants, or their figures could not be compared.
+SHARED = ("data.", "evaluation.", "output.", "training.seed")
+
+
+def read_variants(path: Path, base: Sequence[str]) -> dict[str, Config]:
+    """The config of every variant of an ablation file, by name.
+
+    Args:
+        path: YAML: variants: {name: {section.option: value, ...}, ...}.
+        base: the arguments that make the config that variants change.
+
+    Raises:
+        ConfigError: the file cannot be read or is no ablation, a variant changes what must be
+            shared, or its values are refused; the message names file and variant.
+    """
+    if not path.is_file():
+        raise ConfigError(f"--ablation: found no file {path}.")
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    variants = content.get("variants") if isinstance(content, dict) else None
+    if not isinstance(variants, dict) or len(content) > 1 or not variants:
+        raise ConfigError(
+            f"{path}: found {content!r}, expected one key `variants` with a name and changes each."
+        )
+    return {
+        str(name): _variant(path, str(name), changes, base) for name, changes in variants.items()
+    }
+
+
+def _variant(path: Path, name: str, changes: Any, base: Sequence[str]) -> Config:
+    where = f"{path}: variant {name!r}"
+    if not name.strip() or "/" in name or name.startswith("."):
+        raise ConfigError(f"{where}: expected a name that can be a folder.")
+    if not isinstance(changes, dict):
+        raise ConfigError(f"{where}: found {changes!r}, expected {{section.field: value, ...}}.")
+    for key in changes:
+        if str(key).startswith(SHARED):
+            raise ConfigError(f"{where}: {key} must be the same for all; set it for the whole run.")
+    # An override on the command line replaces what the base says, and is checked alike.
+    argv = [
+        f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in changes.items()
+    ]
+    try:
+        argv = [*base, *argv]
+        return arguments.parse(arguments.make_parser("ablate", "", argv), argv)[0]
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error

@@ -1,0 +1,47 @@
+"""AdamW with linear warm-up, cosine decay to 0 and clipping."""
+
+from dataclasses import dataclass
+
+import jax
+import optax
+
+from fsrf_jax.options import number, within
+
+
+@dataclass(frozen=True)
+class OptimizerOptions:
+    """The config section `optimizer`."""
+
+    learning_rate: float = number(1e-3, 0)
+    """Peak learning rate."""
+    weight_decay: float = number(1e-4, 0)
+    """Decoupled weight decay."""
+    warmup: float = within(0.1, 0, 1)
+    """Share of all steps spent warming up."""
+    clip_norm: float = number(1.0, 1e-6)
+    """Largest norm of the gradient."""
+
+
+def make_optimizer(options: OptimizerOptions, steps: int) -> optax.GradientTransformation:
+    """Clipping by the global norm, then AdamW; the rate falls to 0 at `steps`.
+
+    Inside a compiled step the options' numbers are arrays: runs that differ in them are one
+    program.
+    """
+    schedule = optax.warmup_cosine_decay_schedule(
+        init_value=0.0,
+        peak_value=1.0,
+        warmup_steps=min(round(options.warmup * steps), steps - 1),  # optax: one to fall at least
+        decay_steps=steps,
+    )
+
+    def rate(count: jax.Array) -> jax.Array:
+        return options.learning_rate * schedule(count)
+
+    # Flattened to one vector: many small arrays cost more to compile and to run.
+    return optax.flatten(
+        optax.chain(
+            optax.clip_by_global_norm(options.clip_norm),
+            optax.adamw(rate, weight_decay=options.weight_decay),
+        )
+    )
