@@ -34,6 +34,9 @@ RENAMED = {
 }
 """Keys of version 0.1 by their beginning, and what they are now; the first that fits holds."""
 
+MAPPINGS = ("--missing.subset_weights.", "--method.weights.feature_distillation.")
+"""Options whose own keys may be given one by one."""
+
 
 def make_parser(
     command: str, description: str, argv: Sequence[str] = (), *, usage: str = ""
@@ -79,7 +82,7 @@ def method_name(argv: Sequence[str]) -> str:
             found = value
         elif option == "--config":
             found = _method_of_file(Path(value)) or found
-    if found not in METHODS:
+    if not isinstance(found, str) or found not in METHODS:
         raise ConfigError(f"method.name: found {found!r}, expected one of {', '.join(METHODS)}.")
     return found
 
@@ -192,8 +195,7 @@ def _check_options(
         name = option.partition("=")[0]
         if not name.startswith("--") or name in known or name == "--":
             continue
-        mappings = ("--missing.subset_weights.", "--method.weights.feature_distillation.")
-        if name.startswith(mappings):
+        if name.rpartition(".")[0] in known and name.startswith(MAPPINGS):
             continue
         where = _elsewhere(name.removeprefix("--"), method) if method else None
         raise ConfigError(
@@ -206,7 +208,8 @@ def _elsewhere(key: str, method: str) -> str | None:
     for old, new in RENAMED.items():
         if key.startswith(old):
             return f"is now {new}{'' if new.endswith(')') else key.removeprefix(old)}"
-    others = [name for name in METHODS if name != method and key in _keys(name)]
+    mapping = key.rpartition(".")[0]  # of which the key may be one of the names
+    others = [n for n in METHODS if n != method and {key, mapping} & set(_keys(n))]
     if others:
         return f"is an option of the method {' and '.join(others)}, and method.name is {method}"
     return None

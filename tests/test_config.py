@@ -1,17 +1,19 @@
 import dataclasses
+from collections.abc import Mapping
 
 import pytest
 
 from fsrf_jax.config import Config, check, flatten
 from fsrf_jax.data.synthetic import SyntheticOptions, make_world
 from fsrf_jax.errors import ConfigError
-from fsrf_jax.types import LossWeights
 
 
 def changed(key: str, value, config=None):
     """The config with one dotted key changed."""
     config = Config() if config is None else config
     head, _, rest = key.partition(".")
+    if isinstance(config, Mapping):
+        return {**config, key: value}
     if rest:
         value = changed(rest, value, getattr(config, head))
     return dataclasses.replace(config, **{head: value})
@@ -23,7 +25,10 @@ def ranges(section=None, prefix=""):
         if dataclasses.is_dataclass(value):
             yield from ranges(value, f"{prefix}{item.name}.")
         elif "range" in item.metadata:
-            yield f"{prefix}{item.name}", type(value), item.metadata["range"]
+            names = [f"{item.name}.{name}" for name in value] if isinstance(value, dict) else None
+            for name in names or [item.name]:
+                kind = float if names else type(value)
+                yield f"{prefix}{name}", kind, item.metadata["range"]
 
 
 def test_the_defaults_are_valid_and_make_a_world():
@@ -38,21 +43,17 @@ def test_the_default_world_is_that_of_the_issue():
     assert world.private == (1, 1, 1)
 
 
-def test_every_loss_weight_has_a_key():
-    assert set(vars(Config().weights)) == {f.name for f in dataclasses.fields(LossWeights)}
-
-
 def test_a_config_is_frozen_all_the_way_down():
     config = Config()
     with pytest.raises(dataclasses.FrozenInstanceError):
-        config.losses.noise.floor = 1.0
+        config.method.noise.floor = 1.0
 
 
 def test_flatten_names_every_leaf():
     flat = flatten(changed("missing.subset_weights", {"language+audio": 2.0}))
     assert flat["training.epochs"] == 30
     assert flat["data.modalities"] == ["language", "audio", "vision"]
-    assert flat["weights.feature_distillation"] == {"mmd": 0.1, "mse": 0.1}
+    assert flat["method.weights.feature_distillation"] == {"mmd": 0.1, "mse": 0.1}
     assert flat["missing.subset_weights"] == {"language+audio": 2.0}
     assert not any(isinstance(value, tuple) for value in flat.values())
 
@@ -115,19 +116,29 @@ def check_ranges_only(config):
         ({"evaluation.mask_seeds": ()}, "evaluation.mask_seeds: found [], expected one or more"),
         ({"evaluation.mask_seeds": (1, 1)}, "found [1, 1], expected one or more different seeds"),
         (
-            {"weights.feature_distillation": {"mdd": 1.0}},
-            "weights.feature_distillation: found 'mdd', expected names of divergences (cmd, coral,",
+            {"method.weights.feature_distillation": {"mdd": 1.0}},
+            "method.weights.feature_distillation: found 'mdd', expected names of divergences "
+            "(cmd, coral,",
         ),
         (
-            {"weights.feature_distillation": {"mmd": -1.0}},
-            "weights.feature_distillation.mmd: found -1.0, expected a number of at least 0",
+            {"method.weights.feature_distillation": {"mmd": -1.0}},
+            "method.weights.feature_distillation.mmd: found -1.0, expected a number of at least 0",
         ),
         (
-            {"losses.reconstruction.target": "complete"},
-            "losses.reconstruction.target: found 'complete', expected frames or view, or "
-            "missing.clean_view: true",
+            {"method.reconstruction.target": "complete"},
+            "method.reconstruction.target: found 'complete', expected frames or view, or "
+            "method.complete_view: true",
         ),
-        ({"losses.distillation.codes": ()}, "losses.distillation.codes: found [], expected one or"),
+        ({"method.distillation.codes": ()}, "method.distillation.codes: found [], expected one or"),
+        (
+            {"method.distillation.prediction": "gaussian_kl"},
+            "method.distillation.prediction: found 'gaussian_kl', expected auto, or one that fits "
+            "task.kind l1",
+        ),
+        (
+            {"method.distillation.prediction": "squared", "task.kind": "cross_entropy"},
+            "method.distillation.prediction: found 'squared', expected auto",
+        ),
         ({"missing.subset_weights": {"audio": 0.0}}, "expected each subset once, and odds above 0"),
         (
             {"missing.subset_weights": {"all": 1.0, "audio+vision+language": 2.0}},
@@ -168,6 +179,9 @@ def test_fields_that_do_not_fit_are_named(changes, message):
         {"data.source": "file", "data.path": "x.npz"},
         {"missing.subset_weights": {"language+audio": 1.0, "vision": 0.0}},
         {"data.modalities": ("OpenFace_2.0", "glove-vectors")},
+        {"method.reconstruction.target": "complete", "method.complete_view": True},
+        {"method.distillation.prediction": "gaussian_kl", "task.kind": "gaussian"},
+        {"method.distillation.warmup": 1.0},
     ],
 )
 def test_fields_that_fit_pass(changes):

@@ -1,6 +1,7 @@
 import dataclasses
 import hashlib
 import itertools
+import re
 from functools import partial
 
 import chex
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest
 
 from fsrf_jax.missing import (
-    MissingLaw,
+    Missing,
     Uniforms,
     completeness,
     draw_uniforms,
@@ -22,6 +23,7 @@ from fsrf_jax.missing import (
     observe_at,
     random_view,
 )
+from fsrf_jax.options import check
 
 LENGTHS = {"language": 4, "audio": 6, "vision": 5}
 NAMES = tuple(LENGTHS)
@@ -37,12 +39,12 @@ SUBSETS = [
         NAMES,
     )
 ]
-ALWAYS_ALL = ((NAMES, 1.0),)
-WHOLE = MissingLaw(max_rate=0.0)
+ALWAYS_ALL = {"language+audio+vision": 1.0}
+WHOLE = Missing(max_rate=0.0)
 KEY = jax.random.key(0)
 
-view_of = jax.jit(random_view, static_argnames="law")
-observe_of = jax.jit(observe, static_argnames="law")
+view_of = jax.jit(random_view, static_argnames="missing")
+observe_of = jax.jit(observe, static_argnames="missing")
 
 
 def all_valid(b, lengths=LENGTHS):
@@ -67,7 +69,7 @@ def subset_shares(view):
 
 
 def reference_observe(uniforms, valid, law):
-    """The law once more, sample by sample."""
+    """The rules once more, sample by sample."""
     names = sorted(valid)
     u = jax.tree.map(np.asarray, uniforms)
     observed = {m: np.zeros_like(v) for m, v in valid.items()}
@@ -82,7 +84,7 @@ def reference_observe(uniforms, valid, law):
         if law.modality_rate is not None:
             weights = [keep_one_probability(subset, has, names, law) for subset in subsets]
         if law.subset_weights:
-            odds = {frozenset(names): weight for names, weight in law.subset_weights}
+            odds = {frozenset(s.split("+")): weight for s, weight in law.subset_weights.items()}
             named = [odds.get(frozenset(subset), 0.0) for subset in subsets]
             weights = named if sum(named) > 0 else weights
         if not subsets:
@@ -123,15 +125,15 @@ def keep_one_probability(subset, has, names, law):
 
 
 LAWS = {
-    "frames": MissingLaw(max_rate=0.5),
-    "shared": MissingLaw(
+    "frames": Missing(max_rate=0.5),
+    "shared": Missing(
         shared_rate=True,
-        subset_weights=((("language",), 1.0), (("vision", "audio"), 3.0), (NAMES, 0.0)),
+        subset_weights={"language": 1.0, "vision+audio": 3.0, "language+audio+vision": 0.0},
     ),
-    "block": MissingLaw(pattern="block"),
-    "fixed": MissingLaw(max_rate=0.7, fixed_rate=True),
-    "whole": MissingLaw(max_rate=0.8, whole_share=0.5, modality_rate=0.0),
-    "modalities": MissingLaw(max_rate=0.4, fixed_rate=True, whole_share=0.25, modality_rate=0.4),
+    "block": Missing(pattern="block"),
+    "fixed": Missing(max_rate=0.7, fixed_rate=True),
+    "whole": Missing(max_rate=0.8, whole_share=0.5, modality_rate=0.0),
+    "modalities": Missing(max_rate=0.4, fixed_rate=True, whole_share=0.25, modality_rate=0.4),
 }
 
 
@@ -141,7 +143,7 @@ class Variants(chex.TestCase):
         valid = some_valid(0, 300)
         uniforms = draw_uniforms(jax.random.key(1), valid)
         for law in LAWS.values():
-            view = self.variant(partial(observe, law=law))(uniforms, valid)
+            view = self.variant(partial(observe, missing=law))(uniforms, valid)
             chex.assert_trees_all_equal(view, reference_observe(uniforms, valid, law))
 
 
@@ -171,9 +173,9 @@ def test_subsets_are_drawn_from_what_a_sample_has():
 
 
 def test_subset_weights():
-    law = MissingLaw(
+    law = Missing(
         max_rate=0.0,
-        subset_weights=((("language",), 1.0), (("vision", "audio"), 3.0), (("audio",), 0.0)),
+        subset_weights={"language": 1.0, "vision+audio": 3.0, "audio": 0.0},
     )
     shares = subset_shares(view_of(jax.random.key(0), all_valid(20_000), law))
     assert set(shares) == {frozenset(["language"]), frozenset(["audio", "vision"])}
@@ -182,8 +184,8 @@ def test_subset_weights():
 
 @pytest.mark.parametrize("rate", [0.0, 0.2, 0.5, 0.7, 1.0])
 def test_share_of_missing_modalities(rate):
-    """Each subset is as likely as the law says, and at most two of three modalities are missing."""
-    n, law = 20_000, MissingLaw(max_rate=0.0, modality_rate=rate)
+    """Each subset is as likely as the rules say, and at most two of three modalities are missing."""
+    n, law = 20_000, Missing(max_rate=0.0, modality_rate=rate)
     shares = subset_shares(view_of(jax.random.key(0), all_valid(n), law))
     expected = {s: keep_one_probability(s, set(NAMES), NAMES, law) for s in SUBSETS}
     np.testing.assert_allclose(sum(expected.values()), 1)
@@ -196,14 +198,14 @@ def test_share_of_missing_modalities(rate):
 
 def test_no_modality_is_lost_at_modality_rate_0_whatever_a_sample_has():
     valid = some_valid(4, 300)
-    view = observe_of(draw_uniforms(KEY, valid), valid, MissingLaw(max_rate=0.0, modality_rate=0.0))
+    view = observe_of(draw_uniforms(KEY, valid), valid, Missing(max_rate=0.0, modality_rate=0.0))
     chex.assert_trees_all_equal(view, valid)
 
 
 def test_each_other_modality_goes_alike_where_a_sample_has_two():
     n = 20_000
     valid = all_valid(n) | {"audio": np.zeros((n, LENGTHS["audio"]), bool)}
-    law = MissingLaw(max_rate=0.0, modality_rate=0.4)  # 0.6 of the others
+    law = Missing(max_rate=0.0, modality_rate=0.4)  # 0.6 of the others
     shares = subset_shares(view_of(jax.random.key(0), valid, law))
     for subset, share in ((["language"], 0.3), (["vision"], 0.3), (["language", "vision"], 0.4)):
         assert abs(shares[frozenset(subset)] - share) < 5 * (0.25 / n) ** 0.5
@@ -213,7 +215,7 @@ def test_each_other_modality_goes_alike_where_a_sample_has_two():
 def test_share_of_whole_modalities(whole):
     """A rate from U(0, 1) leaves all of t frames with probability 1 / (t + 1)."""
     n, t = 10_000, 9
-    law = MissingLaw(whole_share=whole, modality_rate=0.0)
+    law = Missing(whole_share=whole, modality_rate=0.0)
     valid = all_valid(n, dict.fromkeys(NAMES, t))
     complete = [np.asarray(o).all(axis=1) for o in view_of(KEY, valid, law).values()]
     for complete_b in complete:
@@ -224,7 +226,7 @@ def test_share_of_whole_modalities(whole):
 
 
 def test_a_sample_without_any_weighted_subset_draws_from_all_it_has():
-    law = MissingLaw(max_rate=0.0, subset_weights=((("language",), 1.0),))
+    law = Missing(max_rate=0.0, subset_weights={"language": 1.0})
     n = 10_000
     valid = all_valid(n) | {"language": np.zeros((n, LENGTHS["language"]), bool)}
     shares = subset_shares(view_of(jax.random.key(0), valid, law))
@@ -235,19 +237,19 @@ def test_a_sample_without_any_weighted_subset_draws_from_all_it_has():
 
 @pytest.mark.parametrize("number", [0.0, 0.5, np.nextafter(np.float32(1), np.float32(0))])
 def test_the_ends_of_the_unit_interval_give_a_possible_subset(number):
-    for odds in ((), ((("language",), 0.1), (("audio",), 0.7), (("vision",), 0.2))):
-        law = MissingLaw(max_rate=0.0, subset_weights=odds)
+    for odds in ({}, {"language": 0.1, "audio": 0.7, "vision": 0.2}):
+        law = Missing(max_rate=0.0, subset_weights=odds)
         uniforms = jax.tree.map(
             lambda x: np.full(x.shape, number, np.float32),
             draw_uniforms(jax.random.key(0), all_valid(1)),
         )
         (subset,) = subset_shares(observe_of(uniforms, all_valid(1), law))
-        assert subset in ({frozenset(names) for names, _ in odds} or set(SUBSETS))
+        assert subset in ({frozenset([name]) for name in odds} or set(SUBSETS))
 
 
-@partial(jax.jit, static_argnames="law")
-def view_at(key, valid, max_rate, law):
-    return random_view(key, valid, dataclasses.replace(law, max_rate=max_rate))
+@partial(jax.jit, static_argnames="missing")
+def view_at(key, valid, max_rate, missing):
+    return random_view(key, valid, dataclasses.replace(missing, max_rate=max_rate))
 
 
 @settings(max_examples=100, deadline=None)
@@ -257,10 +259,10 @@ def view_at(key, valid, max_rate, law):
     max_rate=st.floats(0, 1, width=32),
     law=st.sampled_from(
         [
-            MissingLaw(),
-            MissingLaw(shared_rate=True, subset_weights=((("audio",), 2.0), (("vision",), 1e-6))),
-            MissingLaw(pattern="block", subset_weights=ALWAYS_ALL, fixed_rate=True),
-            MissingLaw(modality_rate=0.6, whole_share=0.3),
+            Missing(),
+            Missing(shared_rate=True, subset_weights={"audio": 2.0, "vision": 1e-6}),
+            Missing(pattern="block", subset_weights=ALWAYS_ALL, fixed_rate=True),
+            Missing(modality_rate=0.6, whole_share=0.3),
         ]
     ),
 )
@@ -281,7 +283,7 @@ def test_exactly_one_frame_is_kept_where_all_are_lost(fixed):
     uniforms = draw_uniforms(jax.random.key(0), valid)
     if not fixed:
         uniforms = uniforms.replace(rate={m: np.ones(200, np.float32) for m in NAMES})
-    view = observe_of(uniforms, valid, MissingLaw(fixed_rate=fixed))
+    view = observe_of(uniforms, valid, Missing(fixed_rate=fixed))
     something = np.stack([v.any(axis=1) for v in valid.values()]).any(axis=0)
     np.testing.assert_array_equal(sum(o.sum(axis=1) for o in view.values()), something)
 
@@ -289,11 +291,11 @@ def test_exactly_one_frame_is_kept_where_all_are_lost(fixed):
 def test_number_of_missing_frames():
     """With a rate from U(0, 1) every number of missing frames is equally likely."""
     n, lengths = 20_000, {"language": 9, "audio": 60, "vision": 60}
-    law = MissingLaw(subset_weights=ALWAYS_ALL)
+    law = Missing(subset_weights=ALWAYS_ALL)
     view = view_of(jax.random.key(0), all_valid(n, lengths), law)
     counts = np.bincount(9 - np.asarray(view["language"]).sum(axis=1), minlength=10)
     assert chisquare(counts).pvalue > 1e-3
-    law = MissingLaw(max_rate=0.6, subset_weights=ALWAYS_ALL)
+    law = Missing(max_rate=0.6, subset_weights=ALWAYS_ALL)
     for observed_bt in view_of(jax.random.key(0), all_valid(n, lengths), law).values():
         missing_bt = ~np.asarray(observed_bt)
         t = missing_bt.shape[1]
@@ -310,7 +312,7 @@ def correlations(rows):
 
 def test_views_modalities_samples_and_steps_are_independent():
     n, stream = 10_000, jax.random.key(0)
-    law = MissingLaw(subset_weights=ALWAYS_ALL)
+    law = Missing(subset_weights=ALWAYS_ALL)
     shares = []
     for step in range(2):
         for key in jax.random.split(jax.random.fold_in(stream, step), 2):
@@ -345,7 +347,7 @@ def test_available_modalities_do_not_depend_on_the_rates():
 def test_shared_rate():
     valid = all_valid(2000, dict.fromkeys(NAMES, 100))
     for shared in (True, False):
-        law = MissingLaw(shared_rate=shared, subset_weights=ALWAYS_ALL)
+        law = Missing(shared_rate=shared, subset_weights=ALWAYS_ALL)
         view = view_of(jax.random.key(0), valid, law)
         between = correlations([np.asarray(o).mean(axis=1) for o in view.values()])
         assert (between > 0.95).all() if shared else (np.abs(between) < 0.1).all()
@@ -354,7 +356,7 @@ def test_shared_rate():
 def test_fixed_rate():
     """The missing share varies as it does when every frame is drawn alone, and no more."""
     n, t = 5000, 50
-    law = MissingLaw(max_rate=0.3, fixed_rate=True, subset_weights=ALWAYS_ALL)
+    law = Missing(max_rate=0.3, fixed_rate=True, subset_weights=ALWAYS_ALL)
     shares = []
     for observed_bt in view_of(
         jax.random.key(0), all_valid(n, dict.fromkeys(NAMES, t)), law
@@ -370,7 +372,7 @@ def test_fixed_rate():
 def test_fixed_rate_of_blocks(max_rate, missing):
     """Every available modality loses as many frames; the others have none."""
     valid = all_valid(200, dict.fromkeys(NAMES, 10))
-    view = view_at(KEY, valid, max_rate, MissingLaw(fixed_rate=True, pattern="block"))
+    view = view_at(KEY, valid, max_rate, Missing(fixed_rate=True, pattern="block"))
     counts = np.stack([np.asarray(o).sum(axis=1) for o in view.values()])
     assert set(counts.ravel().tolist()) == {0, 10 - missing}
 
@@ -381,7 +383,7 @@ def test_block_drops_one_run_of_the_right_size(padding):
     front = {"none": 0, "front": 4, "back": 0, "both": 2}[padding]
     place = (np.arange(t) >= front) & (np.arange(t) < front + length)
     valid = {m: np.tile(place, (n, 1)) for m in NAMES}
-    law = MissingLaw(max_rate=0.9, pattern="block", subset_weights=ALWAYS_ALL)
+    law = Missing(max_rate=0.9, pattern="block", subset_weights=ALWAYS_ALL)
     uniforms = draw_uniforms(jax.random.key(0), valid)
     starts = []
     for m, observed_bt in observe_of(uniforms, valid, law).items():
@@ -399,13 +401,13 @@ def test_block_drops_one_run_of_the_right_size(padding):
 def test_pure_and_without_effects():
     valid = jax.tree.map(jnp.asarray, some_valid(0, 7))
     before = jax.tree.map(np.array, valid)
-    views = [view_of(jax.random.key(3), valid, MissingLaw()) for _ in range(2)]
+    views = [view_of(jax.random.key(3), valid, Missing()) for _ in range(2)]
     chex.assert_trees_all_equal(*views)
     chex.assert_trees_all_equal(valid, before)
-    assert not jax.make_jaxpr(partial(random_view, law=MissingLaw()))(
+    assert not jax.make_jaxpr(partial(random_view, missing=Missing()))(
         jax.random.key(3), valid
     ).effects
-    other = view_of(jax.random.key(4), valid, MissingLaw())
+    other = view_of(jax.random.key(4), valid, Missing())
     assert any((views[0][m] != other[m]).any() for m in NAMES)
 
 
@@ -413,11 +415,11 @@ def test_ranks_are_checked():
     valid = all_valid(2)
     uniforms = draw_uniforms(jax.random.key(0), valid)
     with pytest.raises(AssertionError):
-        observe(uniforms, valid | {"audio": valid["audio"][:, :, None]}, MissingLaw())
+        observe(uniforms, valid | {"audio": valid["audio"][:, :, None]}, Missing())
 
 
 def test_the_rate_is_drawn_by_default():
-    assert not MissingLaw().fixed_rate
+    assert not Missing().fixed_rate
 
 
 def completeness_case():
@@ -454,6 +456,88 @@ def test_completeness_of_random_views():
     np.testing.assert_array_equal(completeness(valid, valid), whole_b)
     turned = [{m: masks[m] for m in reversed(NAMES)} for masks in (valid, observed)]
     np.testing.assert_array_equal(jax.jit(completeness)(*turned), share_b)
+
+
+def test_all_stands_for_all_modalities():
+    """And names come in any order."""
+    valid = some_valid(6, 300)
+    uniforms = draw_uniforms(KEY, valid)
+    ways = [
+        {"all": 2.0, "audio+vision": 1.0},
+        {"language+audio+vision": 2.0, "vision+audio": 1.0},
+        {"vision+audio": 1.0, "vision+language+audio": 2.0},
+    ]
+    views = [observe_of(uniforms, valid, Missing(subset_weights=way)) for way in ways]
+    for view in views[1:]:
+        chex.assert_trees_all_equal(view, views[0])
+    chex.assert_trees_all_equal(
+        views[0], reference_observe(uniforms, valid, Missing(subset_weights=ways[1]))
+    )
+
+
+def test_a_section_is_hashable_and_compared_by_value():
+    odds = {"language": 1.0, "audio+vision": 2.0}
+    missing, same = (
+        Missing(subset_weights=odds),
+        Missing(subset_weights=dict(reversed(odds.items()))),
+    )
+    assert missing == same
+    assert hash(missing) == hash(same)
+    odds["language"] = 5.0
+    assert missing.subset_weights["language"] == 1
+    assert missing != Missing(subset_weights=odds)
+    with pytest.raises(TypeError, match="immutable|does not support"):
+        missing.subset_weights["language"] = 3.0
+    assert dataclasses.replace(missing, max_rate=0.5).subset_weights == missing.subset_weights
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"max_rate": 1.1}, "max_rate: found 1.1, expected a number of at least 0 and at most 1."),
+        ({"max_rate": -0.1}, "max_rate: found -0.1"),
+        ({"whole_share": 1.5}, "whole_share: found 1.5"),
+        ({"modality_rate": -0.1}, "modality_rate: found -0.1, expected null, or a number from 0"),
+        (
+            {"modality_rate": 1.1},
+            "modality_rate: found 1.1, expected null, or a number from 0 to 1",
+        ),
+        ({"modality_rate": float("nan")}, "modality_rate: found nan, expected null, or a number"),
+        (
+            {"modality_rate": 0.5, "subset_weights": {"audio": 1.0}},
+            "modality_rate: found 0.5, expected null, because missing.subset_weights draw subsets",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named(values, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        check(Missing(**values))
+
+
+@pytest.mark.parametrize(
+    ("odds", "message"),
+    [
+        ({"smell": 1.0}, "subset_weights: found 'smell', expected names of data.modalities (lang"),
+        ({"audio+smell": 1.0}, "subset_weights: found 'audio+smell', expected names of"),
+        ({"": 1.0}, "subset_weights: found '', expected names of"),
+        ({"audio": -1.0}, "subset_weights.audio: found -1.0, expected a number of at least 0"),
+        ({"audio": float("inf")}, "subset_weights.audio: found inf, expected a number"),
+        ({"audio": float("nan")}, "subset_weights.audio: found nan, expected a number"),
+        ({"audio": 0.0, "all": 0.0}, "subset_weights: found {"),
+        ({"audio+vision": 1.0, "vision+audio": 1.0}, "expected each subset once, and odds above 0"),
+        ({"all": 1.0, "vision+audio+language": 2.0}, "expected each subset once, and odds above 0"),
+    ],
+)
+def test_subsets_that_cannot_be_drawn_are_named(odds, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        Missing(subset_weights=odds).check_subsets(NAMES)
+
+
+@pytest.mark.parametrize("odds", [{}, {"all": 1.0}, {"audio": 0.0, "vision+audio": 2.0}])
+def test_subsets_that_can_be_drawn_pass(odds):
+    Missing(subset_weights=odds).check_subsets(NAMES)
+    check(Missing(subset_weights=odds, max_rate=0.0, whole_share=1.0))
+    check(Missing(modality_rate=1.0))
 
 
 IDS = ["video_1", "video_1$_$3", "", "数"]
@@ -522,8 +606,8 @@ def test_keyed_uniforms_differ_by_seed_id_and_modality():
 def test_keyed_uniforms_make_masks_like_random_ones():
     valid = some_valid(0, 200)
     uniforms = keyed_uniforms(0, [str(i) for i in range(200)], valid)
-    view = observe_of(uniforms, valid, MissingLaw())
-    chex.assert_trees_all_equal(view, reference_observe(uniforms, valid, MissingLaw()))
+    view = observe_of(uniforms, valid, Missing())
+    chex.assert_trees_all_equal(view, reference_observe(uniforms, valid, Missing()))
 
 
 def keyed_case(n=200):

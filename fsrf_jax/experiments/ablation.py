@@ -1,6 +1,7 @@
 """Many runs of one data set: trained as populations, each with a run folder of its own."""
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -21,6 +22,7 @@ from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments import scheduling
 from fsrf_jax.experiments.outputs import write_probes, write_results
 from fsrf_jax.experiments.run import Run, open_run
+from fsrf_jax.experiments.train import train_teacher
 from fsrf_jax.files import replacing
 from fsrf_jax.inference import make_batch
 from fsrf_jax.source import Source, fingerprint
@@ -58,12 +60,14 @@ class Shared:
         source: the data.
         protocol: under which all are evaluated.
         normaliser: fitted to the training split.
+        seed: of the teachers, where methods ask for one: the same for all members.
         say: is given a line about what happens.
     """
 
     source: Source
     protocol: Protocol
     normaliser: normalise.Normaliser
+    seed: int
     say: Callable[[str], None]
 
     def run(self, member: Member) -> Run:
@@ -134,7 +138,8 @@ def _open(members: Sequence[Member], say: Callable[[str], None]) -> Shared:
         _check_epochs(member)
     first = open_run(members[0].config)
     normaliser = normalise.fit(first.source.split("train"), members[0].config.data.clip)
-    return Shared(first.source, first.protocol, normaliser, say)
+    seed = min(member.seed for member in members)
+    return Shared(first.source, first.protocol, normaliser, seed, say)
 
 
 def _by_variant(members: Sequence[Member], file: str) -> dict[str, dict[int, dict[str, Any]]]:
@@ -194,9 +199,9 @@ def _train_part(folder: Path, members: list[Member], shared: Shared) -> None:
                 stack.enter_context(record)()
             _train_and_evaluate(place, members, shared)
     except jax.errors.JaxRuntimeError as error:
-        shutil.rmtree(place)
         if "RESOURCE_EXHAUSTED" not in str(error):
-            raise
+            raise  # what is saved of the part stays, to be resumed
+        shutil.rmtree(place)
         if len(members) == 1:
             raise RunError(
                 f"{_name(members[0])}: does not fit the device's memory; lower model.width or "
@@ -242,6 +247,7 @@ def _train(place: Path, members: list[Member], shared: Shared) -> TrainState:
         else:
             states, _ = run.restore(manager, normaliser, len(members))
         done = loop.epochs_done(recipe, states)
+        teacher = _teacher(place.parents[1], run, shared)
         with _reporting(members, done, config, shared.say) as report:
             return loop.fit(
                 recipe,
@@ -253,7 +259,19 @@ def _train(place: Path, members: list[Member], shared: Shared) -> TrainState:
                 checkpoint_every=config.output.checkpoint_every,
                 preparation=normaliser.to_tree(),
                 report=report,
+                teacher=teacher,
             )
+
+
+def _teacher(folder: Path, run: Run, shared: Shared) -> Any:
+    """The teacher of a part, trained once in the ablation's folder for all that have the same."""
+    wanted = run.config.method.teacher_method()
+    if wanted is None:
+        return None
+    training = dataclasses.replace(run.config.training, seed=shared.seed)
+    run = dataclasses.replace(run, config=dataclasses.replace(run.config, training=training))
+    name = hashlib.sha256(repr(wanted).encode()).hexdigest()[:12]
+    return train_teacher(run, folder / "teachers" / name)
 
 
 @contextlib.contextmanager

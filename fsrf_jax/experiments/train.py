@@ -3,7 +3,9 @@
 import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -42,25 +44,51 @@ def train_run(run: Run, folder: Path, progress: Progress = quiet) -> Results:
         InterruptedTraining: SIGINT or SIGTERM came; the state is saved.
         RunError: the folder belongs to other data or another process, or a loss became NaN.
     """
+    with run_folder.opened(folder, run.config, fingerprint(run.source.dataset)) as record:
+        states, normaliser = _trained(run, folder, record, progress)
+        results = _finished_results(folder, epochs_done(run.recipe, states))
+        if results is None:
+            evaluation, results = run.evaluate(member(states, 0), normaliser)
+            write_results(folder / "results.json", evaluation, results)
+    return results
+
+
+def train_teacher(run: Run, folder: Path, progress: Progress = quiet) -> Any:
+    """Inference parameters of the teacher that the run's method asks for; None if it asks for none.
+
+    The teacher is a run with the same settings, but for its method and missingness. It is trained
+    in its own folder unless it stands there already.
+
+    Raises:
+        InterruptedTraining, RunError: see `train_run`.
+    """
+    wanted = run.config.method.teacher_method()
+    if wanted is None:
+        return None
+    method, missing = wanted
+    output = replace(run.config.output, directory=str(folder))
+    config = replace(run.config, method=method, missing=missing, output=output)
+    run_folder.check_same(folder, config)
+    teacher = Run.make(config, run.source, run.protocol)
+    with run_folder.opened(folder, config, fingerprint(run.source.dataset)) as record:
+        states, _ = _trained(teacher, folder, record, progress)
+    return sharding.replicate(member(states, 0).best, run.mesh)
+
+
+def _trained(
+    run: Run, folder: Path, record: Callable[[], None], progress: Progress
+) -> tuple[TrainState, normalise.Normaliser]:
+    """The states after the last epoch, and the normaliser: trained, or restored."""
     normaliser = normalise.fit(run.source.split("train"), run.config.data.clip)
-    with (
-        run_folder.opened(folder, run.config, fingerprint(run.source.dataset)) as record,
-        checkpoints.open_manager(folder / "checkpoints") as manager,
-    ):
+    with checkpoints.open_manager(folder / "checkpoints") as manager:
         if checkpoints.latest(manager) is None:
             states = run.initial_states([run.config.training.seed])
         else:
             states, normaliser = run.restore(manager, normaliser)
-        if jax.device_get(is_complete(run.recipe, states)).all():
-            finished = _finished_results(folder, epochs_done(run.recipe, states))
-            if finished is not None:
-                return finished
-        else:
+        if not jax.device_get(is_complete(run.recipe, states)).all():
             record()
             states = _fit(run, states, normaliser, manager, folder, progress)
-        evaluation, results = run.evaluate(member(states, 0), normaliser)
-        write_results(folder / "results.json", evaluation, results)
-    return results
+    return states, normaliser
 
 
 def _finished_results(folder: Path, epochs: int) -> Results | None:
@@ -83,6 +111,7 @@ def _fit(
     samples = normaliser.apply(run.source.split("valid"))
     validation = make_validation(samples, run.recipe.missing, training.validation_draws)
     done = epochs_done(run.recipe, states)
+    teacher = train_teacher(run, folder / "teacher", progress)
     with open_journal(folder, done) as write, progress(done, training.epochs) as show:
 
         def report(_: int, record: EpochRecord) -> None:
@@ -99,4 +128,5 @@ def _fit(
             checkpoint_every=run.config.output.checkpoint_every,
             preparation=normaliser.to_tree(),
             report=report,
+            teacher=teacher,
         )

@@ -101,7 +101,7 @@ class Constraints(nn.Module):
     @nn.compact
     def __call__(self, view: Factors, target: ByModality, batch: Batch) -> dict[str, Term]:
         """All terms of the view; `target` [b, f] per modality is what decoders give back."""
-        w_mb = view.available * batch.weights
+        w_mb = view.available * batch.weights[None]
         return {
             "homogeneous": self._homogeneous(view, batch),
             "heterogeneous": self._heterogeneous(view, w_mb, batch.labels),
@@ -175,7 +175,7 @@ class Constraints(nn.Module):
             decoded[m] = decoder(jnp.concatenate(parts, axis=-1), train=False)
         if self.method.reconstruction.crossed:
             return reconstruction.crossed(decoded, target, view.available, batch.weights)
-        return reconstruction.own(decoded, target, view.available * batch.weights)
+        return reconstruction.own(decoded, target, view.available * batch.weights[None])
 
     def _head(self, name: str, outputs: int) -> Perceptron:
         return Perceptron(self.setting.model.width, outputs, name=name)
@@ -294,7 +294,7 @@ class Fsrf:
         with prefixed("distillation"):
             task.check_disagreement(self.distillation.prediction)
 
-    def teacher(self) -> None:
+    def teacher_method(self) -> None:
         """No other model teaches: the views of a sample teach each other [S]."""
 
     def term_weights(self, progress: jax.Array) -> dict[str, jax.Array]:

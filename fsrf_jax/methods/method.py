@@ -62,7 +62,7 @@ class Method(Protocol):
                 or a schedule depends on. The names do not depend on it.
         """
 
-    def teacher(self) -> "tuple[Method, Missing] | None":
+    def teacher_method(self) -> "tuple[Method, Missing] | None":
         """A method to be trained first, under its own missingness, and then frozen; or None."""
 
     def init(self, setting: Setting, example: Batch, key: jax.Array) -> Parameters:

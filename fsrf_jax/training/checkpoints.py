@@ -57,8 +57,9 @@ def open_manager(folder: Path, *, read_only: bool = False) -> Iterator[Manager]:
     if read_only and not folder.is_dir():
         raise RunError(f"{folder}: found no checkpoints; train the run first.")
     manager = Manager(folder.absolute(), read_only)
-    if not read_only and jax.process_index() == 0:
+    if not read_only:
         folder.mkdir(parents=True, exist_ok=True)
+    if not read_only and jax.process_index() == 0:
         for left in folder.glob(f"*{UNFINISHED}"):
             shutil.rmtree(left)
     try:
@@ -150,7 +151,9 @@ def digests(arrays: Any) -> dict[str, str]:
 def _restore(place: Path, target: Any) -> Any:
     remedy = f"Move the folder {place} away to go on from an earlier checkpoint."
     expected = {path: _kind(leaf) for path, leaf in _leaves(target).items()}
-    stored = dict(_load(place, "digests", None, remedy))
+    stored = _load(place, "digests", None, remedy)
+    if not isinstance(stored, dict):
+        stored = {}
     kinds = {path: str(value).partition(" ")[0] for path, value in stored.items()}
     for path in sorted(expected.keys() | kinds.keys()):
         if kinds.get(path) != expected.get(path):
@@ -221,7 +224,10 @@ def _failed_save_is_run_error(manager: Manager, epoch: int) -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    line = line.partition(" [tensorstore_spec")[0]
+    # TensorStore begins with the file and ends with the cause.
+    return line if len(line) <= 300 else f"{line[:100]} ... {line[-200:]}"
 
 
 @functools.cache

@@ -17,7 +17,7 @@ from fsrf_jax.training.population import train_population
 VARIANTS = """
 variants:
   full: {}
-  no noise: {weights.noise: 0}
+  no noise: {method.weights.noise: 0}
 """
 NAMES = [f"{variant}/seed-{seed}" for variant in ("full", "no noise") for seed in (0, 1)]
 
@@ -125,7 +125,7 @@ def test_nothing_is_trained_twice(finished):
     assert call("ablate", *argv).status == 0
     assert {path: path.stat().st_mtime_ns for path in files} == before
     refused(call("ablate", *argv, "--training.epochs", "3"), 2, "was trained for 2 epochs")
-    refused(call("ablate", *argv, "--weights.redundancy", "4"), 2, "weights.redundancy")
+    refused(call("ablate", *argv, "--method.weights.redundancy", "4"), 2, "method.weights.redundancy")
 
 
 def test_probes_of_finished_members(finished):
@@ -154,13 +154,13 @@ def test_probes_of_finished_members(finished):
     ("content", "parts"),
     [
         ("[1", ("is not YAML",)),
-        ("weights.noise: 0", ("expected one key `variants`",)),
+        ("method.weights.noise: 0", ("expected one key `variants`",)),
         ("variants: {}", ("expected one key `variants`",)),
         ("variants: {a: 3}", ("variant 'a'", "found 3")),
         ("variants: {a/b: {}}", ("variant 'a/b'", "a name that can be a folder")),
         ("variants: {a: {data.fold: 1}}", ("variant 'a'", "data.fold must be the same for all")),
-        ("variants: {a: {weights.nois: 1}}", ("variant 'a'", "nearest is --weights.noise")),
-        ("variants: {a: {weights.noise: -1}}", ("variant 'a'", "weights.noise: found -1")),
+        ("variants: {a: {method.weights.nois: 1}}", ("variant 'a'", "nearest is --method.weights.noise")),
+        ("variants: {a: {method.weights.noise: -1}}", ("variant 'a'", "method.weights.noise: found -1")),
     ],
 )
 def test_mistaken_files_are_refused(tmp_path, content, parts):
@@ -173,9 +173,9 @@ def test_mistaken_options_are_refused(tmp_path):
     file, out = write(tmp_path), tmp_path / "out"
     refused(call("ablate", *TINY, "--ablation", tmp_path / "no.yaml"), 2, "found no file")
     refused(call("ablate", *arguments(file, out, "--seeds", "0")), 2, "--seeds: found 0")
-    classes = json.dumps({"full": {}, "b": {"losses.task.kind": "cross_entropy"}})
+    classes = json.dumps({"full": {}, "b": {"task.kind": "cross_entropy"}})
     mixed = write(tmp_path, f"variants: {classes}")
-    refused(call("ablate", *arguments(mixed, out)), 2, "losses.task.kind: found variants for")
+    refused(call("ablate", *arguments(mixed, out)), 2, "task.kind: found variants for")
 
 
 @pytest.mark.parametrize(("name", "rate"), [("tfrnet", "max_rate"), ("gcnet", "modality_rate")])

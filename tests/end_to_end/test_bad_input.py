@@ -210,13 +210,13 @@ def unlock(clean, tmp_path):
 
 def test_a_run_folder_of_another_config(run):
     before = snapshot(run)
-    argv = (*TINY, "--output.directory", run, "--training.seed", "7", "--weights.noise", "0")
+    argv = (*TINY, "--output.directory", run, "--training.seed", "7", "--method.weights.noise", "0")
     done = call("train", *argv)
     refused(
         done,
         2,
         "belongs to a run with another config",
-        "weights.noise: 0.1 there, 0.0 here",
+        "method.weights.noise: 0.1 there, 0.0 here",
         "training.seed: 0 there, 7 here",
         "--overwrite",
     )

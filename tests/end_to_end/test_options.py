@@ -16,55 +16,55 @@ CUTS = {"data.cuts": [-1.0, 1.0]}
 # Each row is a run with the built-in data; together they make every choice once.
 ROWS = [
     {
-        "losses.task.kind": "mse",
-        "losses.homogeneous.divergence": "mse",
-        "weights.feature_distillation": {"cmd": 0.1, "mse": 0.1},
-        "losses.heterogeneous.kind": "task_alone",
-        "losses.noise.kind": "uniform",
-        "losses.redundancy.dependence": "hsic",
-        "losses.reconstruction.target": "view",
-        "losses.distillation.direction": "to_less_complete",
-        "losses.distillation.prediction": "squared",
+        "task.kind": "mse",
+        "method.homogeneous.divergence": "mse",
+        "method.weights.feature_distillation": {"cmd": 0.1, "mse": 0.1},
+        "method.heterogeneous.kind": "task_alone",
+        "method.noise.kind": "uniform",
+        "method.redundancy.dependence": "hsic",
+        "method.reconstruction.target": "view",
+        "method.distillation.direction": "to_less_complete",
+        "method.distillation.prediction": "squared",
         "model.pool": "last",
         "missing.pattern": "block",
     },
     {
-        "losses.task.kind": "huber",
-        "losses.homogeneous.divergence": "cmd",
-        "weights.feature_distillation": {"coral": 0.1, "mmd": 0.1},
-        "losses.heterogeneous.kind": "modality",
-        "losses.noise.kind": "bottleneck",
-        "losses.redundancy.dependence": "orthogonality",
-        "losses.reconstruction.target": "complete",
-        "missing.clean_view": True,
-        "losses.distillation.weigh_teacher": True,
+        "task.kind": "huber",
+        "method.homogeneous.divergence": "cmd",
+        "method.weights.feature_distillation": {"coral": 0.1, "mmd": 0.1},
+        "method.heterogeneous.kind": "modality",
+        "method.noise.kind": "bottleneck",
+        "method.redundancy.dependence": "orthogonality",
+        "method.reconstruction.target": "complete",
+        "method.complete_view": True,
+        "method.distillation.weigh_teacher": True,
         "model.pool": "attention",
         "model.missing_frame": "learned",
     },
     {
-        "losses.task.kind": "gaussian",
-        "losses.homogeneous.divergence": "coral",
-        "weights.feature_distillation": {"cosine": 0.1},
-        "losses.heterogeneous.kind": "contrastive",
-        "losses.noise.kind": "dependence",
-        "losses.noise.dependence": "hsic",
-        "losses.redundancy.dependence": "cosine_squared",
-        "losses.reconstruction.crossed": True,
-        "losses.distillation.prediction": "gaussian_kl",
-        "losses.distillation.warmup": 1.5,
+        "task.kind": "gaussian",
+        "method.homogeneous.divergence": "coral",
+        "method.weights.feature_distillation": {"cosine": 0.1},
+        "method.heterogeneous.kind": "contrastive",
+        "method.noise.kind": "dependence",
+        "method.noise.dependence": "hsic",
+        "method.redundancy.dependence": "cosine_squared",
+        "method.reconstruction.crossed": True,
+        "method.distillation.prediction": "gaussian_kl",
+        "method.distillation.warmup": 1.5,
         "model.pool": "cls",
         "model.encoder_layers": 1,
         "model.mask_aware": False,
     },
     {
         **CUTS,
-        "losses.task.kind": "cross_entropy",
-        "losses.homogeneous.divergence": "cosine",
-        "weights.feature_distillation": {"gaussian_kl": 0.1},
-        "losses.heterogeneous.kind": "contrastive",
-        "losses.noise.kind": "uniform",
-        "losses.distillation.prediction": "kl",
-        "losses.distillation.temperature": 2.0,
+        "task.kind": "cross_entropy",
+        "method.homogeneous.divergence": "cosine",
+        "method.weights.feature_distillation": {"gaussian_kl": 0.1},
+        "method.heterogeneous.kind": "contrastive",
+        "method.noise.kind": "uniform",
+        "method.distillation.prediction": "kl",
+        "method.distillation.temperature": 2.0,
         "model.fusion": "concatenation",
         "missing.fixed_rate": True,
         "missing.max_rate": 0.5,
@@ -73,11 +73,11 @@ ROWS = [
     {
         **CUTS,
         "data.tasks": ["up", "far_up"],
-        "losses.task.kind": "binary_cross_entropy",
-        "losses.homogeneous.divergence": "gaussian_kl",
-        "weights.feature_distillation": {"infonce": 0.1},
-        "losses.noise.kind": "uniform",
-        "losses.distillation.codes": ["fused"],
+        "task.kind": "binary_cross_entropy",
+        "method.homogeneous.divergence": "gaussian_kl",
+        "method.weights.feature_distillation": {"infonce": 0.1},
+        "method.noise.kind": "uniform",
+        "method.distillation.codes": ["fused"],
         "missing.shared_rate": True,
         "missing.modality_rate": 0.0,
         "missing.whole_share": 0.5,
@@ -85,39 +85,39 @@ ROWS = [
     },
     {
         **CUTS,
-        "losses.task.kind": "cross_entropy",
-        "losses.homogeneous.divergence": "js",
-        "weights.feature_distillation": {"js": 0.1},
-        "losses.noise.kind": "dependence",
-        "losses.noise.dependence": "cross_correlation",
-        "losses.reconstruction.target": "complete",
-        "losses.reconstruction.crossed": True,
-        "missing.clean_view": True,
-        "losses.distillation.codes": ["homogeneous", "heterogeneous"],
+        "task.kind": "cross_entropy",
+        "method.homogeneous.divergence": "js",
+        "method.weights.feature_distillation": {"js": 0.1},
+        "method.noise.kind": "dependence",
+        "method.noise.dependence": "cross_correlation",
+        "method.reconstruction.target": "complete",
+        "method.reconstruction.crossed": True,
+        "method.complete_view": True,
+        "method.distillation.codes": ["homogeneous", "heterogeneous"],
     },
     {
         **CUTS,
-        "losses.task.kind": "binary_cross_entropy",
-        "losses.homogeneous.divergence": "sinkhorn",
-        "weights.feature_distillation": {"sinkhorn": 0.1, "sliced_wasserstein": 0.1},
-        "losses.noise.kind": "dependence",
-        "losses.noise.dependence": "orthogonality",
+        "task.kind": "binary_cross_entropy",
+        "method.homogeneous.divergence": "sinkhorn",
+        "method.weights.feature_distillation": {"sinkhorn": 0.1, "sliced_wasserstein": 0.1},
+        "method.noise.kind": "dependence",
+        "method.noise.dependence": "orthogonality",
         "missing.subset_weights": {"language": 1.0, "audio+vision": 2.0},
     },
     {
-        "losses.homogeneous.divergence": "sliced_wasserstein",
-        "weights.feature_distillation": {},
-        "losses.distillation.direction": "off",
+        "method.homogeneous.divergence": "sliced_wasserstein",
+        "method.weights.feature_distillation": {},
+        "method.distillation.direction": "off",
         "evaluation.protocol": "cmad",
     },
     {
-        "losses.homogeneous.divergence": "mmd",
+        "method.homogeneous.divergence": "mmd",
         "missing.modality_rate": 0.4,
         "evaluation.protocol": "gcnet",
     },
     {
-        "losses.homogeneous.divergence": "mmd",
-        "losses.redundancy.held": "none",
+        "method.homogeneous.divergence": "mmd",
+        "method.redundancy.held": "none",
     },
 ]
 
@@ -126,7 +126,7 @@ def choices():
     """Every (key, choice) that the types of the sections name."""
     for section in ("losses", "model", "missing"):
         yield from section_choices(getattr(Config(), section), f"{section}.")
-    yield from (("weights.feature_distillation", name) for name in DIVERGENCES)
+    yield from (("method.weights.feature_distillation", name) for name in DIVERGENCES)
 
 
 def section_choices(options, prefix):
@@ -153,7 +153,7 @@ def test_the_rows_make_every_choice():
     defaults = {
         (key, value)
         for key, value in choices()
-        if key != "weights.feature_distillation" and default(key) == value
+        if key != "method.weights.feature_distillation" and default(key) == value
     }
     made = {pair for row in ROWS for pair in chosen(row)}
     assert set(choices()) - made - defaults == set()
@@ -176,12 +176,12 @@ def test_the_choices_train_and_evaluate(row, tmp_path):
     assert done.status == 0, done.err
     first, last = read_lines(tmp_path / "run" / "metrics.jsonl")
     terms = set(first) - {"epoch", "best_epoch", "validation_error", "gradient_norm"}
-    weighted = row.get("weights.feature_distillation", {"mmd": 0.1, "mse": 0.1})
+    weighted = row.get("method.weights.feature_distillation", {"mmd": 0.1, "mse": 0.1})
     names = {name for name in terms if name.startswith("feature_distillation.")}
     assert names == {f"feature_distillation.{name}" for name in weighted}
     assert last["total"] != first["total"]
     assert all(math.isfinite(value) for value in last.values())
-    if row.get("losses.distillation.direction") == "off":
+    if row.get("method.distillation.direction") == "off":
         assert last["prediction_distillation"] == 0
     else:
         # Nothing is switched off by accident: every term is there.
@@ -190,7 +190,7 @@ def test_the_choices_train_and_evaluate(row, tmp_path):
     assert results["epochs_trained"] == 2
     assert results["protocol"] == row.get("evaluation.protocol", "corrkd")
     forms = {"cross_entropy": "class", "binary_cross_entropy": "binary"}
-    kind = row.get("losses.task.kind")
+    kind = row.get("task.kind")
     assert results["form"] == forms.get(kind, "number")
     assert results["metrics"] == forms.get(kind, "mosi")
     says_how_sure(results, kind, read_arrays(tmp_path / "run" / "predictions.npz"))

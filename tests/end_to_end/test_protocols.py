@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from command_case import ROOT, TINY, call, read_arrays, read_json, refused
 
-from fsrf_jax.cli import arguments
+from fsrf_jax import arguments
 from fsrf_jax.evaluation.protocols.registry import PROTOCOLS
 
 OWN = ROOT / "configs" / "protocols" / "own" / "fading.yaml"

@@ -23,7 +23,7 @@ from command_case import (
 )
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from fsrf_jax.cli import arguments
+from fsrf_jax import arguments
 from fsrf_jax.config import Config
 from fsrf_jax.evaluation.metrics.families import floor, regression_metrics
 from fsrf_jax.training.build import make_hyper
@@ -385,6 +385,6 @@ def test_a_modality_may_be_absent_for_good_in_training(tmp_path):
 
 
 def test_a_loss_that_overflows_ends_with_advice(tmp_path):
-    argv = (*TINY, "--output.directory", tmp_path / "run", "--weights.noise", "3e38")
+    argv = (*TINY, "--output.directory", tmp_path / "run", "--method.weights.noise", "3e38")
     refused(call("train", *argv), 2, "became inf in epoch 1, step 1.", "learning_rate")
     assert not (tmp_path / "run" / "results.json").exists()

@@ -7,29 +7,31 @@ from fsrf_jax.evaluation.ablation.probes import compare_probes, probes_section
 KINDS = "HSN"
 
 
-def known(u):
+def known(u, has=KINDS):
     """Probes of built-in data; every code has shares of its own."""
     shares = {"u": u, "w": 0.2, "r": 0.1, "others": 0.0, "rest": 0.7 - u}
     relative = {"u": u / (u + 0.3), "w": 0.2 / (u + 0.3), "r": 0.1 / (u + 0.3)}
     return {
         "variance_shares": {},
         "mean": {
-            "variance_shares": dict.fromkeys(KINDS, shares),
-            "normalised": dict.fromkeys(KINDS, relative),
+            "variance_shares": dict.fromkeys(has, shares),
+            "normalised": dict.fromkeys(has, relative),
         },
     }
 
 
-def unknown(label, other=0.5):
-    names = [f"{kind} {m}" for kind in KINDS for m in ("audio", "text")]
+def unknown(label, other=0.5, has=KINDS):
+    names = [f"{kind} {m}" for kind in has for m in ("audio", "text")]
     place = {name: i for i, name in enumerate(names)}
     matrix = [[1.0 if row == column else other for column in names] for row in names]
-    matrix[place["H audio"]][place["S audio"]] = 0.1
-    matrix[place["H text"]][place["S text"]] = 0.3
+    if "H" in has and "S" in has:
+        matrix[place["H audio"]][place["S audio"]] = 0.1
+        matrix[place["H text"]][place["S text"]] = 0.3
+    identity = {"H": 0.6, "S": 0.9, "N": None}
     return {
         "modalities": ["audio", "text"],
-        "mean": {"label": {kind: {"label": label} for kind in KINDS}},
-        "modality_identity": {"H": 0.6, "S": 0.9, "N": None},
+        "mean": {"label": {kind: {"label": label} for kind in has}},
+        "modality_identity": {kind: identity[kind] for kind in has},
         "cka": {"names": names, "matrix": matrix},
     }
 
@@ -59,3 +61,53 @@ def test_unknown_latents():
     assert b["CKA of H, S"] == pytest.approx(0.2)
     assert (b["CKA of H, N"], b["CKA of S, N"]) == (0.5, 0.5)
     assert probes_section(table)[1][0][1] == "-"
+
+
+NONE = {"mean": None, "std": None}
+
+
+def defined(figures):
+    return {name for name, cell in figures.items() if cell != NONE}
+
+
+@pytest.mark.parametrize(
+    ("has", "names"),
+    [
+        ("H", {"H: u"}),
+        ("S", {"S: w", "S: u", "S: r"}),
+        ("N", {"N: r", "N: u and w"}),
+        ("HN", {"H: u", "N: r", "N: u and w"}),
+    ],
+)
+def test_known_latents_of_a_method_that_lacks_codes(has, names):
+    table = compare_probes(
+        {"whole": {0: known(0.2), 1: known(0.5)}, "some": {0: known(0.2, has), 1: known(0.5, has)}}
+    )
+    whole, some = (table["variants"][name] for name in ("whole", "some"))
+    assert list(some) == list(whole)
+    assert defined(some) == names
+    assert {name: some[name] for name in names} == {name: whole[name] for name in names}
+    header, rows, _ = probes_section(table)
+    assert {
+        name for name, cell in zip(header[1:], rows[1][1:], strict=True) if cell != "-"
+    } == names
+
+
+@pytest.mark.parametrize(
+    ("has", "names"),
+    [
+        ("H", {"label from H", "modality from H"}),
+        ("S", {"label from S", "modality from S"}),
+        ("N", {"label from N"}),
+        ("HN", {"label from H", "modality from H", "label from N", "CKA of H, N"}),
+        ("HS", {"label from H", "modality from H", "label from S", "modality from S"}
+         | {"CKA of H, S"}),
+    ],
+)  # fmt: skip
+def test_unknown_latents_of_a_method_that_lacks_codes(has, names):
+    # The first variant decides what is compared: it may be the one that lacks some.
+    table = compare_probes({"some": {0: unknown(0.3, has=has)}, "whole": {0: unknown(0.3)}})
+    whole, some = (table["variants"][name] for name in ("whole", "some"))
+    assert list(some) == list(whole)
+    assert defined(some) == names
+    assert {name: some[name] for name in names} == {name: whole[name] for name in names}

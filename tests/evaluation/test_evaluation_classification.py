@@ -6,10 +6,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sk
 
+from fsrf_jax.data.labels import SMALLEST_PROBABILITY
 from fsrf_jax.errors import UserError
 from fsrf_jax.evaluation.metrics.classification import (
     CLASS_METRICS,
-    SMALLEST_PROBABILITY,
     TASK_METRICS,
     binary_floor,
     binary_metrics,

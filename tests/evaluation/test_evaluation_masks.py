@@ -1,4 +1,4 @@
-"""Test masks: the laws sample by sample, what they depend on, and their digest."""
+"""Test masks: the rules sample by sample, what they depend on, and their digest."""
 
 import dataclasses
 import hashlib
@@ -21,7 +21,7 @@ from fsrf_jax.evaluation.protocols.masks import (
     observe_condition,
 )
 from fsrf_jax.evaluation.protocols.registry import PROTOCOLS, Condition
-from fsrf_jax.missing import MissingLaw, keyed_uniforms, observe
+from fsrf_jax.missing import Missing, keyed_uniforms, observe
 
 LENGTHS = {"language": 4, "audio": 6, "vision": 5}
 NAMES = tuple(LENGTHS)
@@ -88,7 +88,7 @@ def test_missing_modalities_are_nested_over_the_rates():
     for more, fewer in itertools.pairwise(views):
         for m in NAMES:
             assert not (fewer[m] & ~more[m]).any()
-    # 0.7 is more than two of three: the law at 2/3 and beyond is the same.
+    # 0.7 is more than two of three: 2/3 and beyond are all the same.
     chex.assert_trees_all_equal(views[-2], views[-1])
 
 
@@ -102,8 +102,9 @@ def test_a_share_out_of_range_is_refused(rate):
 @pytest.mark.parametrize("odds", [(), ODDS])
 def test_drawn_subsets_are_those_of_training(odds):
     _, valid, uniforms = case()
-    law = MissingLaw(max_rate=0.0, subset_weights=odds)
-    chex.assert_trees_all_equal(draw_subset(uniforms, valid, odds), observe(uniforms, valid, law))
+    missing = Missing(max_rate=0.0, subset_weights={"+".join(names): w for names, w in odds})
+    expected = observe(uniforms, valid, missing)
+    chex.assert_trees_all_equal(draw_subset(uniforms, valid, odds), expected)
 
 
 def test_drawn_subsets_have_their_odds():

@@ -1,4 +1,4 @@
-"""Codes of a split, latents by sample id, labels as columns."""
+"""Latents by sample id, labels as columns, and the probes of a split by a real network."""
 
 import dataclasses
 
@@ -6,21 +6,21 @@ import jax
 import numpy as np
 import pytest
 
-from fsrf_jax import models
+from fsrf_jax import inference, options, sharding
 from fsrf_jax.data.dataset import Dataset
 from fsrf_jax.data.folds import fold_split
 from fsrf_jax.data.synthetic import SyntheticOptions, make_world, sample
 from fsrf_jax.errors import UserError
-from fsrf_jax.evaluation.probes.inputs import encode, label_columns, latents_of, make_encoder
-from fsrf_jax.evaluation.probes.probe import probe_network
-from fsrf_jax.training import build, sharding
+from fsrf_jax.evaluation.probes.inputs import label_columns, latents_of
+from fsrf_jax.evaluation.probes.probe import KINDS, probe, probe_split
+from fsrf_jax.losses.task import Task, TaskOptions
+from fsrf_jax.methods import Fsrf, Setting
+from fsrf_jax.models.options import ModelOptions
 
 MODALITIES = ("language", "audio", "vision")
 N = 21
 OPTIONS = SyntheticOptions(train=9, valid=7, test=N, frames=3, min_frames=2)
-NETWORK = models.Network(
-    modalities=MODALITIES, width=4, heads=1, encoder_layers=0, fusion_layers=1, expansion=1
-)
+SETTING = Setting(Task(), ModelOptions(width=4, heads=1, encoder_layers=0, expansion=1))
 
 
 @pytest.fixture(scope="module")
@@ -36,63 +36,55 @@ def split(world):
 
 
 @pytest.fixture(scope="module")
-def parameters(split):
-    batch = build.make_batch(split.head(2))
-    inputs = batch.features, batch.valid, batch.valid
-    return jax.jit(lambda key: NETWORK.init(key, *inputs, train=False))(jax.random.key(0))["params"]
+def codes(split):
+    method, _ = options.split(Fsrf())
+    example = inference.make_batch(split.head(2))
+    init = jax.jit(lambda key: method.init(SETTING, example, key)["inference"])
+    mesh, parameters = sharding.data_mesh(), init(jax.random.key(0))
+    return inference.make_encoder(method, SETTING, mesh, parameters, split, 8)(split.valid)
 
 
-@pytest.fixture(scope="module")
-def codes(split, parameters):
-    return encode(NETWORK, sharding.data_mesh(), parameters, split, 8)
-
-
-def test_codes_are_those_of_the_network_whatever_the_batch(split, parameters, codes):
-    batch = build.make_batch(split)
-    expected, _ = jax.jit(
-        lambda p: NETWORK.apply(
-            {"params": p}, batch.features, batch.valid, batch.valid, train=False
-        )
-    )(parameters)
-    for found, code in zip(jax.tree.leaves(codes), jax.tree.leaves(expected), strict=True):
-        assert isinstance(found, np.ndarray)
-        assert found.shape == code.shape
-        np.testing.assert_allclose(found, code, rtol=1e-4, atol=1e-6)
-    assert codes.homogeneous["audio"].shape == (N, 4)
-    assert codes.available["audio"].sum() == N - 1
-    assert not codes.noise["audio"][4].any()
-
-
-def test_codes_are_of_what_is_observed(split, parameters, codes):
-    encoder = make_encoder(NETWORK, sharding.data_mesh(), parameters, split, 8)
-    whole = encoder(split.valid)
-    for found, code in zip(jax.tree.leaves(whole), jax.tree.leaves(codes), strict=True):
-        np.testing.assert_array_equal(found, code)
-    silent = encoder({**split.valid, "audio": np.zeros_like(split.valid["audio"])})
-    assert not silent.available["audio"].any()
-    assert not silent.homogeneous["audio"].any()
-    np.testing.assert_array_equal(silent.pooled["vision"], codes.pooled["vision"])
-    assert codes.homogeneous["audio"].any()
-
-
-def test_broken_codes_are_refused(split, parameters):
-    broken = jax.tree.map(lambda x: x * np.nan, parameters)
-    with pytest.raises(UserError, match="training has diverged"):
-        encode(NETWORK, sharding.data_mesh(), broken, split, 8)
-
-
-def test_a_network_is_probed_with_and_without_latents(split, parameters, world, codes):
-    found = probe_network(NETWORK, sharding.data_mesh(), parameters, split, 8, world)
+def test_a_split_is_probed_with_and_without_latents(split, world, codes):
+    found = probe_split(codes, MODALITIES, split, SETTING.task, world)
     shares = found["variance_shares"]["H"]["language"]
     assert set(shares) == {"u", "w", "r", "others", "rest"}
     assert sum(shares.values()) == pytest.approx(1)
     assert found["modalities"] == list(MODALITIES)
+    assert found["n"] == N
+    vision = codes.noise[codes.modalities.index("vision")]
     assert found["variance"]["N"]["vision"]["total"] == pytest.approx(
-        np.var(codes.noise["vision"], axis=0).sum(), rel=1e-5
+        np.var(vision, axis=0).sum(), rel=1e-5
     )
-    unknown = probe_network(NETWORK, sharding.data_mesh(), parameters, split, 8, None)
+    unknown = probe_split(codes, MODALITIES, split, SETTING.task, None)
     assert unknown["label"] == found["label"]
     assert "variance_shares" not in unknown
+    label = label_columns(SETTING.task, split.labels)
+    assert found == probe(codes, MODALITIES, label, latents_of(world, list(split.ids)))
+
+
+def test_a_sample_without_a_modality_is_left_out_of_its_codes(split, codes):
+    audio = codes.modalities.index("audio")
+    found = probe_split(codes, MODALITIES, split, SETTING.task, None)["variance"]["N"]["audio"]
+    there = np.delete(codes.noise[audio], 4, axis=0)
+    assert found["total"] == pytest.approx(np.var(there, axis=0).sum(), rel=1e-5)
+
+
+def test_classes_are_probed_as_columns(split, codes):
+    classes = dataclasses.replace(split, labels=(np.arange(N) % 3).astype(np.float32))
+    task = TaskOptions("cross_entropy")
+    found = probe_split(codes, MODALITIES, classes, task, None)
+    assert found == probe(codes, MODALITIES, np.eye(3)[np.arange(N) % 3])
+    as_numbers = probe_split(codes, MODALITIES, classes, TaskOptions("mse"), None)
+    assert found["label"] != as_numbers["label"]
+
+
+def test_a_split_is_probed_for_the_codes_that_there_are(split, world, codes):
+    some = codes.replace(noise=None, pooled=None, fused=None)
+    found = probe_split(some, MODALITIES, split, SETTING.task, world)
+    assert set(found["variance_shares"]) == {"H", "S"}
+    none = codes.replace(**dict.fromkeys(KINDS.values()))
+    with pytest.raises(UserError, match="codes to probe"):
+        probe_split(none, MODALITIES, split, SETTING.task, world)
 
 
 def test_latents_explain_the_labels(world):
@@ -134,10 +126,15 @@ def test_an_unknown_id_is_refused(world, i):
         latents_of(world, ["test/00000", i])
 
 
-def test_labels_become_columns():
+@pytest.mark.parametrize("kind", ["l1", "mse", "huber", "gaussian"])
+def test_numbers_are_one_column(kind):
     labels = np.float32([0, 2, 2])
-    np.testing.assert_array_equal(label_columns("number", labels), [[0], [2], [2]])
-    np.testing.assert_array_equal(label_columns("gaussian", labels), [[0], [2], [2]])
-    np.testing.assert_array_equal(label_columns("class", labels), [[1, 0], [0, 1], [0, 1]])
-    tasks = np.float32([[0, 1], [1, 1], [1, 0]])
-    np.testing.assert_array_equal(label_columns("binary", tasks), tasks)
+    np.testing.assert_array_equal(label_columns(TaskOptions(kind), labels), [[0], [2], [2]])
+
+
+def test_classes_and_tasks_become_columns():
+    classes, tasks = TaskOptions("cross_entropy"), TaskOptions("binary_cross_entropy")
+    labels = np.float32([0, 2, 2])
+    np.testing.assert_array_equal(label_columns(classes, labels), [[1, 0], [0, 1], [0, 1]])
+    labels = np.float32([[0, 1], [1, 1], [1, 0]])
+    np.testing.assert_array_equal(label_columns(tasks, labels), labels)

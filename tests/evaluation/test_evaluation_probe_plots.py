@@ -12,23 +12,24 @@ from fsrf_jax.evaluation.probes.plots import save_probes_plot
 from fsrf_jax.evaluation.probes.tables import code_rows, probes_markdown, two_digits
 
 MODALITIES = ("language", "audio", "vision")
+IDENTITY = {"H": 0.34, "S": 0.99, "N": None}
 
 
 def figures(*names):
     return {name: 0.1 * (i + 1) for i, name in enumerate(names)}
 
 
-def by_code(*names):
-    return {kind: {m: figures(*names) for m in MODALITIES} for kind in "HSN"}
+def by_code(has, *names):
+    return {kind: {m: figures(*names) for m in MODALITIES} for kind in has}
 
 
-def results(with_latents=True):
+def results(with_latents=True, has="HSN"):
     tables = {"variance": ("total",), "label": ("label",)}
     if with_latents:
         tables["variance_shares"] = ("u", "w", "r", "others", "rest")
         tables |= {"normalised": ("u", "w", "r"), "decoding": ("u", "w", "r", "label")}
-    names = [f"{kind} {m}" for kind in "HSN" for m in MODALITIES]
-    found = {table: by_code(*columns) for table, columns in tables.items()}
+    names = [f"{kind} {m}" for kind in has for m in MODALITIES]
+    found = {table: by_code(has, *columns) for table, columns in tables.items()}
     return {
         "n": 77,
         "modalities": list(MODALITIES),
@@ -36,11 +37,11 @@ def results(with_latents=True):
         "noise_floor": 0.01,
         **found,
         "mean": {
-            table: {kind: figures(*columns) for kind in "HSN"} for table, columns in tables.items()
+            table: {kind: figures(*columns) for kind in has} for table, columns in tables.items()
         },
-        "modality_identity": {"H": 0.34, "S": 0.99, "N": None},
+        "modality_identity": {k: v for k, v in IDENTITY.items() if k in has},
         "chance": 1 / 3,
-        "cka": {"names": names, "matrix": np.eye(9).tolist()},
+        "cka": {"names": names, "matrix": np.eye(len(names)).tolist()},
     }
 
 
@@ -79,6 +80,19 @@ def test_every_table_has_as_many_cells_in_each_row():
         assert len({line.count("|") for line in lines}) == 1
 
 
+@pytest.mark.parametrize("with_latents", [True, False])
+@pytest.mark.parametrize("has", ["H", "S", "N", "HN"])
+def test_markdown_has_no_row_for_a_code_that_there_is_not(has, with_latents):
+    blocks = probes_markdown(results(with_latents, has)).split("\n\n")
+    tables = [block.splitlines()[2:] for block in blocks if block.startswith("|")]
+    *by_code, identity, alignment = [[line.split("|")[1] for line in rows] for rows in tables]
+    assert len(by_code) == (2 if with_latents else 1)
+    for rows in by_code:
+        assert rows == [f"{kind} {m}" for kind in has for m in (*MODALITIES, "mean")]
+    assert identity == [*has, "chance"]
+    assert alignment == [f"{kind} {m}" for kind in has for m in MODALITIES]
+
+
 @pytest.mark.parametrize(
     ("figure", "text"), [(None, "-"), (-0.001, "0.00"), (-0.02, "-0.02"), (0.999, "1.00")]
 )
@@ -95,6 +109,20 @@ def test_plot_is_a_picture(tmp_path, with_latents):
     assert picture.std() > 0.05
     np.testing.assert_allclose(picture[..., 0], picture[..., 2], atol=0.02)  # no colour
     assert [path.name for path in tmp_path.iterdir()] == ["probes.png"]
+
+
+@pytest.mark.parametrize("with_latents", [True, False])
+@pytest.mark.parametrize("has", ["S", "HN"])
+def test_plot_has_no_row_for_a_code_that_there_is_not(tmp_path, has, with_latents):
+    heights = {}
+    for kinds in (has, "HSN"):
+        save_probes_plot(tmp_path / "probes.png", results(with_latents, kinds))
+        picture = matplotlib.image.imread(tmp_path / "probes.png")
+        assert picture.std() > 0.03
+        heights[kinds] = picture.shape[0]
+    rows = 4 if with_latents else 3  # each modality, and their mean; or a matrix without it
+    pixels = 0.34 * 120 * rows * (3 - len(has))
+    assert heights["HSN"] - heights[has] == pytest.approx(pixels, abs=2)
 
 
 def test_undefined_figures_are_drawn_as_a_dash(tmp_path):

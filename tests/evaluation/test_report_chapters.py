@@ -1,7 +1,6 @@
 """The chapters on predictions, training, codes, settings, data and masks."""
 
 import dataclasses
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from sklearn.metrics import confusion_matrix
 from fsrf_jax.data.dataset import Dataset
 from fsrf_jax.data.synthetic import SyntheticOptions, make_dataset
 from fsrf_jax.evaluation.evaluate import evaluate
+from fsrf_jax.evaluation.probes.probe import probe
 from fsrf_jax.evaluation.protocols.masks import make_observer
 from fsrf_jax.evaluation.protocols.registry import corrkd
 from fsrf_jax.evaluation.report.answers import answers_section, chosen
@@ -24,6 +24,7 @@ from fsrf_jax.evaluation.report.material import Absent, Method
 from fsrf_jax.evaluation.report.setup import runs_section, settings_section
 from fsrf_jax.evaluation.results import results_dict
 from fsrf_jax.source import Source
+from fsrf_jax.types import Codes
 
 LABELS = labels_with(9, 8, 2)
 MODALITIES = ("language", "audio", "vision")
@@ -171,14 +172,17 @@ def test_sentiments(labels, form, groups, names):
     assert len({style for _, style in named.values()}) == len(named)
 
 
-def fake_codes(n, absent=()):
+KINDS = ("homogeneous", "heterogeneous", "noise")
+
+
+def fake_codes(n, absent=(), kinds=KINDS):
     rng = np.random.default_rng(2)
-    available = {m: np.ones(n, np.float32) for m in MODALITIES}
-    for index in absent:
-        available["vision"][index] = 0
-    kinds = ("homogeneous", "heterogeneous", "noise")
-    codes = {kind: {m: rng.normal(size=(n, 4)) for m in MODALITIES} for kind in kinds}
-    return SimpleNamespace(available=available, **codes)
+    modalities = tuple(sorted(MODALITIES))
+    available = np.ones((3, n), np.float32)
+    available[modalities.index("vision"), list(absent)] = 0
+    drawn = {kind: rng.normal(size=(3, n, 4)) for kind in KINDS}
+    some = {kind: drawn[kind] for kind in kinds}
+    return Codes(modalities=modalities, available=available, fused=np.ones((n, 4)), **some)
 
 
 def test_pictures_of_the_codes():
@@ -192,9 +196,47 @@ def test_pictures_of_the_codes():
     assert len(of_kind(blocks, Paragraph)) == 2  # neither probes nor recovery
 
 
+def test_a_code_that_the_method_does_not_have_has_no_picture():
+    method, n = method_of(LABELS), len(LABELS)
+    whole, some = (
+        of_kind(codes_section([method], {"ours": codes}, "number").blocks, Figure)
+        for codes in (fake_codes(n, (0, 1)), fake_codes(n, (0, 1), kinds=("heterogeneous",)))
+    )
+    assert len(some) == len(whole) == 2
+    for one, all_three in zip(some, whole, strict=True):
+        assert list(one.panels) == [all_three.panels[1]]
+        assert list(one.legend) == list(all_three.legend)
+
+
+def test_without_any_code_to_show_the_page_says_so():
+    bare = fake_codes(len(LABELS), kinds=())
+    blocks = codes_section([method_of(LABELS)], {"ours": bare}, "number").blocks
+    assert not of_kind(blocks, Figure)
+    assert blocks[0].text == (
+        "ours: no pictures of the codes: the method has no homogeneous, heterogeneous or noise "
+        "codes."
+    )
+
+
 def test_what_cannot_be_shown_of_the_codes_is_told():
     blocks = codes_section([method_of(LABELS)], {"ours": Absent("no checkpoint.")}, "number").blocks
     assert blocks[0].text == "ours: no pictures of the codes: no checkpoint."
+
+
+@pytest.mark.parametrize("has", ["HSN", "S", "HN"])
+def test_probes_of_a_method_have_rows_of_the_codes_that_it_has(has):
+    n = len(LABELS)
+    fields = dict(zip("HSN", KINDS, strict=True))
+    codes = fake_codes(n, kinds=[fields[kind] for kind in has])
+    probes = {**probe(codes, MODALITIES, LABELS[:, None]), "split": "test"}
+    method = Method("ours", [material_of(evaluation_of(LABELS), probes=probes)])
+    blocks = codes_section([method], {"ours": codes}, "number").blocks
+    label, identity = of_kind(blocks, Table)
+    assert list(cells(label)) == [f"{kind} {m}" for kind in has for m in (*MODALITIES, "mean")]
+    assert list(cells(identity)) == [*has, "chance"]
+    (alignment,) = of_kind(blocks, Folded)[0].blocks
+    names = [f"{kind} {m}" for kind in has for m in MODALITIES]
+    assert list(cells(alignment)) == list(alignment.header[1:]) == names
 
 
 # Settings and runs

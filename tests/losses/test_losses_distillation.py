@@ -317,6 +317,10 @@ def test_warm_up(progress, share, expected):
         assert factor.dtype == jnp.float32
 
 
+def test_warm_up_over_no_time_at_all_has_a_finite_slope():
+    assert jax.grad(distillation.warm_up, argnums=1)(jnp.float32(0.4), 0.0) == 0
+
+
 def test_warm_up_of_a_population():
     shares = jnp.array([0.0, 0.2, 0.8])
     factors = jit(jax.vmap(distillation.warm_up, in_axes=(None, 0)))(jnp.float32(0.4), shares)

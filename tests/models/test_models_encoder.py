@@ -1,5 +1,6 @@
 import dataclasses
 from functools import cache, partial
+from typing import get_args, get_type_hints
 
 import jax
 import jax.numpy as jnp
@@ -10,16 +11,17 @@ from flax import linen as nn
 from jax.test_util import check_grads
 from scipy.special import softmax
 
+from fsrf_jax.arguments import make_parser, parse
 from fsrf_jax.errors import ConfigError
-from fsrf_jax.models.encoder import POOLS, ModalityEncoder, masked_mean
+from fsrf_jax.models.encoder import POOLS, Encoders, ModalityEncoder, masked_mean
+from fsrf_jax.models.options import ModelOptions
+from fsrf_jax.options import check
 
 B, T, F, D = 4, 6, 3, 8
-AWARE = ModalityEncoder(
-    width=D, heads=2, layers=1, expansion=2, kernel=3, dropout=0.0, mask_aware=True
-)
+AWARE = case.OPTIONS
 UNAWARE = dataclasses.replace(AWARE, mask_aware=False)
 LEARNED = dataclasses.replace(AWARE, missing_frame="learned")
-ENCODERS = {
+OPTIONS = {
     "mean": AWARE,
     "unaware_mean": UNAWARE,
     "last": dataclasses.replace(AWARE, pool="last"),
@@ -29,7 +31,7 @@ ENCODERS = {
     "unaware_cls": dataclasses.replace(UNAWARE, pool="cls"),
     "learned": LEARNED,
 }
-every = pytest.mark.parametrize("encoder", ENCODERS.values(), ids=ENCODERS)
+every = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 
 X_BTF = case.normal(0, B, T, F)
 VALID = jnp.asarray([[1] * 6, [1] * 6, [0, 0, 1, 1, 1, 1], [1, 1, 1, 1, 0, 0]], bool)
@@ -40,25 +42,26 @@ SOME = np.asarray([0, 2, 3])  # samples with an observed frame
 
 
 @cache
-def parameters_of(encoder):
-    return case.parameters_of(encoder, X_BTF, VALID, OBSERVED, train=False)
+def parameters_of(options):
+    return case.parameters_of(ModalityEncoder(options), X_BTF, VALID, OBSERVED, train=False)
 
 
 @partial(jax.jit, static_argnums=0)
-def apply(encoder, parameters, x_btf, valid_bt, observed_bt):
-    return encoder.apply({"params": parameters}, x_btf, valid_bt, observed_bt, train=False)
+def apply(options, parameters, x_btf, valid_bt, observed_bt):
+    variables = {"params": parameters}
+    return ModalityEncoder(options).apply(variables, x_btf, valid_bt, observed_bt, train=False)
 
 
-def encode(encoder, x_btf, valid_bt=VALID, observed_bt=OBSERVED):
-    return apply(encoder, parameters_of(encoder), x_btf, valid_bt, observed_bt)
+def encode(options, x_btf, valid_bt=VALID, observed_bt=OBSERVED):
+    return apply(options, parameters_of(options), x_btf, valid_bt, observed_bt)
 
 
 @partial(jax.jit, static_argnums=0)
-def gradients(encoder, parameters, x_btf, observed_bt):
+def gradients(options, parameters, x_btf, observed_bt):
     """Of a weighted sum of Z, to the parameters and to the features."""
 
     def value(parameters, x_btf):
-        z_bd, _ = apply(encoder, parameters, x_btf, VALID, observed_bt)
+        z_bd, _ = apply(options, parameters, x_btf, VALID, observed_bt)
         return (z_bd * case.normal(3, B, D)).sum()
 
     return jax.grad(value, (0, 1))(parameters, x_btf)
@@ -87,40 +90,40 @@ def reference_block(p, x_sd, heads):
     return x_sd + gelu(hidden) @ p["Dense_1"]["kernel"] + p["Dense_1"]["bias"]
 
 
-def reference_encode(encoder, parameters, x_tf, valid_t, observed_t):
+def reference_encode(options, parameters, x_tf, valid_t, observed_t):
     """One sample in float64: what is masked is left out before the block, not masked in it."""
     p = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), parameters)
     seen_t = valid_t & observed_t
     if not seen_t.any():
-        return np.zeros(encoder.width)
+        return np.zeros(options.width)
     visible_tf = np.where(seen_t[:, None], x_tf, 0.0)
-    if encoder.missing_frame == "learned":
+    if options.missing_frame == "learned":
         visible_tf[valid_t & ~seen_t] = p["missing_frame"]
-    t, d = len(x_tf), encoder.width
+    t, d = len(x_tf), options.width
     around_tf = np.pad(visible_tf, ((1, 1), (0, 0)))
     h_td = sum(around_tf[i : i + t] @ p["frames"]["kernel"][i] for i in range(3))
     h_td = h_td + p["frames"]["bias"]
     angle_td = np.arange(t)[:, None] / 10_000 ** (np.arange(d // 2) / (d // 2))
     h_td = h_td + np.concatenate([np.sin(angle_td), np.cos(angle_td)], axis=1)
-    h_sd = h_td[seen_t if encoder.mask_aware else valid_t]
-    if encoder.pool == "cls":
+    h_sd = h_td[seen_t if options.mask_aware else valid_t]
+    if options.pool == "cls":
         h_sd = np.concatenate([p["class"][None], h_sd])
-    h_sd = reference_block(p["Block_0"], h_sd, encoder.heads)
+    h_sd = reference_block(p["Block_0"], h_sd, options.heads)
     h_sd = layer_norm(p["LayerNorm_0"], h_sd)
-    if encoder.pool == "attention":
+    if options.pool == "attention":
         return softmax(h_sd @ p["score"]["kernel"][:, 0]) @ h_sd
-    return {"mean": h_sd.mean(axis=0), "last": h_sd[-1], "cls": h_sd[0]}[encoder.pool]
+    return {"mean": h_sd.mean(axis=0), "last": h_sd[-1], "cls": h_sd[0]}[options.pool]
 
 
 @every
-def test_against_float64(encoder):
-    z_bd, available_b = encode(encoder, X_BTF)
+def test_against_float64(options):
+    z_bd, available_b = encode(options, X_BTF)
     assert z_bd.shape == (B, D)
     assert z_bd.dtype == available_b.dtype == jnp.float32
     for b in range(B):
         length = int(np.flatnonzero(VALID[b]).max()) + 1  # without the padding behind
         sample = (np.asarray(x)[b, :length] for x in (X_BTF, VALID, OBSERVED))
-        expected_d = reference_encode(encoder, parameters_of(encoder), *sample)
+        expected_d = reference_encode(options, parameters_of(options), *sample)
         np.testing.assert_allclose(z_bd[b], expected_d, rtol=1e-4, atol=1e-5)
 
 
@@ -132,15 +135,41 @@ def test_the_defaults_have_no_further_parameters():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"pool": "max"}, "pool: found 'max', expected one of attention, cls, last, mean."),
-        ({"missing_frame": "mean"}, "missing_frame: found 'mean', expected one of learned, zero."),
-        ({"pool": "cls", "layers": 0}, "layers: found 0, expected 1 or more for pool cls."),
+        (
+            {"pool": "cls", "encoder_layers": 0},
+            "encoder_layers: found 0, expected 1 or more, because model.pool is cls.",
+        ),
+        ({"width": 6, "heads": 4}, "width: found 6, expected an even multiple of model.heads (4)."),
+        ({"width": 9, "heads": 3}, "width: found 9, expected an even multiple of model.heads (3)."),
+        ({"kernel": 0}, "kernel: found 0, expected a number of at least 1."),
+        (
+            {"dropout": 0.996},
+            "dropout: found 0.996, expected a number of at least 0 and below 0.996.",
+        ),
     ],
 )
-def test_unknown_names_are_refused(settings, message):
-    with pytest.raises(ConfigError) as error:
-        dataclasses.replace(AWARE, **settings)
+def test_options_that_do_not_fit_are_refused(settings, message):
+    with pytest.raises(ValueError, match=r"found") as error:
+        check(dataclasses.replace(AWARE, **settings))
     assert str(error.value) == message
+
+
+def test_every_pool_is_a_choice():
+    assert set(get_args(get_type_hints(ModelOptions)["pool"])) == set(POOLS)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "choices"),
+    [
+        ("pool", "max", "'mean', 'last', 'attention', 'cls'"),
+        ("missing_frame", "mean", "'zero', 'learned'"),
+    ],
+)
+def test_unknown_names_are_refused(option, value, choices):
+    with pytest.raises(ConfigError) as error:
+        parse(make_parser("train", ""), [f"--model.{option}", value])
+    assert f"model.{option}" in str(error.value)
+    assert f"one of {choices}" in str(error.value)
 
 
 class Pool(nn.Module):
@@ -210,37 +239,37 @@ def test_masked_mean():
 
 
 @every
-def test_missing_and_padding_frames_are_not_looked_at(encoder):
-    z_bd, available_b = encode(encoder, X_BTF)
+def test_missing_and_padding_frames_are_not_looked_at(options):
+    z_bd, available_b = encode(options, X_BTF)
     np.testing.assert_array_equal(available_b, [1, 0, 1, 1])
     case.assert_zero(z_bd[1])
-    changed = encode(encoder, jnp.where(SEEN[..., None], X_BTF, 1e3))[0]
+    changed = encode(options, jnp.where(SEEN[..., None], X_BTF, 1e3))[0]
     np.testing.assert_array_equal(changed, z_bd)
-    _, gradient = gradients(encoder, parameters_of(encoder), X_BTF, OBSERVED)
+    _, gradient = gradients(options, parameters_of(options), X_BTF, OBSERVED)
     case.assert_zero(gradient[~SEEN])
     assert (np.abs(gradient[SEEN]).max(axis=1) > 0).all()
 
 
 @pytest.mark.parametrize("name", ["mean", "last", "unaware_attention", "unaware_cls"])
 def test_padding_behind_has_no_influence(name):
-    encoder = ENCODERS[name]
+    options = OPTIONS[name]
     longer_btf = jnp.pad(X_BTF, ((0, 0), (0, 3), (0, 0)), constant_values=7)
     longer_valid, longer_observed = (jnp.pad(mask, ((0, 0), (0, 3))) for mask in (VALID, OBSERVED))
     for observed in (longer_observed, jnp.ones_like(longer_observed)):
-        z_bd, _ = encode(encoder, X_BTF, VALID, observed[:, :T])
-        longer_bd, _ = encode(encoder, longer_btf, longer_valid, observed)
+        z_bd, _ = encode(options, X_BTF, VALID, observed[:, :T])
+        longer_bd, _ = encode(options, longer_btf, longer_valid, observed)
         np.testing.assert_allclose(longer_bd, z_bd, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("pool", sorted(POOLS))
 def test_only_the_unaware_encoder_attends_to_missing_frames(pool):
     """With the missing frames counted as valid or as padding: no difference to the aware one."""
-    aware = ENCODERS[pool]
+    aware = OPTIONS[pool]
     unaware = dataclasses.replace(aware, mask_aware=False)
     parameters = parameters_of(aware)
     of_aware, of_unaware, with_padding = (
-        apply(encoder, parameters, X_BTF, valid, OBSERVED)[0]
-        for encoder, valid in ((aware, VALID), (unaware, VALID), (unaware, SEEN))
+        apply(options, parameters, X_BTF, valid, OBSERVED)[0]
+        for options, valid in ((aware, VALID), (unaware, VALID), (unaware, SEEN))
     )
     np.testing.assert_allclose(with_padding, of_aware, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(encode(aware, X_BTF, SEEN)[0], of_aware, rtol=1e-5, atol=1e-6)
@@ -248,21 +277,21 @@ def test_only_the_unaware_encoder_attends_to_missing_frames(pool):
 
 
 @every
-def test_nothing_observed_gives_no_gradient_to_the_parameters(encoder):
-    parameters = parameters_of(encoder)
-    case.assert_zero(gradients(encoder, parameters, X_BTF, jnp.zeros_like(OBSERVED)))
-    for leaf in jax.tree.leaves(gradients(encoder, parameters, X_BTF, OBSERVED)[0]):
+def test_nothing_observed_gives_no_gradient_to_the_parameters(options):
+    parameters = parameters_of(options)
+    case.assert_zero(gradients(options, parameters, X_BTF, jnp.zeros_like(OBSERVED)))
+    for leaf in jax.tree.leaves(gradients(options, parameters, X_BTF, OBSERVED)[0]):
         assert np.isfinite(leaf).all()
         assert np.abs(leaf).max() > 0
 
 
 def test_one_observed_frame_is_pooled_alike():
     """Mean, last frame and attention over one frame are that frame."""
-    encoder = ENCODERS["attention"]
-    parameters = parameters_of(encoder)
+    options = OPTIONS["attention"]
+    parameters = parameters_of(options)
     one = jnp.asarray(np.arange(T)[None] == np.asarray([0, 3, 2, 3])[:, None])
     of_attention, *others = (
-        apply(dataclasses.replace(encoder, pool=pool), parameters, X_BTF, VALID, one)[0]
+        apply(dataclasses.replace(options, pool=pool), parameters, X_BTF, VALID, one)[0]
         for pool in ("attention", "last", "mean")
     )
     assert np.abs(of_attention).min(axis=1).max() > 1e-3
@@ -272,34 +301,34 @@ def test_one_observed_frame_is_pooled_alike():
 
 @pytest.mark.parametrize("pool", ["attention", "cls"])
 def test_a_sequence_of_one_frame(pool):
-    encoder, parameters = ENCODERS[pool], parameters_of(ENCODERS[pool])
+    options, parameters = OPTIONS[pool], parameters_of(OPTIONS[pool])
     masks = jnp.asarray([[1], [1], [0], [1]], bool), jnp.asarray([[1], [0], [1], [1]], bool)
-    z_bd, available_b = apply(encoder, parameters, X_BTF[:, :1], *masks)
+    z_bd, available_b = apply(options, parameters, X_BTF[:, :1], *masks)
     np.testing.assert_array_equal(available_b, [1, 0, 0, 1])
     for b in range(B):
         sample = (np.asarray(X_BTF)[b, :1], np.asarray(masks[0])[b], np.asarray(masks[1])[b])
-        expected = reference_encode(encoder, parameters, *sample)
+        expected = reference_encode(options, parameters, *sample)
         np.testing.assert_allclose(z_bd[b], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_learned_frame_of_zeros_is_a_missing_frame():
     learned = parameters_of(LEARNED) | {"missing_frame": jnp.zeros(F)}
     plain = {name: leaf for name, leaf in learned.items() if name != "missing_frame"}
-    for encoder in (AWARE, UNAWARE):
-        other = dataclasses.replace(encoder, missing_frame="learned")
+    for options in (AWARE, UNAWARE):
+        other = dataclasses.replace(options, missing_frame="learned")
         np.testing.assert_array_equal(
             apply(other, learned, X_BTF, VALID, OBSERVED)[0],
-            apply(encoder, plain, X_BTF, VALID, OBSERVED)[0],
+            apply(options, plain, X_BTF, VALID, OBSERVED)[0],
         )
 
 
 def test_a_learned_frame_acts_like_features_of_missing_frames():
     """An encoder that looks at all valid frames cannot tell it from an observed frame."""
     parameters = parameters_of(LEARNED)
-    encoder = dataclasses.replace(LEARNED, mask_aware=False)
+    options = dataclasses.replace(LEARNED, mask_aware=False)
     filled_btf = jnp.where(MISSING[..., None], parameters["missing_frame"][None, None], X_BTF)
-    z_bd = apply(encoder, parameters, X_BTF, VALID, OBSERVED)[0]
-    of_filled_bd = apply(encoder, parameters, filled_btf, VALID, VALID)[0]
+    z_bd = apply(options, parameters, X_BTF, VALID, OBSERVED)[0]
+    of_filled_bd = apply(options, parameters, filled_btf, VALID, VALID)[0]
     np.testing.assert_allclose(z_bd[SOME], of_filled_bd[SOME], rtol=1e-5, atol=1e-6)
     case.assert_zero(z_bd[1])
     assert np.abs(of_filled_bd[1]).max() > 0
@@ -310,19 +339,19 @@ def test_when_a_learned_frame_matters():
     whole = jnp.ones_like(VALID)
     rows = {"whole": [1] * 6, "nothing": [0] * 6, "neighbour": [1] * 5 + [0], "far": [1] + [0] * 5}
 
-    def changes(encoder, valid_bt, row):
-        parameters = parameters_of(encoder)
+    def changes(options, valid_bt, row):
+        parameters = parameters_of(options)
         other = parameters | {"missing_frame": parameters["missing_frame"] + 1}
         observed_bt = jnp.tile(jnp.asarray([row], bool), (B, 1))
-        one, two = (apply(encoder, p, X_BTF, valid_bt, observed_bt)[0] for p in (parameters, other))
+        one, two = (apply(options, p, X_BTF, valid_bt, observed_bt)[0] for p in (parameters, other))
         return bool((one != two).any())
 
     for mask_aware in (True, False):
-        encoder = dataclasses.replace(LEARNED, mask_aware=mask_aware)
-        found = {name: changes(encoder, whole, row) for name, row in rows.items()}
+        options = dataclasses.replace(LEARNED, mask_aware=mask_aware)
+        found = {name: changes(options, whole, row) for name, row in rows.items()}
         assert found == {"whole": False, "nothing": False, "neighbour": True, "far": True}
         padding = jnp.tile(jnp.asarray([rows["neighbour"]], bool), (B, 1))
-        assert not changes(encoder, padding, rows["neighbour"])
+        assert not changes(options, padding, rows["neighbour"])
     narrow = dataclasses.replace(LEARNED, kernel=1)
     assert not changes(narrow, whole, rows["neighbour"])
 
@@ -342,7 +371,7 @@ def test_the_order_of_the_frames_matters():
 
 
 def test_dropout_in_training():
-    encoder = dataclasses.replace(AWARE, dropout=0.5)
+    encoder = ModalityEncoder(dataclasses.replace(AWARE, dropout=0.5))
 
     @jax.jit
     def run(key):
@@ -353,3 +382,42 @@ def test_dropout_in_training():
     one, other = run(jax.random.key(0)), run(jax.random.key(1))
     assert np.abs(one - other)[0].max() > 1e-2
     case.assert_zero(one[1])
+
+
+# The order of a dictionary must not matter; the modalities differ in frames and features.
+FEATURES = {"language": X_BTF, "audio": case.normal(5, B, 3, 2)}
+VALID_OF = {"language": VALID, "audio": jnp.asarray([[1] * 3, [1] * 3, [1, 0, 0], [0] * 3], bool)}
+OBSERVED_OF = {"language": OBSERVED, "audio": jnp.ones((B, 3), bool)}
+
+
+def test_encoders_are_those_of_the_sorted_modalities_stacked():
+    encoders = Encoders(AWARE)
+    inputs = FEATURES, VALID_OF, OBSERVED_OF
+    parameters = case.parameters_of(encoders, *inputs, train=False)
+    assert set(parameters) == {"audio", "language"}
+    z_mbd, available_mb = jax.jit(partial(encoders.apply, train=False))(
+        {"params": parameters}, *inputs
+    )
+    assert z_mbd.shape == (2, B, D)
+    assert available_mb.dtype == jnp.float32
+    for i, m in enumerate(["audio", "language"]):
+        alone_bd, available_b = apply(AWARE, parameters[m], *(x[m] for x in inputs))
+        np.testing.assert_allclose(z_mbd[i], alone_bd, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(available_mb[i], available_b)
+
+
+def test_an_absent_modality_gives_its_encoder_no_gradient():
+    encoders = Encoders(AWARE)
+    nothing = OBSERVED_OF | {"audio": jnp.zeros((B, 3), bool)}
+    parameters = case.parameters_of(encoders, FEATURES, VALID_OF, nothing, train=False)
+
+    @jax.jit
+    @jax.grad
+    def gradient(parameters):
+        variables = {"params": parameters}
+        z_mbd, _ = encoders.apply(variables, FEATURES, VALID_OF, nothing, train=False)
+        return (z_mbd * case.normal(3, *z_mbd.shape)).sum()
+
+    found = gradient(parameters)
+    case.assert_zero(found["audio"])
+    assert case.largest(found["language"]) > 0

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import models_case as case
 import numpy as np
 import pytest
+from fsrf_jax.models.fsrf import apply_heads
 
 from fsrf_jax import models
 from fsrf_jax.losses.task import LARGEST_LOG_VARIANCE
 from fsrf_jax.missing import completeness
-from fsrf_jax.models.fsrf import apply_heads
 from fsrf_jax.types import Codes
 
 BATCH = case.make_batch()

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import models_case as case
 import numpy as np
 import pytest
+from flax import linen as nn
 from scipy.special import erf, softmax
 
 from fsrf_jax.models import layers
@@ -194,3 +195,44 @@ def test_where_available():
     )
     np.testing.assert_allclose(value, x_bd[::2].sum(), rtol=1e-6)
     np.testing.assert_array_equal(gradient, [[1, 1], [0, 0], [1, 1]])
+
+
+class PerModality(nn.Module):
+    """`per_modality` in a module, as it must be."""
+
+    @nn.compact
+    def __call__(self, x_mbd):
+        return layers.per_modality(layers.Perceptron(6, 3, name="head"), x_mbd)
+
+
+def test_per_modality_is_one_perceptron_for_each():
+    x_mbd = case.normal(0, 3, 5, 4)
+    parameters = case.parameters_of(PerModality(), x_mbd)
+    assert parameters["head"]["Dense_0"]["kernel"].shape == (3, 4, 6)
+    y_mbo = jax.jit(PerModality().apply)({"params": parameters}, x_mbd)
+    for i, x_bd in enumerate(x_mbd):
+        own = jax.tree.map(lambda leaf, i=i: leaf[i], parameters["head"])
+        alone = layers.Perceptron(6, 3).apply({"params": own}, x_bd, train=False)
+        np.testing.assert_allclose(y_mbo[i], alone, rtol=1e-5, atol=1e-6)
+
+
+def test_reverse_gradient():
+    x = case.normal(0, 3, 2)
+    np.testing.assert_array_equal(layers.reverse_gradient(x), x)
+    value, gradient = jax.value_and_grad(lambda x: (layers.reverse_gradient(x) ** 2).sum())(x)
+    np.testing.assert_allclose(value, (x**2).sum(), rtol=1e-6)
+    np.testing.assert_array_equal(gradient, -2 * x)
+
+
+def test_a_rate_of_dropout_may_be_an_array():
+    """So that no rate compiles anew: the same mask as for a number, and none for a rate of 0."""
+    x = 1 + jnp.abs(case.normal(0, 30, 20))
+
+    @jax.jit
+    def run(rate):
+        return layers.Dropout(rate).apply({}, x, train=True, rngs={"dropout": jax.random.key(0)})
+
+    for rate in (0.1, 0.5):
+        expected = drop(rate, x, jax.random.key(0))
+        np.testing.assert_allclose(run(jnp.float32(rate)), expected, rtol=1e-6)
+    np.testing.assert_array_equal(run(jnp.float32(0)), x)

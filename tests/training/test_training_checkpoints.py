@@ -1,6 +1,8 @@
 import json
 import os
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -28,14 +30,13 @@ def example(seed=0):
 
 
 def as_numpy(tree):
-    """With keys as their data, so that trees can be compared."""
+    """A copy, with keys as their data, so that trees can be compared."""
 
-    def convert(leaf):
-        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            leaf = jax.random.key_data(leaf)
-        return np.asarray(leaf)
+    def copy(x):
+        key = jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+        return np.array(jax.random.key_data(x) if key else x)
 
-    return jax.tree.map(convert, tree)
+    return jax.tree.map(copy, tree)
 
 
 def target_of(arrays):
@@ -115,33 +116,66 @@ def damage_every_file(saved, scratch):
     print(found)
 
 
-def test_damaged_files(saved, tmp_path):
-    """A flipped byte is found, or it stood where nothing is read: never are other numbers given.
+def in_a_child(function, *arguments, devices=1):
+    """Run a function of this module in a process of its own; its exit status and output.
 
-    In a process of its own, since Orbax leaves broken coroutines behind when it fails.
+    Nothing may stand on stderr: no warning (an error here), and no complaint at the exit.
     """
     name = Path(__file__).stem
-    program = f"import sys, {name}; {name}.damage_every_file(*map({name}.Path, sys.argv[1:]))"
+    program = f"import sys, {name} as here; here.{function.__name__}(*map(here.Path, sys.argv[1:]))"
     done = subprocess.run(
-        [sys.executable, "-c", program, saved, tmp_path],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parent)},
+        [sys.executable, "-W", "error", "-c", program, *arguments],
+        env=os.environ
+        | {
+            "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        },
         capture_output=True,
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert int(done.stdout) > 3
+    assert done.stderr == ""
+    return done.returncode, done.stdout
+
+
+def test_damaged_files(saved, tmp_path):
+    """A flipped byte is found, or it stood where nothing is read: never are other numbers given."""
+    status, output = in_a_child(damage_every_file, saved, tmp_path)
+    assert status == 0
+    assert int(output) > 3
+
+
+def change_digests(folder, change):
+    (file,) = [p for p in files_of(folder / "5" / "digests") if "kernel" in p.read_text()]
+    content = json.loads(file.read_text())
+    assert set(content) == set(checkpoints.digests(example()))
+    file.write_text(json.dumps(change(content)))
 
 
 def test_other_bits_than_the_digest_says(copied):
     """What Orbax reads without complaint."""
-    (digests,) = [p for p in files_of(copied / "5" / "digests") if "kernel" in p.read_text()]
-    content = json.loads(digests.read_text())
-    (leaf,) = [name for name in content if "kernel" in name]
-    digests.write_text(json.dumps(content | {leaf: "0" * 64}))
+    leaf = "['state']['kernel']"
+    change_digests(copied, lambda content: content | {leaf: "float32[30,40] " + "0" * 64})
     with pytest.raises(
         RunError, match=r"damaged: \['state'\]\['kernel'\].*Move the folder .*5 away"
     ):
+        restore(copied)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content: {},
+        lambda content: None,
+        lambda content: dict.fromkeys(content, 1),
+        lambda content: {name: content[name] for name in content if "kernel" not in name},
+        lambda content: content | {"['state']['new']": "float32[3] " + "0" * 64},
+    ],
+    ids=["none", "null", "numbers", "a leaf without a digest", "a digest without a leaf"],
+)
+def test_digests_of_other_leaves(copied, change):
+    change_digests(copied, change)
+    with pytest.raises(RunError, match=r"5: .*damaged.*Move the folder .*5 away"):
         restore(copied)
 
 
@@ -160,11 +194,14 @@ def test_an_earlier_checkpoint_after_the_damaged_one_is_moved_away(copied):
 def test_no_checkpoint(tmp_path):
     with pytest.raises(RunError, match="found no checkpoints; train the run first"):
         restore(tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
     with (
         checkpoints.open_manager(tmp_path / "empty") as manager,
         pytest.raises(RunError, match="found no checkpoint; train the run first"),
     ):
         checkpoints.restore(manager, example())
+    with checkpoints.open_manager(tmp_path / "empty", read_only=True) as manager:
+        assert checkpoints.latest(manager) is None
 
 
 def changed(path, leaf):
@@ -174,19 +211,150 @@ def changed(path, leaf):
 
 
 WRONG = {
-    "shape": (("state", "kernel"), (30, 41), jnp.float32),
-    "type": (("state", "kernel"), (30, 40), jnp.int32),
-    "another leaf": (("state", "new"), (3,), jnp.float32),
+    "shape": (("state", "kernel"), (30, 41), jnp.float32, r"float32\[30,41\].*float32\[30,40\]"),
+    "type": (("state", "kernel"), (30, 40), jnp.int32, r"int32\[30,40\].*float32\[30,40\]"),
+    "narrower type": (("state", "kernel"), (30, 40), jnp.bfloat16, "bfloat16.*float32"),
+    "type, equal numbers": (("state", "step"), (), jnp.float32, r"float32\[\].*int32\[\]"),
+    "no key": (("state", "key"), (2,), jnp.uint32, r"uint32\[2\].*key<fry>\[\]"),
+    "another leaf": (("state", "new"), (3,), jnp.float32, r"\['new'\].*no digest of it"),
 }
 
 
 @pytest.mark.parametrize("name", sorted(WRONG))
 def test_another_target(saved, name):
-    path, shape, dtype = WRONG[name]
+    path, shape, dtype, message = WRONG[name]
     place = jax.sharding.SingleDeviceSharding(jax.devices()[0])
     leaf = jax.ShapeDtypeStruct(shape, dtype, sharding=place)
-    with pytest.raises(RunError, match="5: "):
+    with pytest.raises(RunError, match="5: .*" + message):
         restore(saved, changed(path, leaf))
+
+
+def test_a_target_with_a_leaf_less(saved):
+    target = target_of(example())
+    del target["preparation"]
+    with pytest.raises(RunError, match=r"5: .*\['mean'\] to be absent and found float32\[7\]"):
+        restore(saved, target)
+
+
+def test_another_key_type(saved):
+    target = changed(("state", "key"), jax.random.key(0, impl="rbg"))
+    with pytest.raises(RunError, match=r"5: .*key<rbg>\[\] and found key<fry>\[\]"):
+        restore(saved, target)
+
+
+def test_arrays_may_be_donated_and_overwritten_after_save(tmp_path):
+    arrays = {"donated": jnp.zeros((300, 1000)), "overwritten": np.zeros(300_000, np.float32)}
+    with checkpoints.open_manager(tmp_path) as manager:
+        checkpoints.save(manager, 1, arrays)
+        jax.jit(lambda x: x + 1, donate_argnums=0)(arrays["donated"])
+        arrays["overwritten"] += 1
+        checkpoints.wait(manager)
+    target = {"donated": jnp.ones((300, 1000)), "overwritten": arrays["overwritten"]}
+    restored = restore(tmp_path, target)
+    assert not np.any(restored["donated"])
+    assert not np.any(restored["overwritten"])
+
+
+def save_on_other_devices(folder):
+    """Restore onto a mesh, and save from there; leave with an exception while saving."""
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+
+    def place(x):
+        axis = "data" if x.ndim and x.shape[-1] % 8 == 0 else None
+        spec = jax.sharding.PartitionSpec(*[None] * (x.ndim - 1), axis) if x.ndim else ()
+        return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*spec))
+
+    target = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place(x)), example()
+    )
+    with checkpoints.open_manager(folder) as manager:
+        restored = checkpoints.restore(manager, target)
+        kernel = restored["state"]["kernel"]
+        assert {shard.data.shape for shard in kernel.addressable_shards} == {(30, 5)}
+        chex.assert_trees_all_equal(as_numpy(restored), as_numpy(example(5)))
+        for epoch in (6, 7):
+            arrays = example(epoch)
+            arrays["state"] = jax.device_put(arrays["state"], jax.tree.map(place, arrays["state"]))
+            checkpoints.save(manager, epoch, arrays)
+        sys.exit(7)
+
+
+def test_other_devices_and_an_exit_while_saving(copied):
+    assert in_a_child(save_on_other_devices, copied, devices=8) == (7, "")
+    assert sorted(p.name for p in copied.iterdir()) == ["6", "7"]
+    chex.assert_trees_all_equal(as_numpy(restore(copied)), as_numpy(example(7)))
+
+
+def be_killed_while_saving(folder):
+    with checkpoints.open_manager(folder) as manager:
+        checkpoints.save(manager, 6, example(6))
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_kill_while_saving(copied):
+    assert in_a_child(be_killed_while_saving, copied) == (-signal.SIGKILL, "")
+    with checkpoints.open_manager(copied) as manager:
+        epoch = checkpoints.latest(manager)
+        restored = checkpoints.restore(manager, target_of(example()))
+        checkpoints.save(manager, 7, example(7))
+    assert epoch in (5, 6)
+    chex.assert_trees_all_equal(as_numpy(restored), as_numpy(example(epoch)))
+    assert sorted(p.name for p in copied.iterdir()) == [str(epoch), "7"]
+
+
+def test_a_save_that_fails(copied):
+    """No room: a limit on the size of a file."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    arrays = {"noise": np.random.default_rng(0).normal(size=100_000)}
+    with checkpoints.open_manager(copied) as manager:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+        try:
+            checkpoints.save(manager, 6, arrays)
+            with pytest.raises(RunError, match=r"6: cannot save the checkpoint: .*too large"):
+                checkpoints.wait(manager)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert checkpoints.latest(manager) == 5
+        checkpoints.save(manager, 6, example(6))
+    assert sorted(p.name for p in copied.iterdir() if p.name.isdigit()) == ["5", "6"]
+    chex.assert_trees_all_equal(as_numpy(restore(copied)), as_numpy(example(6)))
+
+
+def test_reading_while_another_trains(tmp_path):
+    with checkpoints.open_manager(tmp_path) as writer:
+        for epoch in (8, 9, 10, 11, 12):
+            checkpoints.save(writer, epoch, example(epoch))
+            with checkpoints.open_manager(tmp_path, read_only=True) as reader:
+                newest = checkpoints.latest(reader)
+                if newest is not None:
+                    restored = checkpoints.restore(reader, target_of(example()))
+                    assert newest <= int(restored["state"]["step"]) <= epoch
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["11", "12"]
+
+
+def test_a_checkpoint_that_another_process_replaces_while_it_is_read(copied, monkeypatch):
+    real = checkpoints._restore
+
+    def fail_once(place, target):
+        if place.name == "5":
+            save(copied, 6, 7)
+            assert not place.exists()
+        return real(place, target)
+
+    monkeypatch.setattr(checkpoints, "_restore", fail_once)
+    chex.assert_trees_all_equal(as_numpy(restore(copied)), as_numpy(example(7)))
+
+
+def test_read_only_writes_nothing(copied):
+    def everything():
+        return [(p, p.stat().st_mtime_ns) for p in sorted([copied, *copied.rglob("*")])]
+
+    before = everything()
+    with checkpoints.open_manager(copied, read_only=True) as manager:
+        checkpoints.restore(manager, target_of(example()))
+        with pytest.raises(ValueError, match="read_only"):
+            checkpoints.save(manager, 6, example(6))
+    assert everything() == before
 
 
 def test_temporary_folders_are_cleaned(copied):
@@ -203,14 +371,12 @@ def test_temporary_folders_are_cleaned(copied):
 
 
 def test_an_error_without_a_message(saved, monkeypatch):
-    with checkpoints.open_manager(saved, read_only=True) as manager:
+    def fail(*args, **settings):
+        raise AssertionError
 
-        def fail(*args, **settings):
-            raise AssertionError
-
-        monkeypatch.setattr(manager, "restore", fail)
-        with pytest.raises(RunError, match="cannot restore the checkpoint: AssertionError"):
-            checkpoints.restore(manager, example())
+    monkeypatch.setattr(checkpoints.ocp, "load_checkpointables", fail)
+    with pytest.raises(RunError, match="cannot restore the checkpoint: AssertionError"):
+        restore(saved)
 
 
 def test_digests_see_bits_shape_and_type():
@@ -223,6 +389,7 @@ def test_digests_see_bits_shape_and_type():
     assert len({digest(leaf) for leaf in [zeros, *others]}) == 5
     assert digest(zeros) == digest(jnp.zeros(4))
     assert digest(jax.random.key(0)) != digest(jax.random.key(1))
+    assert digest(jax.random.key(0)) != digest(jax.random.key_data(jax.random.key(0)))
     assert set(checkpoints.digests(example())) == {
         "['preparation']['mean']",
         "['state']['kernel']",

@@ -1,5 +1,10 @@
+"""The one loop, of a run alone and of a population."""
+
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import chex
 import jax
@@ -7,43 +12,73 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import training_case as case
+from linear_method import Linear
 
+from fsrf_jax import sharding
 from fsrf_jax.errors import RunError
+from fsrf_jax.options import split
 from fsrf_jax.training import checkpoints, loop
-from fsrf_jax.training.loop import InterruptedTraining, is_complete
+from fsrf_jax.training.loop import InterruptedTraining, member, place, stack
+
+# Members differ in seed and in numbers of every kind.
+SEEDS = (0, 1, 1)
+DROPOUT, WARMUP = "model.dropout", "method.distillation.warmup"
+HYPERS = [
+    case.make_hyper(),
+    case.make_hyper(redundancy=0.0, mmd=1.0, others={"optimizer.weight_decay": 0.3}),
+    case.make_hyper(
+        learning_rate=1e-2,
+        others={DROPOUT: 0.3, WARMUP: 0.5, "method.measures.temperature": 0.5},
+    ),
+]
+COMPARED = 3  # epochs that members are compared over with runs of their own
 
 
-def fit(folder, state=None, data=None, report=None, *, epochs=6, patience=0, every=2):
-    """Train in `folder`; the final state and the records."""
+def members():
+    """All of them, as they begin."""
+    return case.make_states(*SEEDS)
+
+
+def alone(index=0):
+    return case.make_states(SEEDS[index])
+
+
+def fit(
+    folder, states, hypers=None, report=None, *, recipe=case.RECIPE, data=None, every=3, **teacher
+):
+    """Train in `folder`; the final states, and (index, record) of every report."""
     records = []
 
-    def keep(record):
-        records.append(record)
+    def keep(index, record):
+        records.append((index, record))
         if report:
-            report(record)
+            report(index, record)
 
-    usual, validation, hyper = case.inputs()
+    usual, validation = case.inputs()
+    if hypers is None:
+        hypers = [case.make_hyper()]
     with checkpoints.open_manager(folder) as manager:
-        state = loop.fit(
-            case.METHOD,
+        states = loop.fit(
+            recipe,
             case.MESH,
-            case.make_state() if state is None else state,
+            states,
             usual if data is None else data,
             validation,
-            hyper,
-            epochs=epochs,
-            patience=patience,
+            stack(hypers),
             manager=manager,
             checkpoint_every=every,
             preparation=case.PREPARATION,
             report=keep,
+            **teacher,
         )
-    return state, records
+    return states, records
 
 
-def restore(folder):
+def restore(folder, states=None):
+    """The newest checkpoint, for states of these shapes."""
     target = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), case.make_state()
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
+        alone() if states is None else states,
     )
     with checkpoints.open_manager(folder, read_only=True) as manager:
         arrays = checkpoints.restore(manager, {"state": target, "preparation": case.PREPARATION})
@@ -51,21 +86,128 @@ def restore(folder):
     return arrays["state"]
 
 
+def epochs_of(records, index=0):
+    return [record.epoch for i, record in records if i == index]
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("uninterrupted")
-    state, records = fit(folder)
-    return folder, case.as_numpy(state), records
+    states, records = fit(folder, alone())
+    return folder, case.as_numpy(states), records
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """The same of all members."""
+    folder = tmp_path_factory.mktemp("together")
+    states, records = fit(folder, members(), HYPERS)
+    return folder, case.as_numpy(states), records
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """States after each of the first epochs, and all terms and scores, of all members."""
+    states, history = members(), []
+    for _ in range(COMPARED):
+        states, terms, scores = case.epoch(place(states, case.MESH), *HYPERS)
+        history.append(case.as_numpy((states, terms, scores)))
+    return history
 
 
 def test_records_and_checkpoints(uninterrupted):
-    folder, state, records = uninterrupted
-    assert [record.epoch for record in records] == [1, 2, 3, 4, 5, 6]
-    assert {"task", "total", "gradient_norm", "redundancy"} < set(records[0].terms)
+    folder, states, records = uninterrupted
+    assert [index for index, _ in records] == [0] * case.EPOCHS
+    assert epochs_of(records) == list(range(1, case.EPOCHS + 1))
+    records = [record for _, record in records]
+    assert set(records[0].terms) == {"task", "total", "gradient_norm", *case.WEIGHTS}
     best = min(records, key=lambda record: record.validation_error)
-    assert records[-1].best_epoch == best.epoch == state.best_epoch
-    assert sorted(p.name for p in folder.iterdir() if p.name.isdigit()) == ["4", "6"]
-    chex.assert_trees_all_equal(case.as_numpy(restore(folder)), state)
+    assert records[-1].best_epoch == best.epoch == states.best_epoch[0]
+    assert sorted(p.name for p in folder.iterdir() if p.name.isdigit()) == ["6", "8"]
+    chex.assert_trees_all_equal(case.as_numpy(restore(folder)), states)
+
+
+def test_records_and_checkpoints_of_a_population(together):
+    folder, states, records = together
+    order = [(record.epoch, index) for index, record in records]
+    assert order == [(e + 1, i) for e in range(case.EPOCHS) for i in range(len(SEEDS))]
+    for index in range(len(SEEDS)):
+        own = [record for i, record in records if i == index]
+        best = min(own, key=lambda record: record.validation_error)
+        assert own[-1].best_epoch == best.epoch == states.best_epoch[index]
+        assert np.float32(best.validation_error) == states.best_score[index]
+    assert sorted(p.name for p in folder.iterdir() if p.name.isdigit()) == ["6", "8"]
+    chex.assert_trees_all_equal(case.as_numpy(restore(folder, members())), states)
+
+
+@pytest.mark.parametrize("index", range(len(SEEDS)))
+def test_a_member_trains_as_it_would_alone(trained, index):
+    states = alone(index)
+    for of_all, terms, scores in trained:
+        states, own, score = case.epoch(place(states, case.MESH), HYPERS[index])
+        np.testing.assert_allclose(scores[index], score[0], rtol=1e-4)
+        assert set(own) == set(terms)
+        for name in own:
+            np.testing.assert_allclose(terms[name][index], own[name][0], rtol=2e-3, atol=1e-5)
+        found, state = member(of_all, index), member(states, 0)
+        np.testing.assert_array_equal(found.key, jax.random.key_data(state.key))
+        assert (found.step, found.best_epoch) == (state.step, state.best_epoch)
+        # Adam divides a gradient by its size, so rounding near 0 moves a parameter.
+        chex.assert_trees_all_close(found.best, case.as_numpy(state.best), atol=2e-3)
+
+
+def test_the_records_of_a_member_are_those_of_its_own_run(uninterrupted, together):
+    own, shared = ([r for i, r in found[2] if i == 0] for found in (uninterrupted, together))
+    assert [r.epoch for r in own] == [r.epoch for r in shared]
+    for one, other in zip(own[:COMPARED], shared[:COMPARED], strict=True):
+        np.testing.assert_allclose(one.validation_error, other.validation_error, rtol=1e-4)
+        chex.assert_trees_all_close(one.terms, other.terms, rtol=2e-3, atol=1e-5)
+
+
+def test_members_differ(trained):
+    _, terms, scores = trained[-1]
+    assert len(set(scores.tolist())) == len(SEEDS)
+    assert len(set(terms["total"][:, -1].tolist())) == len(SEEDS)
+
+
+def test_members_are_stacked_and_taken_apart():
+    states = [case.make_state(seed) for seed in (0, 4)]
+    both = stack(states)
+    assert both.step.shape == (2,)
+    chex.assert_trees_all_equal(case.as_numpy(both), case.as_numpy(case.make_states(0, 4)))
+    for index, state in enumerate(states):
+        chex.assert_trees_all_equal(case.as_numpy(member(both, index)), case.as_numpy(state))
+
+
+def test_one_program_for_each_size_of_population(uninterrupted, together, monkeypatch, tmp_path):
+    """Not one for every epoch, every spreading of the states, every recipe or every number."""
+
+    def traced_again(*_):
+        raise AssertionError("traced again")
+
+    monkeypatch.setattr(loop, "run_epoch", traced_again)
+    recipe, _ = split(case.make_recipe())
+    assert recipe is not case.RECIPE
+    hypers = [case.make_hyper(redundancy=w, others={DROPOUT: w / 5}) for w in (0.1, 0.2, 0.7)]
+    last = place(members().replace(step=jnp.full(3, case.STEPS * (case.EPOCHS - 1))), case.MESH)
+    states, _ = fit(tmp_path / "three", last, hypers, recipe=recipe)
+    assert not case.weak(states)
+    states, _ = fit(tmp_path / "one", alone(1), hypers[:1], recipe=recipe)
+    assert not case.weak(states)
+    with pytest.raises(AssertionError, match="traced again"):
+        fit(tmp_path / "two", case.make_states(0, 1), hypers[:2], recipe=recipe)
+
+
+def test_a_complete_member_stays_as_it_is():
+    states = members()
+    last = case.EPOCHS * case.STEPS
+    steps = jnp.asarray([0, last, 2 * case.STEPS], jnp.int32)
+    states = states.replace(step=steps, best_epoch=jnp.asarray([0, 3, 2], jnp.int32))
+    before = case.as_numpy(states)
+    after, *_ = case.epoch(place(states, case.MESH), *HYPERS)
+    after = case.as_numpy(after)
+    chex.assert_trees_all_equal(member(after, 1), member(before, 1))
+    assert (after.step == np.asarray([3, last, 9])).all()
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
@@ -73,25 +215,63 @@ def test_a_signal_saves_and_the_run_goes_on_bit_for_bit(uninterrupted, tmp_path,
     _, expected, all_records = uninterrupted
     handlers = [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]
 
-    def stop(record):
-        if record.epoch == 3:
+    def stop(_, record):
+        if record.epoch == 4:
             os.kill(os.getpid(), signum)
 
-    with pytest.raises(InterruptedTraining, match=rf"{signum.name} after epoch 3") as caught:
-        fit(tmp_path, report=stop)
+    with pytest.raises(InterruptedTraining, match=rf"{signum.name} after epoch 4") as caught:
+        fit(tmp_path, alone(), report=stop)
     assert caught.value.status == {signal.SIGINT: 130, signal.SIGTERM: 143}[signum]
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
-    state = restore(tmp_path)
-    assert loop.epochs_done(case.METHOD, state) == 3
-    state, records = fit(tmp_path, state)
-    assert [record.epoch for record in records] == [4, 5, 6]
-    assert records == all_records[3:]
-    chex.assert_trees_all_equal(case.as_numpy(state), expected)
+    states = restore(tmp_path)
+    assert loop.epochs_done(case.RECIPE, states) == 4
+    states, records = fit(tmp_path, states)
+    assert epochs_of(records) == [5, 6, 7, 8]
+    assert records == all_records[4:]
+    chex.assert_trees_all_equal(case.as_numpy(states), expected)
     chex.assert_trees_all_equal(case.as_numpy(restore(tmp_path)), expected)
 
 
+def test_a_population_goes_on_bit_for_bit(together, tmp_path):
+    """Stopped while the members of an epoch are reported: all of them are, and all are saved."""
+    _, expected, all_records = together
+
+    def stop(index, record):
+        if (record.epoch, index) == (2, 1):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with pytest.raises(InterruptedTraining, match="SIGTERM after epoch 2"):
+        fit(tmp_path, members(), HYPERS, stop)
+    states, records = fit(tmp_path, restore(tmp_path, members()), HYPERS)
+    assert records == all_records[2 * len(SEEDS) :]
+    chex.assert_trees_all_equal(case.as_numpy(states), expected)
+
+
+def linear(method=None, **changed):
+    """A linear method's recipe and numbers: the loop is the same, and quick to compile."""
+    return split(case.make_recipe(Linear() if method is None else method, **changed))
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_all_members_of_an_interrupted_epoch_are_reported(tmp_path, seeds):
+    recipe, hyper = linear()
+    reports = []
+
+    def stop(index, record):
+        reports.append((record.epoch, index))
+        if index == 0:
+            signal.raise_signal(signal.SIGTERM)
+
+    states = case.make_states(*seeds, recipe=recipe)
+    with pytest.raises(InterruptedTraining):
+        fit(tmp_path, states, [hyper] * len(seeds), stop, recipe=recipe)
+    assert reports == [(1, i) for i in range(len(seeds))]
+
+
 def test_a_second_signal_acts_at_once(tmp_path):
-    def stop_twice(record):
+    recipe, hyper = linear()
+
+    def stop_twice(*_):
         # To this thread, and handled before the next: two that wait together count as one.
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
@@ -100,66 +280,85 @@ def test_a_second_signal_acts_at_once(tmp_path):
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            fit(tmp_path, report=stop_twice)
+            fit(tmp_path, case.make_states(0, recipe=recipe), [hyper], stop_twice, recipe=recipe)
     finally:
         signal.signal(signal.SIGINT, before)
 
 
 def test_a_signal_in_the_last_epoch_stops_like_any_other(tmp_path):
+    last = alone().replace(step=jnp.full(1, case.STEPS * (case.EPOCHS - 1), jnp.int32))
     with pytest.raises(InterruptedTraining) as caught:
-        fit(tmp_path, report=lambda record: os.kill(os.getpid(), signal.SIGTERM), epochs=1)
+        fit(tmp_path, last, report=lambda *_: os.kill(os.getpid(), signal.SIGTERM))
     assert caught.value.status == 143
-    assert loop.epochs_done(case.METHOD, restore(tmp_path)) == 1
+    assert loop.epochs_done(case.RECIPE, restore(tmp_path)) == case.EPOCHS
 
 
 def test_a_validation_score_that_is_not_finite_is_an_error():
     state = case.make_state().replace(step=jnp.int32(case.STEPS))
     with pytest.raises(RunError, match="validation error became nan in epoch 1"):
-        loop.epoch_record(case.METHOD, state, {"task": np.ones(3)}, float("nan"))
+        loop.epoch_record(case.RECIPE, state, {"task": np.ones(3)}, float("nan"))
 
 
 def test_patience_ends_training(tmp_path):
-    state = case.make_state()
-    unbeatable = jax.device_put(jnp.float32(-1.0), state.best_score.sharding)
-    state, records = fit(tmp_path, state.replace(best_score=unbeatable), patience=2, every=100)
-    assert [record.epoch for record in records] == [1, 2]
-    assert loop.epochs_done(case.METHOD, restore(tmp_path)) == 2
+    recipe, hyper = linear(patience=2)
+    states = case.make_states(0, recipe=recipe)
+    states = states.replace(best_score=jnp.full(1, -1.0, jnp.float32))
+    _, records = fit(tmp_path, states, [hyper], recipe=recipe, every=100)
+    assert epochs_of(records) == [1, 2]
+    assert loop.epochs_done(recipe, restore(tmp_path, case.make_states(0, recipe=recipe))) == 2
+
+
+def test_each_member_has_its_own_patience(tmp_path):
+    """Of a member that nothing is better for, one that learns, and one whose rate leads astray."""
+    recipe, usual = linear(patience=2)
+    hypers = [
+        usual | {"optimizer.learning_rate": jnp.float32(rate)} for rate in (1e-3, 1e-3, 0.0, 30)
+    ]
+    best = jnp.asarray([-1.0, np.inf, np.inf, np.inf], jnp.float32)
+
+    def start(*indices):
+        states = case.make_states(*indices, recipe=recipe)
+        return states.replace(best_score=best[jnp.asarray(indices)])
+
+    states, records = fit(tmp_path / "together", start(0, 1, 2, 3), hypers, recipe=recipe)
+    ends = [epochs_of(records, i)[-1] for i in range(4)]
+    assert ends[:3] == [2, case.EPOCHS, 3]  # the third is as good as in its first epoch
+    for index in range(4):
+        assert epochs_of(records, index) == list(range(1, ends[index] + 1))
+        own, own_records = fit(tmp_path / str(index), start(index), [hypers[index]], recipe=recipe)
+        assert epochs_of(own_records) == epochs_of(records, index)
+        found, state = case.as_numpy(member(states, index)), case.as_numpy(member(own, 0))
+        assert (found.step, found.best_epoch) == (state.step, state.best_epoch)
+        chex.assert_trees_all_close(found.parameters, state.parameters, rtol=1e-4, atol=1e-5)
+        chex.assert_trees_all_close(found.best, state.best, rtol=1e-4, atol=1e-5)
+    assert loop.epochs_done(recipe, states) == case.EPOCHS
 
 
 def test_a_complete_state_is_given_back(tmp_path, uninterrupted):
-    _, expected, _ = uninterrupted
-    state, _ = fit(tmp_path / "one")
-    again, records = fit(tmp_path / "two", state)
+    folder, expected, _ = uninterrupted
+    again, records = fit(tmp_path / "two", restore(folder))
     assert records == []
     chex.assert_trees_all_equal(case.as_numpy(again), expected)
 
 
-@pytest.mark.parametrize(
-    ("done", "best", "epochs", "patience", "complete"),
-    [
-        (0, 0, 6, 0, False),
-        (6, 6, 6, 0, True),
-        (7, 1, 6, 0, True),
-        (5, 1, 6, 0, False),
-        (5, 1, 6, 5, False),
-        (5, 1, 6, 4, True),
-        (5, 5, 6, 1, False),
-        (0, 0, 0, 0, True),
-    ],
-)
-def test_is_complete(done, best, epochs, patience, complete):
-    state = case.make_state().replace(step=jnp.int32(done * case.STEPS), best_epoch=jnp.int32(best))
-    assert is_complete(case.METHOD, state, epochs, patience) == complete
-
-
 def test_nan_names_the_term_the_epoch_and_the_step(tmp_path):
     """The task is NaN in the step that meets the label; a step later everything is."""
-    data, _, _ = case.inputs()
+    data, _ = case.inputs()
     bad = data.replace(labels=data.labels.at[3].set(jnp.nan))
     with pytest.raises(RunError, match=r"(\w+) became nan in epoch 1, step [123]") as caught:
-        fit(tmp_path, data=jax.device_put(bad, data.labels.sharding))
+        fit(tmp_path, alone(), data=jax.device_put(bad, data.labels.sharding))
     assert any(f"{name} became" in str(caught.value) for name in ("task", "heterogeneous", "noise"))
     assert "learning_rate" in str(caught.value)
+
+
+@pytest.mark.parametrize("index", range(len(SEEDS)))
+def test_nan_of_any_member_ends_all(tmp_path, index):
+    hypers = list(HYPERS)
+    hypers[index] = case.make_hyper(learning_rate=np.inf)
+    reports = []
+    with pytest.raises(RunError, match=r"became nan in epoch 1, step 2"):
+        fit(tmp_path, members(), hypers, lambda i, _: reports.append(i))
+    assert reports == list(range(index))
 
 
 def test_the_first_bad_step_counts():
@@ -173,8 +372,129 @@ def test_the_first_bad_step_counts():
     }
     state = case.make_state().replace(step=jnp.int32(4 * case.STEPS))
     with pytest.raises(RunError, match="noise became inf in epoch 4, step 2"):
-        loop.epoch_record(case.METHOD, state, terms, 1.0)
+        loop.epoch_record(case.RECIPE, state, terms, 1.0)
     only_total = {"total": np.array([1, 1, np.inf]), "task": fine}
     with pytest.raises(RunError, match="total became inf in epoch 4, step 3"):
-        loop.epoch_record(case.METHOD, state, only_total, 1.0)
-    assert loop.epoch_record(case.METHOD, state, {"task": np.arange(3)}, 0.5).terms == {"task": 1}
+        loop.epoch_record(case.RECIPE, state, only_total, 1.0)
+    assert loop.epoch_record(case.RECIPE, state, {"task": np.arange(3)}, 0.5).terms == {"task": 1}
+
+
+def taught(seeds):
+    """A linear method with a teacher: recipe, numbers and states of members, and the teacher."""
+    recipe, usual = linear(Linear(with_teacher=True))
+    # Each member learns at a rate of its own, and far more from the teacher than from labels.
+    hypers = [
+        usual
+        | {"method.taught": jnp.float32(50), "optimizer.learning_rate": jnp.float32(0.1 / (s + 1))}
+        for s in seeds
+    ]
+    states = case.make_states(*seeds, recipe=recipe)
+    kernel = jnp.linspace(-0.5, 0.5, states.best["kernel"][0].size)[:, None]
+    return recipe, hypers, states, sharding.replicate({"kernel": kernel}, case.MESH)
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 3)])
+def test_members_learn_from_one_teacher_that_is_held_still(seeds):
+    recipe, hypers, states, teacher = taught(seeds)
+    before = case.as_numpy(teacher)
+    first = case.as_numpy(states.best["kernel"])
+    for _ in range(case.EPOCHS):
+        states = place(states, case.MESH)
+        states, terms, _ = case.epoch(states, *hypers, recipe=recipe, teacher=teacher)
+    chex.assert_trees_all_equal(case.as_numpy(teacher), before)  # nor was it donated
+    assert terms["teaching"].shape == (len(seeds), case.STEPS)
+    for i, seed in enumerate(seeds):
+        kernel = np.asarray(states.parameters["inference"]["kernel"][i])
+        gap = [np.abs(k - before["kernel"]).max() for k in (first[i], kernel)]
+        assert gap[1] < 0.6 * gap[0]
+        own = case.make_states(seed, recipe=recipe)
+        for _ in range(case.EPOCHS):
+            own = place(own, case.MESH)
+            own, own_terms, _ = case.epoch(own, hypers[i], recipe=recipe, teacher=teacher)
+        np.testing.assert_allclose(own.parameters["inference"]["kernel"][0], kernel, rtol=1e-4)
+        np.testing.assert_allclose(own_terms["teaching"][0], terms["teaching"][i], rtol=1e-3)
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 3)])
+def test_fit_with_a_teacher(tmp_path, seeds):
+    recipe, hypers, states, teacher = taught(seeds)
+    before = case.as_numpy(teacher)
+    states, records = fit(tmp_path / "one", states, hypers, recipe=recipe, teacher=teacher)
+    chex.assert_trees_all_equal(case.as_numpy(teacher), before)
+    for i in range(len(seeds)):
+        teaching = [record.terms["teaching"] for index, record in records if index == i]
+        assert len(teaching) == case.EPOCHS
+        assert teaching[-1] < 0.5 * teaching[0]
+    # The states hold nothing of the teacher: a run goes on with the teacher that it is given.
+    assert set(states.parameters["inference"]) == {"kernel"}
+    states = case.make_states(*seeds, recipe=recipe)
+    other = jax.tree.map(lambda x: -x, teacher)
+    _, others = fit(tmp_path / "two", states, hypers, recipe=recipe, teacher=other)
+    assert others[0][1].terms["teaching"] != records[0][1].terms["teaching"]
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_methods_of_any_number_of_views_train(tmp_path, views):
+    recipe, hyper = linear(Linear(views=views))
+    _, records = fit(
+        tmp_path, case.make_states(0, recipe=recipe), [hyper], recipe=recipe, every=100
+    )
+    assert {record.terms["views"] for _, record in records} == {views}
+    assert records[-1][1].terms["task"] < records[0][1].terms["task"]
+
+
+def test_members_are_spread_over_devices_that_divide_them():
+    states = members()
+    spread = place(states, case.MESH)
+    chex.assert_trees_all_equal(case.as_numpy(spread), case.as_numpy(states))
+    assert spread.step.sharding.mesh == case.MESH
+
+
+DEVICES = """
+import pathlib, re, sys, jax, numpy as np, training_case as case, test_training_loop as tests
+from fsrf_jax.training import loop
+
+assert case.MESH.size == 3
+folder = pathlib.Path(sys.argv[1])
+# Other numbers of members than 3, 6, .. stand whole on every device.
+for seeds, whole in (((0,), True), ((0, 1), True), ((0, 1, 2), False), (range(6), False)):
+    states = case.make_states(*seeds)
+    assert states.step.sharding.is_fully_replicated == whole
+
+states, hypers = tests.members(), loop.place(loop.stack(tests.HYPERS), case.MESH)
+data, validation = case.inputs()
+arguments = case.RECIPE, case.MESH, states, data, validation, hypers
+program = loop.train_epoch.lower(*arguments).compile()
+assert not re.search("all-reduce|all-gather|all-to-all|collective-permute", program.as_text())
+states, terms, scores = program(states, data, validation, hypers)
+assert {shard.data.shape for shard in states.step.addressable_shards} == {(1,)}
+np.savez(folder / "found.npz", scores=scores, **terms)
+
+# The whole loop, from its middle, is that one program as well.
+steps = case.STEPS * (case.EPOCHS - 2)
+middle = tests.members().replace(step=jax.numpy.full(3, steps, np.int32))
+states, records = tests.fit(folder / "fit", middle, tests.HYPERS)
+assert [(r.epoch, i) for i, r in records] == [(e, i) for e in (7, 8) for i in range(3)]
+assert loop.train_epoch._cache_size() == 1
+restored = tests.restore(folder / "fit", tests.members())
+for a, b in zip(*map(jax.tree.leaves, map(case.as_numpy, (states, restored))), strict=True):
+    np.testing.assert_array_equal(a, b)
+"""
+
+
+def test_devices_train_their_own_members_without_waiting_for_each_other(tmp_path, trained):
+    here = Path(__file__).parent
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=3",
+        "PYTHONPATH": os.pathsep.join(
+            [str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]
+        ),
+    }
+    command = [sys.executable, "-c", DEVICES, str(tmp_path)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    _, terms, scores = trained[0]
+    with np.load(tmp_path / "found.npz") as found:
+        np.testing.assert_allclose(found["scores"], scores, rtol=1e-4)
+        for name, values in terms.items():
+            np.testing.assert_allclose(found[name], values, rtol=2e-3, atol=1e-5)

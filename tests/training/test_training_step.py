@@ -8,51 +8,61 @@ import numpy as np
 import optax
 import pytest
 import training_case as case
+from jax.flatten_util import ravel_pytree
+from linear_method import Linear
 from sklearn.metrics import log_loss
 
-from fsrf_jax import models
-from fsrf_jax.losses import LossOptions
-from fsrf_jax.losses.options import DistillationOptions
-from fsrf_jax.training.step import (
-    epoch_order,
-    predict_rows,
-    prediction_errors,
-    take,
-    train_epoch,
-    train_step,
-    validation_error,
-)
+from fsrf_jax.inference import predict_rows
+from fsrf_jax.losses import Task
+from fsrf_jax.methods import Fsrf
+from fsrf_jax.missing import random_view
+from fsrf_jax.options import split
+from fsrf_jax.training import loop
+from fsrf_jax.training.loop import train_epoch
+from fsrf_jax.training.step import epoch_order, take, train_step, validation_error
 
-# With this optimizer and a learning rate of 1 the change of the parameters is the gradient.
-PLAIN = dataclasses.replace(case.METHOD, optimizer=optax.sgd(1.0))
-step = jax.jit(train_step, static_argnums=0)
+TRACED = []
 
 
-def plain_hyper(learning_rate=1.0, **changed):
-    return case.make_hyper(learning_rate=learning_rate, **changed)
+def traced_step(*arguments):
+    TRACED.append(arguments[0])
+    return train_step(*arguments)
 
 
+step = jax.jit(traced_step, static_argnums=0)
 BATCH = take(case.make_batch(), jnp.asarray([3, 5, 8, 2, 13, 21, -1, -1]))
 
 
 def gradient_and_terms(batch, hyper):
+    """The gradient without clipping: the first moments that Adam begins with are a tenth of it."""
     state = case.make_state()
-    state = state.replace(optimizer=PLAIN.optimizer.init(state.parameters))
-    after, terms = step(PLAIN, state, batch, hyper)
+    hyper = hyper | {"optimizer.clip_norm": jnp.float32(1e9)}
+    after, terms = step(case.RECIPE, state, batch, hyper)
     assert after.step == 1
-    change = jax.tree.map(lambda old, new: old - new, state.parameters, after.parameters)
-    return case.as_numpy(change), case.as_numpy(terms)
+    _, unravel = ravel_pytree(state.parameters)
+    gradient = unravel(10 * optax.tree.get(after.optimizer, "mu"))
+    return case.as_numpy(gradient), case.as_numpy(terms)
 
 
 def test_terms_and_gradient():
-    gradient, terms = gradient_and_terms(BATCH, plain_hyper())
-    names = {"task", "total", "gradient_norm", *case.make_hyper().weights.by_name()}
-    assert set(terms) == names
-    total = terms["task"] + sum(0.3 * terms[name] for name in case.make_hyper().weights.by_name())
+    gradient, terms = gradient_and_terms(BATCH, case.make_hyper())
+    assert set(terms) == {"task", "total", "gradient_norm", *case.WEIGHTS}
+    total = terms["task"] + sum(0.3 * terms[name] for name in case.WEIGHTS)
     np.testing.assert_allclose(terms["total"], total, rtol=1e-5)
     norm = np.sqrt(sum((leaf.astype(float) ** 2).sum() for leaf in jax.tree.leaves(gradient)))
     np.testing.assert_allclose(terms["gradient_norm"], norm, rtol=1e-3)
     chex.assert_tree_all_finite(gradient)
+
+
+def test_each_weight_multiplies_its_own_term():
+    """The terms themselves are what is logged, whatever they weigh."""
+    weights = {name: 0.1 * (i + 1) for i, name in enumerate(case.WEIGHTS)}
+    _, terms = gradient_and_terms(BATCH, case.make_hyper(**weights))
+    _, usual = gradient_and_terms(BATCH, case.make_hyper())
+    for name in ("task", *case.WEIGHTS):
+        np.testing.assert_allclose(terms[name], usual[name], rtol=1e-5, atol=1e-7)
+    total = terms["task"] + sum(weights[name] * terms[name] for name in case.WEIGHTS)
+    np.testing.assert_allclose(terms["total"], total, rtol=1e-5)
 
 
 def test_rows_of_weight_0_have_no_influence():
@@ -63,8 +73,8 @@ def test_rows_of_weight_0_have_no_influence():
         valid={m: v | filler for m, v in BATCH.valid.items()},
     )
     assert (other.weights == BATCH.weights).all()
-    gradient, terms = gradient_and_terms(BATCH, plain_hyper())
-    other_gradient, other_terms = gradient_and_terms(other, plain_hyper())
+    gradient, terms = gradient_and_terms(BATCH, case.make_hyper())
+    other_gradient, other_terms = gradient_and_terms(other, case.make_hyper())
     chex.assert_trees_all_close(other_terms, terms, rtol=1e-5, atol=1e-6)
     chex.assert_trees_all_close(other_gradient, gradient, rtol=1e-4, atol=1e-6)
 
@@ -74,16 +84,16 @@ def test_rows_of_weight_0_have_no_influence():
     [("heterogeneous", "heterogeneous"), ("noise", "adversary"), ("reconstruction", "decoder_")],
 )
 def test_a_weight_of_0_turns_a_term_off(term, parameters):
-    gradient, _ = gradient_and_terms(BATCH, plain_hyper(**{term: 0.0}))
-    for name, head in gradient["auxiliary"].items():
+    gradient, _ = gradient_and_terms(BATCH, case.make_hyper(**{term: 0.0}))
+    for name, head in gradient["training"].items():
         largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(head))
         assert (largest == 0) == name.startswith(parameters)
 
 
 def test_without_its_terms_the_noise_code_learns_nothing():
     def change_of_noise(**changed):
-        gradient, _ = gradient_and_terms(BATCH, plain_hyper(**changed))
-        leaves = jax.tree.leaves(gradient["network"]["Factorizer_0"]["noise"])
+        gradient, _ = gradient_and_terms(BATCH, case.make_hyper(**changed))
+        leaves = jax.tree.leaves(gradient["inference"]["factorizer"]["noise"])
         return max(np.abs(leaf).max() for leaf in leaves)
 
     of_noise = ("noise", "variance_floor", "redundancy", "reconstruction")
@@ -95,13 +105,10 @@ def test_without_its_terms_the_noise_code_learns_nothing():
 
 def test_steps_draw_other_masks_and_keys_other_streams():
     state = case.make_state()
-    state = state.replace(optimizer=PLAIN.optimizer.init(state.parameters))
-    totals = [
-        float(
-            step(PLAIN, state.replace(step=jnp.int32(s), key=key), BATCH, plain_hyper())[1]["total"]
-        )
-        for s, key in ((0, state.key), (0, state.key), (1, state.key), (0, jax.random.key(9)))
-    ]
+    totals = []
+    for s, key in ((0, state.key), (0, state.key), (1, state.key), (0, jax.random.key(9))):
+        before = state.replace(step=jnp.int32(s), key=key)
+        totals.append(float(step(case.RECIPE, before, BATCH, case.make_hyper())[1]["total"]))
     assert totals[0] == totals[1]
     assert len(set(totals)) == 3
 
@@ -148,71 +155,96 @@ def test_take():
         assert not batch.valid[m][2].any()
 
 
-def run_epochs(state, count):
-    """Every epoch's network, score and mean total."""
+def run_epochs(states, count, **changed):
+    """Every epoch's inference parameters, score and mean total, of a population of one."""
     history = []
     for _ in range(count):
-        state, terms, score = train_epoch(case.METHOD, case.MESH, state, *case.inputs())
-        network = case.as_numpy(state.parameters["network"])
-        history.append((network, float(score), float(terms["total"].mean())))
-    return state, history
+        states = loop.place(states, case.MESH)
+        states, terms, scores = case.epoch(states, case.make_hyper(**changed))
+        inference = case.as_numpy(loop.member(states, 0).parameters["inference"])
+        history.append((inference, float(scores[0]), float(terms["total"].mean())))
+    return states, history
 
 
-def test_training_lowers_the_loss_and_keeps_the_best_network():
-    state, history = run_epochs(case.make_state(), 40)
+def test_training_lowers_the_loss_and_keeps_the_best_parameters():
+    states, history = run_epochs(case.make_states(0), case.EPOCHS, learning_rate=2e-2)
     scores = [score for _, score, _ in history]
     totals = [total for *_, total in history]
-    assert np.mean(totals[-5:]) < 0.8 * np.mean(totals[:5])
-    assert np.mean(scores[-5:]) < np.mean(scores[:5])
+    assert np.mean(totals[-2:]) < 0.8 * np.mean(totals[:2])
+    assert np.mean(scores[-2:]) < np.mean(scores[:2])
     best = int(np.argmin(scores))
+    state = loop.member(states, 0)
     assert state.best_score == np.float32(scores[best])
     assert state.best_epoch == best + 1
-    chex.assert_trees_all_equal(case.as_numpy(state.best_network), history[best][0])
-    assert state.step == 40 * case.STEPS
+    chex.assert_trees_all_equal(case.as_numpy(state.best), history[best][0])
+    assert state.step == case.EPOCHS * case.STEPS
 
 
 @pytest.mark.parametrize(("so_far", "better"), [(np.inf, True), (-1.0, False)])
-def test_the_best_network_changes_only_for_a_better_score(so_far, better):
-    state = case.make_state()
-    place = state.best_score.sharding
-    state = state.replace(best_score=jax.device_put(jnp.float32(so_far), place))
-    before = case.as_numpy(state.best_network)
-    state, ((network, score, _),) = run_epochs(state, 1)
-    chex.assert_trees_all_equal(case.as_numpy(state.best_network), network if better else before)
+def test_the_best_parameters_change_only_for_a_better_score(so_far, better):
+    states = case.make_states(0)
+    states = states.replace(best_score=jnp.full(1, so_far, jnp.float32))
+    before = case.as_numpy(loop.member(states, 0).best)
+    states, ((inference, score, _),) = run_epochs(states, 1)
+    state = loop.member(states, 0)
+    chex.assert_trees_all_equal(case.as_numpy(state.best), inference if better else before)
     assert state.best_score == (np.float32(score) if better else -1)
     assert state.best_epoch == (1 if better else 0)
 
 
-def test_one_compilation_and_a_donated_state():
-    state, _ = run_epochs(case.make_state(), 1)
-    compiled = train_epoch._cache_size()
-    data, validation, _ = case.inputs()
+def test_one_compilation_and_a_donated_state(monkeypatch):
+    """Neither other numbers nor another, equal recipe make a program: nothing is traced again."""
+    states, _ = run_epochs(case.make_states(0), 1)
+
+    def traced_again(*_):
+        raise AssertionError("traced again")
+
+    monkeypatch.setattr(loop, "run_epoch", traced_again)
+    data, validation = case.inputs()
     totals = []
     for weight in (0.0, 0.5, 1.0):
-        previous = state
-        hyper = jax.device_put(case.make_hyper(redundancy=weight), state.step.sharding)
-        state, terms, _ = train_epoch(case.METHOD, case.MESH, state, data, validation, hyper)
-        totals.append(float(terms["total"][0]))
+        previous = states = loop.place(states, case.MESH)
+        recipe, hyper = split(case.make_recipe())
+        assert recipe is not case.RECIPE
+        hyper = case.make_hyper(
+            redundancy=weight,
+            others={"model.dropout": 0.1 * weight, "optimizer.weight_decay": weight},
+        )
+        hypers = loop.place(loop.stack([hyper]), case.MESH)
+        states, terms, _ = train_epoch(recipe, case.MESH, states, data, validation, hypers)
+        totals.append(float(terms["total"][0, 0]))
         assert all(leaf.is_deleted() for leaf in jax.tree.leaves(previous.parameters))
-    assert train_epoch._cache_size() == compiled
+    assert not case.weak((states, terms))
     assert not data.labels.is_deleted()
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(hypers))
     assert len(set(totals)) == 3
+    other, _ = split(case.make_recipe(model=dataclasses.replace(case.RECIPE.model, heads=1)))
+    with pytest.raises(AssertionError, match="traced again"):
+        train_epoch(other, case.MESH, states, data, validation, hypers)
 
 
-def predictions(network_parameters, batch, observed):
-    variables = {"network": network_parameters}
-    predict = jax.jit(models.predict, static_argnums=0)
-    return predict(case.METHOD.network, variables, batch.features, batch.valid, observed)
+def test_a_step_compiles_once_for_all_numbers_and_equal_recipes():
+    for changed in ({}, {"noise": 0.0}, {"learning_rate": 1.0}):
+        recipe, _ = split(case.make_recipe())
+        state, terms = step(recipe, case.make_state(), BATCH, case.make_hyper(**changed))
+    assert TRACED.count(case.RECIPE) == 1
+    assert not case.weak((state, terms))
+
+
+@jax.jit
+def predictions(inference, batch, observed):
+    inputs = batch.features, batch.valid, observed
+    return case.RECIPE.method.predict(case.RECIPE.setting, inference, *inputs)
 
 
 def test_validation_error_against_a_plain_mean():
-    validation, network = case.make_validation(), case.make_state().parameters["network"]
+    validation, inference = case.make_validation(), case.make_state().parameters["inference"]
     errors = []
     for k in range(2):
         observed = jax.tree.map(lambda masks, k=k: masks[k], validation.observed)
-        prediction = np.asarray(predictions(network, validation.batch, observed), np.float64)
+        prediction = np.asarray(predictions(inference, validation.batch, observed), np.float64)
         errors += list(np.abs(prediction - np.asarray(validation.batch.labels, np.float64)))
-    score = jax.jit(partial(validation_error, case.METHOD.network, case.MESH))(network, validation)
+    score = jax.jit(partial(validation_error, case.RECIPE, case.MESH))(inference, validation)
     np.testing.assert_allclose(score, np.mean(errors), rtol=1e-5)
     assert len(errors) == 2 * case.VALIDATION
 
@@ -224,61 +256,98 @@ def test_prediction_errors():
     classes, tasks = rng.integers(0, 3, 20), rng.integers(0, 2, (20, 3))
     classes[0] = 0
     arrays = [jnp.asarray(a, jnp.float32) for a in (probabilities, classes, tasks)]
-    error = prediction_errors("class", arrays[0], arrays[1]).mean()
+    error = Task("cross_entropy", 3).prediction_error(arrays[0], arrays[1]).mean()
     np.testing.assert_allclose(error, log_loss(classes, probabilities, labels=range(3)), rtol=1e-5)
-    error = prediction_errors("binary", arrays[0][1:], arrays[2][1:]).mean()
+    error = Task("binary_cross_entropy", 3).prediction_error(arrays[0][1:], arrays[2][1:]).mean()
     each = [log_loss(tasks[1:, i], probabilities[1:, i], labels=[0, 1]) for i in range(3)]
     np.testing.assert_allclose(error, np.mean(each), rtol=1e-5)
     pair = jnp.stack([arrays[1] + 0.5, arrays[1] - 9], axis=1)  # mean and log-variance
-    np.testing.assert_allclose(prediction_errors("gaussian", pair, arrays[1]), 0.5, rtol=1e-5)
-    wrong = prediction_errors("class", arrays[0][:1], jnp.ones(1))
+    error = Task("gaussian").prediction_error(pair, arrays[1])
+    np.testing.assert_allclose(error, 0.5, rtol=1e-5)
+    wrong = Task("cross_entropy", 3).prediction_error(arrays[0][:1], jnp.ones(1))
     np.testing.assert_allclose(wrong, -np.log(1e-7), rtol=1e-5)
 
 
 def test_distillation_warms_up():
-    options = dataclasses.replace(LossOptions(), distillation=DistillationOptions(warmup=2.0))
-    method = dataclasses.replace(PLAIN, losses=options)
-    hyper = plain_hyper()
+    """Over a share of the training; the terms that are logged are not warmed up."""
+    steps = case.EPOCHS * case.STEPS
+    hyper = case.make_hyper(others={"method.distillation.warmup": 6 / steps})
     shares = []
-    for number in (0, 2, 5, 50):
-        state = case.make_state()
-        state = state.replace(
-            step=jnp.int32(number), optimizer=PLAIN.optimizer.init(state.parameters)
+    for number in (0, 2, 5, steps - 1):
+        _, terms = step(
+            case.RECIPE, case.make_state().replace(step=jnp.int32(number)), BATCH, hyper
         )
-        _, terms = step(method, state, BATCH, hyper)
-        plain = {name: terms[name] for name in hyper.weights.by_name()}
+        plain = {name: terms[name] for name in case.WEIGHTS}
         das = sum(value for name, value in plain.items() if "distillation" in name)
         others = sum(value for name, value in plain.items() if "distillation" not in name)
         shares.append((terms["total"] - terms["task"] - 0.3 * others) / (0.3 * das))
     np.testing.assert_allclose(shares, [1 / 6, 3 / 6, 1, 1], rtol=1e-3)
+    _, terms = step(case.RECIPE, case.make_state(), BATCH, hyper)
+    _, usual = step(case.RECIPE, case.make_state(), BATCH, case.make_hyper())
+    for name in case.WEIGHTS:
+        np.testing.assert_allclose(terms[name], usual[name], rtol=1e-5)
+    assert terms["total"] < usual["total"]
 
 
-def test_a_clean_view_stands_beside_the_two():
-    method = dataclasses.replace(PLAIN, clean_view=True)
+def text_of(recipe, state, hyper):
+    return str(jax.make_jaxpr(partial(train_step, recipe))(state, BATCH, hyper))
+
+
+def test_a_complete_view_stands_beside_the_two():
+    recipe, _ = split(case.make_recipe(Fsrf(complete_view=True)))
     state = case.make_state()
-    state = state.replace(optimizer=PLAIN.optimizer.init(state.parameters))
-    _, terms = step(method, state, BATCH, plain_hyper())
-    _, without = step(PLAIN, state, BATCH, plain_hyper())
+    _, terms = step(recipe, state, BATCH, case.make_hyper())
+    _, without = step(case.RECIPE, state, BATCH, case.make_hyper())
     assert terms["task"] != without["task"]
-    text = str(jax.make_jaxpr(partial(train_step, method))(state, BATCH, plain_hyper()))
-    assert "f32[24,4,3]" in text  # three views of eight rows
+    assert "f32[24,4,3]" in text_of(recipe, state, case.make_hyper())  # three views of eight rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Views(Fsrf):
+    """FSRF with another number of views."""
+
+    number: int = 2
+
+    @property
+    def views(self):
+        return self.number
+
+
+def test_one_view_has_nobody_to_learn_from():
+    recipe, _ = split(case.make_recipe(Views(number=1)))
+    state, hyper = case.make_state(), case.make_hyper()
+    after, terms = step(recipe, state, BATCH, hyper)
+    chex.assert_tree_all_finite(after.parameters)
+    for name in case.WEIGHTS:
+        assert (terms[name] == 0) == ("distillation" in name)
+
+
+def test_three_views_are_as_good_as_two():
+    recipe, _ = split(case.make_recipe(Views(number=3)))
+    assert "f32[24,4,3]" in text_of(recipe, case.make_state(), case.make_hyper())
 
 
 @pytest.mark.parametrize("batch_size", [3, 16, 22, 512])
 def test_predictions_do_not_depend_on_the_batch_size(batch_size):
-    data, network = case.make_batch(), case.make_state().parameters["network"]
-    expected = predictions(network, data, data.valid)
-    rows = jax.jit(partial(predict_rows, case.METHOD.network, case.MESH), static_argnums=3)
-    found = rows(network, data, data.valid, batch_size)
+    data, inference = case.make_batch(), case.make_state().parameters["inference"]
+    expected = predictions(inference, data, data.valid)
+    rows = jax.jit(
+        partial(predict_rows, case.RECIPE.method, case.RECIPE.setting, case.MESH),
+        static_argnums=3,
+    )
+    found = rows(inference, data, data.valid, batch_size)
     assert found.shape == (case.SAMPLES,)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_the_learning_rate_multiplies_the_updates():
-    changes = {
-        rate: gradient_and_terms(BATCH, plain_hyper(learning_rate=rate))[0]
-        for rate in (0.0, 0.5, 1.0)
-    }
+    changes = {}
+    for rate in (0.0, 0.5, 1.0):
+        state, hyper = case.make_state(), case.make_hyper(learning_rate=rate)
+        first, _ = step(case.RECIPE, state, BATCH, hyper)
+        chex.assert_trees_all_equal(first.parameters, state.parameters)  # warm-up begins at 0
+        second, _ = step(case.RECIPE, first, BATCH, hyper)
+        changes[rate] = jax.tree.map(lambda old, new: old - new, state, second).parameters
     largest = {r: max(np.abs(x).max() for x in jax.tree.leaves(c)) for r, c in changes.items()}
     assert largest[0.0] == 0
     assert largest[1.0] > 0.01
@@ -286,12 +355,113 @@ def test_the_learning_rate_multiplies_the_updates():
     chex.assert_trees_all_close(changes[0.5], half, rtol=1e-3, atol=1e-6)
 
 
-def test_an_array_of_dropout_equals_the_networks_own():
-    hyper = case.make_hyper(dropout=jnp.float32(case.METHOD.network.dropout))
+def test_arrays_of_numbers_equal_numbers():
+    """The terms of a step are those of the method with its numbers as they are written."""
     state = case.make_state()
-    _, terms = step(case.METHOD, state, BATCH, case.make_hyper())
-    _, other_terms = step(case.METHOD, state, BATCH, hyper)
+    recipe = case.make_recipe()
+    _, terms = step(case.RECIPE, state, BATCH, split(recipe)[1])
+    step_key = jax.random.fold_in(jax.random.split(state.key)[0], 0)
+    *view_keys, loss_key = jax.random.split(step_key, 3)
+
+    @jax.jit
+    def loss(parameters, batch):
+        views = [random_view(key, batch.valid, recipe.missing) for key in view_keys]
+        progress = 1 / recipe.steps
+        return recipe.method.loss(
+            recipe.setting, parameters, None, batch, views, progress, loss_key
+        )
+
+    expected = loss(state.parameters, BATCH)
     # The gradient's norm stands for all gradients: at step 0 the schedule still moves nothing.
-    chex.assert_trees_all_close(terms, other_terms, rtol=1e-5)
-    _, without = step(case.METHOD, state, BATCH, case.make_hyper(dropout=jnp.float32(0)))
+    del terms["total"], terms["gradient_norm"]
+    chex.assert_trees_all_close(terms, expected, rtol=1e-5, atol=1e-7)
+    without = split(recipe)[1] | {"model.dropout": jnp.float32(0)}
+    _, without = step(case.RECIPE, state, BATCH, without)
     assert without["task"] != terms["task"]
+
+
+def linear(**changed):
+    """A linear method's static recipe, numbers and first state."""
+    recipe, hyper = split(case.make_recipe(Linear(**changed)))
+    return recipe, hyper, case.make_state(recipe=recipe)
+
+
+def test_progress_goes_from_the_first_step_to_1():
+    """`clock` is the progress that the loss is given, and its weight that of `term_weights`."""
+    recipe, hyper, state = linear()
+    found = []
+    for _ in range(recipe.steps):
+        state, terms = step(recipe, state, BATCH, hyper)
+        np.testing.assert_allclose(terms["total"] - terms["task"], terms["clock"] ** 2, atol=1e-5)
+        found.append(float(terms["clock"]))
+    expected = np.arange(1, recipe.steps + 1) / recipe.steps
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert found[-1] == 1
+
+
+@pytest.mark.parametrize("forgotten", ["clock", "views"])
+def test_terms_and_weights_of_other_names_are_refused(forgotten):
+    recipe, hyper, state = linear(forgotten=forgotten)
+    message = (
+        r"linear: found the terms \['clock', 'task', 'views'\] and weights of .*, expected a weight"
+    )
+    with pytest.raises(ValueError, match=message):
+        train_step(recipe, state, BATCH, hyper)
+
+
+@pytest.mark.parametrize("complete", [False, True])
+@pytest.mark.parametrize("views", [1, 2, 3])
+def test_any_number_of_views(views, complete):
+    recipe, hyper, state = linear(views=views, complete_view=complete)
+    after, terms = step(recipe, state, BATCH, hyper)
+    assert terms["views"] == views + complete
+    moments = optax.tree.get(after.optimizer, "mu")
+    assert np.abs(moments).max() > 0
+    chex.assert_tree_all_finite(after.parameters)
+
+
+def test_views_are_drawn_apart_and_the_complete_one_comes_last(monkeypatch):
+    seen = []
+
+    def loss(self, setting, parameters, teacher, batch, views, progress, key):
+        seen.extend(views)
+        return {"task": 0.0 * parameters["inference"]["kernel"].sum(), "clock": 0.0, "views": 0.0}
+
+    monkeypatch.setattr(Linear, "loss", loss)
+    recipe, hyper, state = linear(views=3, complete_view=True)
+    train_step(recipe, state, BATCH, hyper)
+    masks = [np.concatenate([np.asarray(view[m]) for m in case.FRAMES], axis=1) for view in seen]
+    assert len(masks) == 4
+    valid = np.concatenate([np.asarray(BATCH.valid[m]) for m in case.FRAMES], axis=1)
+    np.testing.assert_array_equal(masks[3], valid)
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        assert (masks[i] != masks[j]).any()
+        assert not (masks[i] & ~valid).any()
+
+
+def test_a_teacher_is_held_still_and_learnt_from():
+    recipe, hyper, state = linear(with_teacher=True)
+    teacher = {"kernel": jnp.ones_like(state.parameters["inference"]["kernel"])}
+    hyper |= {"method.taught": jnp.float32(2.0)}
+    after, terms = step(recipe, state, BATCH, hyper, teacher)
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert terms["teaching"] > 0
+    total = terms["task"] + terms["clock"] ** 2 + 2.0 * terms["teaching"]
+    np.testing.assert_allclose(terms["total"], total, rtol=1e-5)
+    np.testing.assert_array_equal(teacher["kernel"], 1)
+    # The optimizer knows the learner's parameters and no others.
+    assert optax.tree.get(after.optimizer, "mu").size == teacher["kernel"].size
+
+    def moments(kernel, taught):
+        other, _ = step(
+            recipe,
+            state,
+            BATCH,
+            hyper | {"method.taught": jnp.float32(taught)},
+            {"kernel": jnp.asarray(kernel)},
+        )
+        return np.asarray(optax.tree.get(other.optimizer, "mu"))
+
+    kernel = np.ones(teacher["kernel"].shape, np.float32)
+    assert np.abs(moments(kernel, 2.0) - moments(2 * kernel, 2.0)).max() > 1e-3
+    np.testing.assert_allclose(moments(kernel, 0.0), moments(2 * kernel, 0.0), rtol=1e-5)

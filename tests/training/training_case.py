@@ -1,32 +1,64 @@
-"""A tiny method and data set; one compiled epoch serves all tests in this folder."""
+"""A tiny recipe and data set; one compiled epoch serves all tests of a file."""
 
+import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from fsrf_jax import models
-from fsrf_jax.losses import LossOptions
-from fsrf_jax.missing import MissingLaw, keyed_uniforms, observe
-from fsrf_jax.training import sharding
-from fsrf_jax.training.state import Method, init_state, make_optimizer
-from fsrf_jax.training.step import Validation
-from fsrf_jax.types import Batch, HyperParameters, LossWeights
+from fsrf_jax import sharding
+from fsrf_jax.losses import Task
+from fsrf_jax.methods import Fsrf
+from fsrf_jax.missing import Missing, keyed_uniforms, observe
+from fsrf_jax.models.options import ModelOptions
+from fsrf_jax.options import split
+from fsrf_jax.training import loop
+from fsrf_jax.training.optimizer import OptimizerOptions
+from fsrf_jax.training.state import Recipe, init_states
+from fsrf_jax.training.validation import Validation
+from fsrf_jax.types import Batch
 
 FRAMES = {"language": 4, "audio": 3}
 FEATURES = {"language": 3, "audio": 2}
 SAMPLES, STEPS, VALIDATION = 22, 3, 9
-METHOD = Method(
-    network=models.Network(tuple(FRAMES), width=8, heads=2, dropout=0.1),
-    auxiliary=models.AuxiliaryHeads(tuple(FEATURES.items()), hidden=8),
-    losses=LossOptions(),
-    missing=MissingLaw(max_rate=0.5),
-    optimizer=make_optimizer(weight_decay=0.01, warmup=0.1, clip_norm=1.0, steps=STEPS * 40),
-    steps_per_epoch=STEPS,
+WEIGHTS = (
+    *("homogeneous", "heterogeneous", "noise", "variance_floor", "redundancy", "reconstruction"),
+    *("feature_distillation.mmd", "feature_distillation.mse", "prediction_distillation"),
 )
+EPOCHS = 8  # in all, of the schedule as well
+LEARNING_RATE = 3e-3
 MESH = sharding.data_mesh()
 PREPARATION = {"mean": np.arange(3, dtype=np.float32)}
+
+
+def make_recipe(method=None, **changed):
+    """A recipe made of new objects, whatever was made before."""
+    usual = Recipe(
+        method=Fsrf() if method is None else method,
+        task=Task("l1"),
+        model=ModelOptions(width=8, heads=2, dropout=0.1),
+        missing=Missing(max_rate=0.5),
+        optimizer=OptimizerOptions(LEARNING_RATE, weight_decay=0.01, warmup=0.1, clip_norm=1.0),
+        steps_per_epoch=STEPS,
+        epochs=EPOCHS,
+    )
+    return dataclasses.replace(usual, **changed)
+
+
+RECIPE, _ = split(make_recipe())
+
+
+def make_hyper(learning_rate=LEARNING_RATE, recipe=None, others=(), **changed):
+    """Every term weighs 0.3 but the changed ones; `others` by their whole names."""
+    _, hyper = split(make_recipe() if recipe is None else recipe)
+    given = {f"method.weights.{name}": 0.3 for name in WEIGHTS if f"method.weights.{name}" in hyper}
+    for name, value in changed.items():
+        (key,) = (k for k in hyper if k.startswith("method.weights.") and k.endswith(name))
+        given[key] = value
+    given |= {"optimizer.learning_rate": learning_rate, **dict(others)}
+    assert given.keys() <= hyper.keys()
+    return hyper | {name: jnp.float32(value) for name, value in given.items()}
 
 
 def make_batch(n=SAMPLES, seed=0):
@@ -50,48 +82,36 @@ def make_batch(n=SAMPLES, seed=0):
 def make_validation():
     batch = make_batch(VALIDATION, seed=1)
     ids = [str(i) for i in range(VALIDATION)]
-    views = [
-        observe(keyed_uniforms(s, ids, batch.valid), batch.valid, MissingLaw()) for s in (0, 1)
-    ]
+    views = [observe(keyed_uniforms(s, ids, batch.valid), batch.valid, Missing()) for s in (0, 1)]
     return Validation(batch, jax.tree.map(lambda *masks: jnp.stack(masks), *views))
 
 
-LEARNING_RATE = 3e-3
+def make_states(*seeds, recipe=RECIPE):
+    """A population, one member for each seed, as it is given to `train_epoch`."""
+    keys = jnp.stack([jax.random.key(seed) for seed in seeds])
+    return loop.place(init_states(recipe, make_batch(1), keys), MESH)
 
 
-def make_hyper(learning_rate=LEARNING_RATE, dropout=None, **changed):
-    """Every term weighs 0.3 but the changed ones."""
-
-    def weight(name):
-        return jnp.float32(changed.get(name, 0.3))
-
-    divergences = {name: weight(name) for name in ("mmd", "mse")}
-    others = set(LossWeights.__dataclass_fields__) - {"feature_distillation"}
-    weights = {name: weight(name) for name in others}
-    return HyperParameters(
-        weights=LossWeights(feature_distillation=divergences, **weights),
-        learning_rate=jnp.float32(learning_rate),
-        temperature=jnp.float32(1),
-        dropout=dropout,
-    )
-
-
-@functools.cache
-def maker():
-    example = make_batch(1)
-    return jax.jit(
-        lambda key: init_state(METHOD, example, key), out_shardings=sharding.replicated(MESH)
-    )
-
-
-def make_state(seed=0):
-    return maker()(jax.random.key(seed))
+def make_state(seed=0, recipe=RECIPE):
+    """One run, without the axis of members."""
+    return loop.member(make_states(seed, recipe=recipe), 0)
 
 
 @functools.cache
 def inputs():
-    """Data, validation and hyper-parameters as `train_epoch` takes them."""
-    return sharding.replicate((make_batch(), make_validation(), make_hyper()), MESH)
+    """Data and validation as `train_epoch` takes them."""
+    return sharding.replicate((make_batch(), make_validation()), MESH)
+
+
+def epoch(states, *hypers, recipe=RECIPE, teacher=None):
+    """One epoch of a population, a hyper for each member."""
+    hypers = loop.place(loop.stack(hypers), MESH)
+    return loop.train_epoch(recipe, MESH, states, *inputs(), hypers, teacher)
+
+
+def weak(tree):
+    """Leaves of a weak type: they would make another program of the next call."""
+    return [leaf for leaf in jax.tree.leaves(tree) if getattr(leaf, "weak_type", False)]
 
 
 def as_numpy(tree):

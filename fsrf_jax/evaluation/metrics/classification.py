@@ -7,15 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fsrf_jax.data.labels import SMALLEST_PROBABILITY
 from fsrf_jax.errors import UserError
-from fsrf_jax.evaluation.metrics.figures import (
-    Metrics,
-    check_finite,
-    mean_of,
-    swapped_f1,
-    weighted_f1,
-)
+from fsrf_jax.evaluation.metrics import tallies
+from fsrf_jax.evaluation.metrics.figures import Metrics, check_finite
+from fsrf_jax.evaluation.metrics.tallies import Tallies, Tally, surprise, swapped_f1
 
 CLASS_METRICS = ("accuracy", "balanced_accuracy", "f1", "cross_entropy")
 TASK_METRICS = ("accuracy", "f1", "cross_entropy")
@@ -58,15 +53,19 @@ def class_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
         )
     _check_probabilities(p_nc)
     _check_rows(np.abs(p_nc.sum(axis=1) - 1) <= TOLERANCE, "numbers that sum to 1")
+    return tallies.figures(tally_classes(p_nc, true_n))
+
+
+def tally_classes(predictions: np.ndarray, labels: np.ndarray) -> Tallies:
+    """What `class_metrics` counts; [n, c] and [n]."""
+    p_nc, true_n = np.asarray(predictions, np.float64), np.asarray(labels).astype(np.int64)
     predicted_n = p_nc.argmax(axis=1)
-    right_n = predicted_n == true_n
-    recalls = [right_n[true_n == c].mean() for c in np.unique(true_n)]
     p_true_n = np.take_along_axis(p_nc, true_n[:, None], axis=1)[:, 0]
     return {
-        "accuracy": float(right_n.mean()),
-        "balanced_accuracy": float(np.mean(recalls)),
-        "f1": weighted_f1(predicted_n, true_n),
-        "cross_entropy": _cross_entropy(p_true_n),
+        "accuracy": tallies.mean(predicted_n == true_n),
+        "balanced_accuracy": tallies.balanced(predicted_n, true_n),
+        "f1": tallies.weighted_f1(predicted_n, true_n),
+        "cross_entropy": tallies.mean(surprise(p_true_n)),
     }
 
 
@@ -133,10 +132,27 @@ def binary_metrics(
             f"and {true_ne.shape}"
         )
     _check_probabilities(p_ne)
-    tables = [_task_metrics(p_n, true_n) for p_n, true_n in zip(p_ne.T, true_ne.T, strict=True)]
     names = tuple(tasks) or task_names(true_ne)
-    own = {f"f1_{name}": table["f1"] for name, table in zip(names, tables, strict=True)}
-    return mean_of(tables, TASK_METRICS) | own
+    own = [tallies.figure_of(tally) for tally in _f1_of_tasks(p_ne, true_ne)]
+    of_tasks = {f"f1_{name}": f1 for name, f1 in zip(names, own, strict=True)}
+    return tallies.figures(tally_tasks(p_ne, true_ne)) | of_tasks
+
+
+def tally_tasks(predictions: np.ndarray, labels: np.ndarray) -> Tallies:
+    """The means over the tasks that `binary_metrics` counts; both [n, e]."""
+    p_ne, true_ne = np.asarray(predictions, np.float64), np.asarray(labels) > 0.5
+    own = _f1_of_tasks(p_ne, true_ne)
+    widths = np.cumsum([tally.columns.shape[1] for tally in own])[:-1]
+
+    def mean_f1(sums_rk: np.ndarray) -> np.ndarray:
+        parts = zip(own, np.split(sums_rk, widths, axis=1), strict=True)
+        return np.mean([tally.figure(part_rk) for tally, part_rk in parts], axis=0)
+
+    return {
+        "accuracy": tallies.mean(((p_ne > 0.5) == true_ne).mean(axis=1)),
+        "f1": Tally(np.concatenate([tally.columns for tally in own], axis=1), mean_f1),
+        "cross_entropy": tallies.mean(surprise(np.where(true_ne, p_ne, 1 - p_ne)).mean(axis=1)),
+    }
 
 
 def swapped_binary_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
@@ -170,20 +186,9 @@ def binary_floor(labels: np.ndarray, tasks: Sequence[str] = ()) -> Metrics:
     return binary_metrics(np.tile(true_ne.mean(axis=0), (len(true_ne), 1)), true_ne, tasks)
 
 
-def _task_metrics(p_n: np.ndarray, true_n: np.ndarray) -> Metrics:
-    """Metrics of one task: probabilities of 1 [n] and bool [n]."""
-    if not len(true_n):
-        return dict.fromkeys(TASK_METRICS)
-    predicted_n = p_n > 0.5
-    return {
-        "accuracy": float(np.mean(predicted_n == true_n)),
-        "f1": weighted_f1(predicted_n, true_n),
-        "cross_entropy": _cross_entropy(np.where(true_n, p_n, 1 - p_n)),
-    }
-
-
-def _cross_entropy(p_true_n: np.ndarray) -> float:
-    return float(np.log(1 / np.clip(p_true_n, SMALLEST_PROBABILITY, 1.0)).mean())
+def _f1_of_tasks(p_ne: np.ndarray, true_ne: np.ndarray) -> list[Tally]:
+    pairs = zip((p_ne > 0.5).T, true_ne.T, strict=True)
+    return [tallies.weighted_f1(predicted_n, true_n) for predicted_n, true_n in pairs]
 
 
 def _check_probabilities(p: np.ndarray) -> None:

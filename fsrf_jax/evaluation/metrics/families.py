@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fsrf_jax.evaluation.metrics import classification, regression, sims, tallies
+from fsrf_jax.evaluation.metrics import classification, regression, sims
 from fsrf_jax.evaluation.metrics.figures import Metrics, mean_of, std_metrics
 from fsrf_jax.evaluation.metrics.regression import (
     LOWER_IS_BETTER,
@@ -63,7 +63,7 @@ class MetricFamily:
         lower_is_better: those of which less is better.
         compute: predictions and labels of n samples to the figures.
         floor: labels to the best figures of a constant prediction, metric by metric.
-        swapped: predictions and labels to the figures of `compat`, see `figures.swapped_f1`.
+        swapped: predictions and labels to the figures of `compat`, see `tallies.swapped_f1`.
         swapped_floor: labels to the best figures of `swapped` of a constant prediction.
         tally: the same figures as `names`, for resamples: see `tallies`.
         decided: predictions and labels to what the headline counts, [n'] or, of tasks, [n, e]:
@@ -112,7 +112,7 @@ FAMILIES: dict[str, MetricFamily] = {
         floor=regression.floor,
         swapped=regression.swapped_metrics,
         swapped_floor=regression.swapped_floor,
-        tally=tallies.tally_numbers,
+        tally=regression.tally_numbers,
         decided=lambda predictions, labels: predictions[labels != 0] > 0,
         columns=(
             _ACC2,
@@ -141,7 +141,7 @@ FAMILIES: dict[str, MetricFamily] = {
         floor=sims.sims_floor,
         swapped=sims.swapped_sims_metrics,
         swapped_floor=sims.swapped_sims_floor,
-        tally=tallies.tally_sims,
+        tally=sims.tally_sims,
         decided=lambda predictions, labels: predictions > 0,
         columns=(
             _SIMS_ACC2,
@@ -168,7 +168,7 @@ FAMILIES: dict[str, MetricFamily] = {
         floor=classification.class_floor,
         swapped=classification.swapped_class_metrics,
         swapped_floor=classification.swapped_class_floor,
-        tally=tallies.tally_classes,
+        tally=classification.tally_classes,
         decided=lambda predictions, labels: predictions.argmax(axis=1),
         columns=(_WA, Column("UA", "balanced_accuracy"), _F1, _CROSS_ENTROPY),
         headline=_WA,
@@ -188,7 +188,7 @@ FAMILIES: dict[str, MetricFamily] = {
         floor=classification.binary_floor,
         swapped=classification.swapped_binary_metrics,
         swapped_floor=classification.swapped_binary_floor,
-        tally=tallies.tally_tasks,
+        tally=classification.tally_tasks,
         decided=lambda predictions, labels: predictions > 0.5,
         columns=(_ACCURACY, _F1, _CROSS_ENTROPY),
         headline=_ACCURACY,

@@ -31,26 +31,6 @@ def std_metrics(tables: Sequence[Metrics]) -> Metrics:
     return deviations
 
 
-def weighted_f1(predicted: np.ndarray, true: np.ndarray) -> float:
-    """F1 of each class that occurs, weighted by its true support; two vectors [n], n > 0."""
-    weighted = 0.0
-    for value in np.unique(true):
-        hits = np.count_nonzero((predicted == value) & (true == value))
-        support = np.count_nonzero(true == value)
-        called = np.count_nonzero(predicted == value)
-        weighted += support * 2 * hits / (support + called)
-    return float(weighted / len(true))
-
-
-def swapped_f1(predicted: np.ndarray, true: np.ndarray) -> float:
-    """F1 weighted by the *predicted* supports: a defect of public code, for comparison alone.
-
-    It comes from calling a library with its two arguments exchanged, as MulT, MISA, MPLMM and the
-    first TFR-Net do, and rewards a constant prediction.
-    """
-    return weighted_f1(true, predicted)
-
-
 def best_of(tables: Sequence[Metrics], lower_is_better: Container[str]) -> Metrics:
     """Figure by figure the best of several tables; None where it is undefined in all."""
     best: Metrics = {}
@@ -59,15 +39,6 @@ def best_of(tables: Sequence[Metrics], lower_is_better: Container[str]) -> Metri
         choose = min if name in lower_is_better else max
         best[name] = choose(found) if found else None
     return best
-
-
-def pearson(predictions: np.ndarray, labels: np.ndarray) -> float | None:
-    """Pearson correlation of two vectors [n], or None if either does not vary."""
-    if is_constant(predictions) or is_constant(labels):
-        return None
-    centred = predictions - predictions.mean(), labels - labels.mean()
-    a, b = (side / np.linalg.norm(side) for side in centred)
-    return float(np.clip(a @ b, -1.0, 1.0))
 
 
 def is_constant(x: np.ndarray) -> bool:

@@ -5,14 +5,9 @@ The semantics are those of MMSA, the field's reference, with labels in [-3, 3].
 
 import numpy as np
 
-from fsrf_jax.evaluation.metrics.figures import (
-    Metrics,
-    best_of,
-    paired_vectors,
-    pearson,
-    swapped_f1,
-    weighted_f1,
-)
+from fsrf_jax.evaluation.metrics import tallies
+from fsrf_jax.evaluation.metrics.figures import Metrics, best_of, paired_vectors
+from fsrf_jax.evaluation.metrics.tallies import Tallies, swapped_f1
 
 METRICS = ("mae", "corr", "acc2_non0", "f1_non0", "acc2_has0", "f1_has0", "acc5", "acc7")
 LOWER_IS_BETTER = frozenset({"mae"})
@@ -38,22 +33,22 @@ def regression_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
         UserError: a prediction is not finite.
         ValueError: the arguments are not two vectors of one length.
     """
-    predictions, labels = paired_vectors(predictions, labels)
-    if not len(labels):
-        return dict.fromkeys(METRICS)
-    signed = labels != 0
-    acc2_non0, f1_non0 = _binary(predictions[signed] > 0, labels[signed] > 0)
-    acc2_has0, f1_has0 = _binary(predictions >= 0, labels >= 0)
-    return {
-        "mae": float(np.abs(predictions - labels).mean()),
-        "corr": pearson(predictions, labels),
-        "acc2_non0": acc2_non0,
-        "f1_non0": f1_non0,
-        "acc2_has0": acc2_has0,
-        "f1_has0": f1_has0,
-        "acc5": _rounded_accuracy(predictions, labels, 2),
-        "acc7": _rounded_accuracy(predictions, labels, 3),
-    }
+    return tallies.figures(tally_numbers(*paired_vectors(predictions, labels)))
+
+
+def tally_numbers(predictions: np.ndarray, labels: np.ndarray) -> Tallies:
+    """What `regression_metrics` counts; two vectors [n]."""
+    y_n, x_n = np.asarray(labels, np.float64), np.asarray(predictions, np.float64)
+    signed_n, all_n = y_n != 0, np.ones(len(y_n), bool)
+    sides = {"non0": (x_n > 0, y_n > 0, signed_n), "has0": (x_n >= 0, y_n >= 0, all_n)}
+    found = {"mae": tallies.mean(np.abs(x_n - y_n)), "corr": tallies.pearson(x_n, y_n)}
+    for name, (predicted_n, true_n, counted_n) in sides.items():
+        found[f"acc2_{name}"] = tallies.mean(predicted_n == true_n, counted_n)
+        found[f"f1_{name}"] = tallies.weighted_f1(predicted_n, true_n, counted_n)
+    for name, limit in (("acc5", 2), ("acc7", 3)):
+        sides_n = [np.round(np.clip(side, -limit, limit)) for side in (x_n, y_n)]
+        found[name] = tallies.mean(sides_n[0] == sides_n[1])
+    return {name: found[name] for name in METRICS}
 
 
 def floor(labels: np.ndarray) -> Metrics:
@@ -66,12 +61,8 @@ def floor(labels: np.ndarray) -> Metrics:
         labels: real [n], finite.
     """
     labels = np.asarray(labels, np.float64)
-    if not len(labels):
-        return dict.fromkeys(METRICS)
-    tables = [
-        regression_metrics(np.full(len(labels), candidate), labels)
-        for candidate in (*range(-3, 4), np.median(labels))
-    ]
+    candidates = (*range(-3, 4), np.median(labels) if len(labels) else 0.0)
+    tables = [regression_metrics(np.full(len(labels), value), labels) for value in candidates]
     return best_of(tables, LOWER_IS_BETTER)
 
 
@@ -83,23 +74,10 @@ def swapped_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
         "f1_non0_swapped": (predictions[signed] > 0, labels[signed] > 0),
         "f1_has0_swapped": (predictions >= 0, labels >= 0),
     }
-    return {name: swapped_f1(*side) if len(side[0]) else None for name, side in sides.items()}
+    return {name: swapped_f1(*side) for name, side in sides.items()}
 
 
 def swapped_floor(labels: np.ndarray) -> Metrics:
     """The best of `swapped_metrics` that any constant prediction gives, for labels [n]."""
     tables = [swapped_metrics(np.full(len(labels), sign), labels) for sign in (-1.0, 1.0)]
     return best_of(tables, ())
-
-
-def _binary(predicted: np.ndarray, true: np.ndarray) -> tuple[float | None, float | None]:
-    """Accuracy, and F1 weighted by the supports of the true classes, of two bool vectors [n]."""
-    if not len(true):
-        return None, None
-    return float(np.mean(predicted == true)), weighted_f1(predicted, true)
-
-
-def _rounded_accuracy(predictions: np.ndarray, labels: np.ndarray, limit: int) -> float:
-    """Share of equal values after clipping to [-limit, limit] and rounding half to even."""
-    predicted, true = (np.round(np.clip(x, -limit, limit)) for x in (predictions, labels))
-    return float(np.mean(predicted == true))

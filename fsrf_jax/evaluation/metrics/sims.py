@@ -5,14 +5,9 @@ The semantics are those of MMSA, the field's reference: a 0 is negative, unlike 
 
 import numpy as np
 
-from fsrf_jax.evaluation.metrics.figures import (
-    Metrics,
-    best_of,
-    paired_vectors,
-    pearson,
-    swapped_f1,
-    weighted_f1,
-)
+from fsrf_jax.evaluation.metrics import tallies
+from fsrf_jax.evaluation.metrics.figures import Metrics, best_of, paired_vectors
+from fsrf_jax.evaluation.metrics.tallies import Tallies, swapped_f1
 
 METRICS = ("mae", "corr", "acc2", "f1", "acc3", "acc5")
 LOWER_IS_BETTER = frozenset({"mae"})
@@ -40,21 +35,17 @@ def sims_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
         UserError: a prediction is not finite.
         ValueError: the arguments are not two vectors of one length.
     """
-    predictions, labels = clipped(predictions, labels)
-    if not len(labels):
-        return dict.fromkeys(METRICS)
-    bins = {
-        name: (bin_of(predictions, name), bin_of(labels, name)) for name in ("acc2", "acc3", "acc5")
-    }
-    accuracy = {name: float(np.mean(found == true)) for name, (found, true) in bins.items()}
-    return {
-        "mae": float(np.abs(predictions - labels).mean()),
-        "corr": pearson(predictions, labels),
-        "acc2": accuracy["acc2"],
-        "f1": weighted_f1(*bins["acc2"]),
-        "acc3": accuracy["acc3"],
-        "acc5": accuracy["acc5"],
-    }
+    return tallies.figures(tally_sims(predictions, labels))
+
+
+def tally_sims(predictions: np.ndarray, labels: np.ndarray) -> Tallies:
+    """What `sims_metrics` counts; two vectors [n]."""
+    x_n, y_n = clipped(predictions, labels)
+    bins = {name: (bin_of(x_n, name), bin_of(y_n, name)) for name in BINS}
+    found = {name: tallies.mean(predicted == true) for name, (predicted, true) in bins.items()}
+    found |= {"mae": tallies.mean(np.abs(x_n - y_n)), "corr": tallies.pearson(x_n, y_n)}
+    found["f1"] = tallies.weighted_f1(*bins["acc2"])
+    return {name: found[name] for name in METRICS}
 
 
 def sims_floor(labels: np.ndarray) -> Metrics:
@@ -64,9 +55,7 @@ def sims_floor(labels: np.ndarray) -> Metrics:
     `fsrf_jax.evaluation.metrics.regression.floor`.
     """
     labels = np.asarray(labels, np.float64)
-    if not len(labels):
-        return dict.fromkeys(METRICS)
-    candidates = (-1.0, -0.4, 0.0, 0.4, 1.0, np.median(labels))
+    candidates = (-1.0, -0.4, 0.0, 0.4, 1.0, np.median(labels) if len(labels) else 0.0)
     tables = [sims_metrics(np.full(len(labels), value), labels) for value in candidates]
     return best_of(tables, LOWER_IS_BETTER)
 
@@ -74,7 +63,7 @@ def sims_floor(labels: np.ndarray) -> Metrics:
 def swapped_sims_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
     """`f1_swapped`, see `swapped_f1`; None for n = 0."""
     sides = [bin_of(side, "acc2") for side in clipped(predictions, labels)]
-    return {"f1_swapped": swapped_f1(*sides) if len(sides[0]) else None}
+    return {"f1_swapped": swapped_f1(*sides)}
 
 
 def swapped_sims_floor(labels: np.ndarray) -> Metrics:

@@ -116,6 +116,9 @@ def _pictures(codes: Codes, labels: np.ndarray, form: str, name: str) -> list[Bl
             alt = f"components 1 and 2 have {told}; {_centres(plane, of_rows, groups)}"
             picture = _plane(plane[drawn], of_rows[drawn], groups, shares, alt)
             panels.append(Panel(WORDS[kind], picture, alt))
+    if not by_modality:
+        none = "the method has no homogeneous, heterogeneous or noise codes."
+        return [Paragraph(f"{name}no pictures of the codes: {none}")]
     some = (
         f"{len(place)} of {len(labels)} samples are drawn"
         if len(place) < len(labels)

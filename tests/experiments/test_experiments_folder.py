@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from fsrf_jax.cli import arguments, run_folder
+from fsrf_jax import arguments
 from fsrf_jax.config import Config
 from fsrf_jax.errors import RunError
+from fsrf_jax.experiments import folder as run_folder
 
 
 def config(*argv):
