@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from fsrf_jax.subsets import all_subsets, keep_one_odds, modality_drop, subset_odds
+from fsrf_jax.subsets import all_subsets, keep_one_odds, modality_drop, subset_names, subset_odds
 
 
 @pytest.mark.parametrize("modalities", [2, 3, 5])
@@ -23,6 +23,14 @@ def test_odds_by_name_in_any_order():
     for row, odds in zip(all_subsets(3), found, strict=True):
         chosen = tuple(itertools.compress(names, row))
         assert odds == {("a", "c"): 2, ("b",): 0.5}.get(chosen, 0)
+
+
+@pytest.mark.parametrize(
+    ("subset", "names"),
+    [("all", ("b", "a", "c")), ("a", ("a",)), ("c+a", ("c", "a")), ("a+d", ("a", "d"))],
+)
+def test_names_of_a_subset(subset, names):
+    assert subset_names(subset, ("b", "a", "c")) == names
 
 
 @pytest.mark.parametrize(

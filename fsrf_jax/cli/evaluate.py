@@ -14,7 +14,6 @@ from fsrf_jax import arguments
 from fsrf_jax import config as configuration
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.config import Config, EvaluationConfig
-from fsrf_jax.data import normalise
 from fsrf_jax.errors import ConfigError, RunError
 from fsrf_jax.evaluation import tables
 from fsrf_jax.evaluation.protocols.files import from_description, is_file, resolve
@@ -29,10 +28,7 @@ from fsrf_jax.experiments.outputs import (
 )
 from fsrf_jax.experiments.run import Run
 from fsrf_jax.experiments.score import score_file
-from fsrf_jax.source import Source, fingerprint, open_source
-from fsrf_jax.training import checkpoints
-from fsrf_jax.training.loop import member
-from fsrf_jax.training.state import TrainState
+from fsrf_jax.source import fingerprint, open_source
 
 DESCRIPTION = """Evaluate the best network of a run folder and write the results into it, or
 elsewhere with --output. Settings of the evaluation can be changed if the results go elsewhere.
@@ -90,7 +86,7 @@ def command(argv: Sequence[str]) -> int:
         remedy = "give --output FILE.json to write the results elsewhere"
         run_folder.check_data(request.folder, fingerprint(source.dataset), remedy)
     run = Run.make(config, source, protocol)
-    state, normaliser = _restore(run, source, request.folder)
+    state, normaliser = run.load(request.folder)
     evaluation, results = run.evaluate(state, normaliser, observe)
     write_results(request.output, evaluation, results)
     console.print(tables.terminal_table(results))
@@ -109,13 +105,6 @@ def _beside(output: Path, name: str) -> Path:
     """Where other measurements stand: RUN/NAME.json, or FILE.NAME.json."""
     own = output.name == "results.json"
     return output.with_name(f"{name}.json" if own else f"{output.stem}.{name}.json")
-
-
-def _restore(run: Run, source: Source, folder: Path) -> tuple[TrainState, normalise.Normaliser]:
-    with checkpoints.open_manager(folder / "checkpoints", read_only=True) as manager:
-        shapes = normalise.fit(source.split("train"), run.config.data.clip)
-        states, normaliser = run.restore(manager, shapes)
-    return member(states, 0), normaliser
 
 
 def _protocol(request: Request, masks: MaskFile | None) -> Protocol:

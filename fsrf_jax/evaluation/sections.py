@@ -62,6 +62,12 @@ def average_name(results: Mapping[str, Any]) -> str:
     return "area" if area else "average"
 
 
+def markdown_rows(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, its first column to the left and all others to the right."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join(f"|{'|'.join(row)}|" for row in (header, rule, *body))
+
+
 def percent(figure: float | None, sign: str = "") -> str:
     """A fraction in percent, or a dash."""
     return "-" if figure is None else f"{round(100 * figure, 1) + 0.0:{sign}.1f}"

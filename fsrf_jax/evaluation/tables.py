@@ -14,6 +14,7 @@ from fsrf_jax.evaluation.sections import (
     averages,
     brief_sections,
     interval_cell,
+    markdown_rows,
     number,
     percent,
     row_name,
@@ -59,16 +60,15 @@ def markdown_table(results: Mapping[str, Any]) -> str:
     header = _header(results)
     body, means = _rows(results)
     marked = [[f"**{cell}**" if cell else "" for cell in row] for row in means]
-    parts = [f"# {_title(results)}", _markdown(header, [*body, *marked]), _listed(_notes(results))]
+    parts = [
+        f"# {_title(results)}",
+        markdown_rows(header, [*body, *marked]),
+        _listed(_notes(results)),
+    ]
     for section in sections(results):
-        parts += [f"## {section.title}", _markdown(section.header, section.body)]
+        parts += [f"## {section.title}", markdown_rows(section.header, section.body)]
         parts.append(_listed(section.notes))
     return "\n\n".join(parts) + "\n"
-
-
-def _markdown(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join(f"|{'|'.join(row)}|" for row in (header, rule, *body))
 
 
 def _listed(notes: Sequence[str]) -> str:

@@ -121,9 +121,7 @@ def probe_members(
         if path.exists():
             continue
         run = shared.run(member)
-        with checkpoints.open_manager(member.folder / "checkpoints", read_only=True) as manager:
-            states, normaliser = run.restore(manager, shared.normaliser)
-        write_probes(path, run.probe(loop.member(states, 0), normaliser))
+        write_probes(path, run.probe(*run.load(member.folder)))
         say(f"{_name(member)}: probed")
     return _by_variant(members, "probes.json")
 

@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 
-from fsrf_jax.data import normalise
 from fsrf_jax.errors import UserError
 from fsrf_jax.evaluation.protocols.files import from_description
 from fsrf_jax.evaluation.report.material import Absent, Material
 from fsrf_jax.experiments.run import Run
 from fsrf_jax.source import Source, fingerprint, open_source
-from fsrf_jax.training import checkpoints
-from fsrf_jax.training.loop import member
 from fsrf_jax.types import Codes
 
 
@@ -46,11 +43,8 @@ def codes_of(run: Material, source: Source | Absent) -> Codes | Absent:
     try:
         protocol = from_description(described, run.config.data.modalities, where)
         made = Run.make(run.config, source, protocol)
-        shapes = normalise.fit(source.split("train"), run.config.data.clip)
-        place = run.evaluated.path.with_name("checkpoints")
-        with checkpoints.open_manager(place, read_only=True) as manager:
-            states, normaliser = made.restore(manager, shapes)
+        state, normaliser = made.load(run.evaluated.path.parent)
         samples = source.split(run.results["split"])
-        return made.encoder(member(states, 0), normaliser, samples)(samples.valid)
+        return made.encoder(state, normaliser, samples)(samples.valid)
     except UserError as error:
         return Absent(f"the checkpoint cannot be used ({error})")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ from jax.sharding import Mesh
 
 from fsrf_jax import inference, sharding
 from fsrf_jax.config import Config
+from fsrf_jax.data import normalise
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.data.normalise import Normaliser
 from fsrf_jax.errors import UserError
@@ -27,7 +29,7 @@ from fsrf_jax.losses.task import Task
 from fsrf_jax.options import Hyper, split
 from fsrf_jax.source import Source, fingerprint, open_source
 from fsrf_jax.training import checkpoints
-from fsrf_jax.training.loop import epochs_done
+from fsrf_jax.training.loop import epochs_done, member
 from fsrf_jax.training.state import Recipe, TrainState, init_states
 
 
@@ -82,6 +84,17 @@ class Run:
         )
         arrays = checkpoints.restore(manager, target)
         return arrays["state"], Normaliser.from_tree(arrays["preparation"])
+
+    def load(self, folder: Path) -> tuple[TrainState, Normaliser]:
+        """State (without the axis p) and normaliser of the newest checkpoint of a run folder.
+
+        Raises:
+            RunError: there is none, or it is of another config, or damaged.
+        """
+        shapes = normalise.fit(self.source.split("train"), self.config.data.clip)
+        with checkpoints.open_manager(folder / "checkpoints", read_only=True) as manager:
+            states, normaliser = self.restore(manager, shapes)
+        return member(states, 0), normaliser
 
     def evaluate(
         self, state: TrainState, normaliser: Normaliser, observe: Observer | None = None

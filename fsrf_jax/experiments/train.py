@@ -44,8 +44,9 @@ def train_run(run: Run, folder: Path, progress: Progress = quiet) -> Results:
         InterruptedTraining: SIGINT or SIGTERM came; the state is saved.
         RunError: the folder belongs to other data or another process, or a loss became NaN.
     """
+    normaliser = _fit_normaliser(run)  # or an error before there is a folder
     with run_folder.opened(folder, run.config, fingerprint(run.source.dataset)) as record:
-        states, normaliser = _trained(run, folder, record, progress)
+        states, normaliser = _trained(run, normaliser, folder, record, progress)
         results = _finished_results(folder, epochs_done(run.recipe, states))
         if results is None:
             evaluation, results = run.evaluate(member(states, 0), normaliser)
@@ -71,15 +72,22 @@ def train_teacher(run: Run, folder: Path, progress: Progress = quiet) -> Any:
     run_folder.check_same(folder, config)
     teacher = Run.make(config, run.source, run.protocol)
     with run_folder.opened(folder, config, fingerprint(run.source.dataset)) as record:
-        states, _ = _trained(teacher, folder, record, progress)
+        states, _ = _trained(teacher, _fit_normaliser(teacher), folder, record, progress)
     return sharding.replicate(member(states, 0).best, run.mesh)
 
 
+def _fit_normaliser(run: Run) -> normalise.Normaliser:
+    return normalise.fit(run.source.split("train"), run.config.data.clip)
+
+
 def _trained(
-    run: Run, folder: Path, record: Callable[[], None], progress: Progress
+    run: Run,
+    normaliser: normalise.Normaliser,
+    folder: Path,
+    record: Callable[[], None],
+    progress: Progress,
 ) -> tuple[TrainState, normalise.Normaliser]:
     """The states after the last epoch, and the normaliser: trained, or restored."""
-    normaliser = normalise.fit(run.source.split("train"), run.config.data.clip)
     with checkpoints.open_manager(folder / "checkpoints") as manager:
         if checkpoints.latest(manager) is None:
             states = run.initial_states([run.config.training.seed])

@@ -32,7 +32,6 @@ def weighted_mean(values_b: jax.Array, weights_b: jax.Array) -> jax.Array:
 
     Args:
         values_b: [b]; a value without weight may be anything, even NaN.
-        weights_b: [b], at least 0.
 
     Returns:
         A scalar; exactly 0 with zero gradient if no value has any weight.
@@ -53,10 +52,6 @@ def column_means(x_bd: jax.Array, weights_b: jax.Array) -> jax.Array:
 
 def weighted_std(x_bd: jax.Array, weights_b: jax.Array) -> jax.Array:
     """Standard deviation of every column by weights, `sqrt(sum_i p_i (x_i - mean)^2)`.
-
-    Args:
-        x_bd: [b, d].
-        weights_b: [b], at least 0.
 
     Returns:
         [d]; exactly 0 with zero gradient for a constant column, one sample, or no weight.

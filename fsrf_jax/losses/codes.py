@@ -24,7 +24,6 @@ def prepare(
     Args:
         x_bd: [b, d], any float type.
         y_be: [b, e], any float type.
-        weights_b: [b], at least 0.
 
     Returns:
         The same three in float32 or longer: a sum over a batch in bfloat16 loses its digits. A row
@@ -48,11 +47,6 @@ def about_centre(
     x_bd: jax.Array, y_bd: jax.Array, weights_b: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Two codes about their common centre, and the scale of both together.
-
-    Args:
-        x_bd: [b, d].
-        y_bd: [b, d].
-        weights_b: [b], at least 0.
 
     Returns:
         x and y [b, d] about the mean of both, where numbers lose fewest digits, with rows without

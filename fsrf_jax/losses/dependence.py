@@ -39,11 +39,6 @@ def cross_correlation(x_bd: jax.Array, y_be: jax.Array, weights_b: jax.Array) ->
     code is no way out. Independent columns give about 1 / (n - 1) for n samples, not 0. It cannot
     see a dependence that is not linear.
 
-    Args:
-        x_bd: [b, d].
-        y_be: [b, e].
-        weights_b: [b], at least 0.
-
     Returns:
         A scalar in [0, 1]; 0 with zero gradient for one sample or no weight. A constant column
         counts as correlated with nothing.
@@ -66,9 +61,7 @@ def cosine_squared(x_bd: jax.Array, y_bd: jax.Array, weights_b: jax.Array) -> ja
     rotated code gives about 1 / d, as an independent one does, though each tells the other exactly.
 
     Args:
-        x_bd: [b, d].
         y_bd: [b, d], of the same width.
-        weights_b: [b], at least 0.
 
     Returns:
         A scalar in [0, 1]; a zero row counts 0.
@@ -86,11 +79,6 @@ def orthogonality(x_bd: jax.Array, y_be: jax.Array, weights_b: jax.Array) -> jax
     weights of 0 and 1 equal dropping rows. It is a sum over the batch, not a mean: for independent
     codes it grows like n, for dependent ones like n^2, so its weight fits one batch size only. It
     cannot see a dependence that is not linear.
-
-    Args:
-        x_bd: [b, d].
-        y_be: [b, e].
-        weights_b: [b], at least 0.
 
     Returns:
         A scalar in [0, n^2 / (d e)]; 0 for one sample.
@@ -110,11 +98,6 @@ def hsic(x_bd: jax.Array, y_be: jax.Array, weights_b: jax.Array) -> jax.Array:
     squared distance between any two of its codes (a constant to the gradient), and each centred in
     rows and columns. Gretton et al. 2005, ALT, LNCS 3734:63. It sees dependence of any form, dimly
     where d is large: all distances are then about s. Independent codes give about 0.4 / n, not 0.
-
-    Args:
-        x_bd: [b, d].
-        y_be: [b, e].
-        weights_b: [b], at least 0.
 
     Returns:
         A scalar in [0, 1] up to rounding; 0 for one sample or a constant code.

@@ -54,8 +54,6 @@ def homogeneous(
 
     Args:
         h_mbd: [m, b, d], homogeneous codes.
-        available_mb: [m, b].
-        weights_b: [b].
         divergence: called with H_m, H_n and the pair's weights.
 
     Returns:
@@ -88,8 +86,6 @@ def redundancy(
         h_mbd: [m, b, d], homogeneous codes.
         s_mbd: [m, b, d], heterogeneous codes.
         n_mbd: [m, b, d], noise codes.
-        available_mb: [m, b].
-        weights_b: [b].
         dependence: called with two codes and the pair's weights.
         hold_homogeneous: no gradient reaches H_m.
 

@@ -41,7 +41,6 @@ def task_heads(raw_mbo: jax.Array, labels: jax.Array, weights_mb: jax.Array, tas
     Args:
         raw_mbo: [m, b, o], raw output of the heads.
         labels: see `fsrf_jax.losses.task`.
-        weights_mb: [m, b], at least 0.
         task: its `loss` is the loss of a head.
 
     Returns:
@@ -58,7 +57,6 @@ def modality(logits_mbm: jax.Array, weights_mb: jax.Array) -> Term:
 
     Args:
         logits_mbm: [m, b, m], the classifier's logits for each modality's code.
-        weights_mb: [m, b], at least 0.
 
     Returns:
         The term, at least 0; log of the number of modalities is chance.
@@ -87,7 +85,6 @@ def contrastive(
     Args:
         s_mbd: [m, b, d], heterogeneous codes.
         label_codes_be: [b, e], see `Task.label_codes`.
-        weights_mb: [m, b], at least 0.
         temperature: above 0.
         bandwidth: above 0, in label units.
 
@@ -114,7 +111,6 @@ def supervised_contrastive(
     differ by |y_i - y_j|^2 = 2, which is as good as not alike at the default bandwidth.
 
     Args:
-        x_bd: [b, d].
         label_codes_be: [b, e].
         weights_b: [b], at least 0; a common factor cancels.
         temperature: above 0.

@@ -28,9 +28,6 @@ def mmd(
     distribution are about 1 / b apart, not 0.
 
     Args:
-        x_bd: [b, d].
-        y_bd: [b, d].
-        weights_b: [b], at least 0.
         multiples: the widths, as multiples of s.
 
     Returns:

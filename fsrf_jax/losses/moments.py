@@ -24,9 +24,6 @@ def cmd(x_bd: jax.Array, y_bd: jax.Array, weights_b: jax.Array, *, moments: int 
     gradient. Two batches of b rows from one distribution are about 0.4 sqrt(d / b) apart, not 0.
 
     Args:
-        x_bd: [b, d].
-        y_bd: [b, d].
-        weights_b: [b], at least 0.
         moments: the highest k, at least 1.
 
     Returns:
@@ -47,11 +44,6 @@ def coral(x_bd: jax.Array, y_bd: jax.Array, weights_b: jax.Array) -> jax.Array:
     Sun & Saenko 2016, arXiv:1607.01719, of codes whose entries have mean square 1 about the common
     centre: both are divided by one number, a constant to the gradient, so that the value does not
     depend on the codes' scale. It cannot see means: a shifted copy gives 0.
-
-    Args:
-        x_bd: [b, d].
-        y_bd: [b, d].
-        weights_b: [b], at least 0.
 
     Returns:
         A scalar in [0, 1]; small, about 1 / (2 b), for two batches of b rows of one distribution.
@@ -74,9 +66,6 @@ def gaussian_kl(
     varies, small differences cost much: the floor bounds how much.
 
     Args:
-        x_bd: [b, d].
-        y_bd: [b, d].
-        weights_b: [b], at least 0.
         floor: added to every variance, as a share of the mean square; above 0.
 
     Returns:

@@ -51,7 +51,6 @@ def adversarial(
     Args:
         raw_mbo: [m, b, o], raw output of the head behind the reversal.
         labels: see `fsrf_jax.losses.task`.
-        weights_mb: [m, b], at least 0.
         task: its `plain_error` is the error, and its `limit` the bound.
         bound: for numbers, in label units: half the label range. For classes and binary tasks the
             cross-entropy of chance is used instead.
@@ -78,7 +77,6 @@ def bottleneck(mean_mbd: jax.Array, log_variance_mbd: jax.Array, weights_mb: jax
     Args:
         mean_mbd: [m, b, d], means of the random codes.
         log_variance_mbd: [m, b, d], their log-variances.
-        weights_mb: [m, b], at least 0.
 
     Returns:
         The term, at least 0, in nats a dimension.
@@ -102,7 +100,6 @@ def dependence(
     Args:
         n_mbd: [m, b, d], noise codes.
         label_codes_be: [b, e], see `Task.label_codes`.
-        weights_mb: [m, b], at least 0.
         measure: called with N_m, the labels and the modality's weights.
 
     Returns:
@@ -130,7 +127,6 @@ def uniform(
         learning_mbo: [m, b, o], raw output of the learning head.
         held_mbo: [m, b, o], that of the head held still.
         labels: see `fsrf_jax.losses.task`.
-        weights_mb: [m, b], at least 0.
         task: its `plain_error` teaches the head, its `information` is what N_m pays for.
 
     Returns:
@@ -152,7 +148,6 @@ def spread(n_mbd: jax.Array, weights_mb: jax.Array, *, floor: float | jax.Array)
 
     Args:
         n_mbd: [m, b, d], noise codes.
-        weights_mb: [m, b], at least 0.
         floor: the standard deviation that every dimension should have.
 
     Returns:
@@ -171,8 +166,6 @@ def variance_floor(x_bd: jax.Array, weights_b: jax.Array, *, floor: float | jax.
     The variance hinge of VICReg (Bardes et al. 2022, arXiv:2105.04906).
 
     Args:
-        x_bd: [b, d].
-        weights_b: [b], at least 0.
         floor: the standard deviation asked for.
 
     Returns:

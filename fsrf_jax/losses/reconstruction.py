@@ -36,7 +36,6 @@ def own(decoded: ByModality, target: ByModality, weights_mb: jax.Array) -> Term:
     Args:
         decoded: [b, f] per modality, decoded from H_m, S_m and N_m.
         target: [b, f] per modality: `mean_valid_frame`, or an encoding Z_m held still.
-        weights_mb: [m, b], at least 0.
 
     Returns:
         The term, at least 0.
@@ -59,8 +58,6 @@ def crossed(
         decoded: [b, m - 1, f] per modality: from S_m and the H_n of every other modality, in the
             order of the sorted names.
         target: [b, f] per modality.
-        available_mb: [m, b].
-        weights_b: [b].
 
     Returns:
         The term, at least 0; without weight where no sample has two modalities.

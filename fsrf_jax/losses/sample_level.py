@@ -15,11 +15,6 @@ def mse(x_bd: jax.Array, y_bd: jax.Array, weights_b: jax.Array) -> jax.Array:
 
     It sees every difference, and is least when the codes shrink: something else must keep them up.
 
-    Args:
-        x_bd: [b, d].
-        y_bd: [b, d].
-        weights_b: [b], at least 0.
-
     Returns:
         A scalar, at least 0.
     """
@@ -31,11 +26,6 @@ def cosine(x_bd: jax.Array, y_bd: jax.Array, weights_b: jax.Array) -> jax.Array:
     """Cosine distance, `sum_i p_i (1 - cos(x_i, y_i))`; a zero vector has cosine 0 with any other.
 
     It cannot see lengths. If all codes become one direction it is 0.
-
-    Args:
-        x_bd: [b, d].
-        y_bd: [b, d].
-        weights_b: [b], at least 0.
 
     Returns:
         A scalar in [0, 2].
@@ -60,9 +50,6 @@ def infonce(
     It cannot see lengths, and is not 0 for equal codes; it grows with the batch.
 
     Args:
-        x_bd: [b, d].
-        y_bd: [b, d].
-        weights_b: [b], at least 0.
         temperature: above 0.
 
     Returns:
@@ -90,11 +77,6 @@ def js(x_bd: jax.Array, y_bd: jax.Array, weights_b: jax.Array) -> jax.Array:
     `JS(q, r) = 1/2 KL(q || (q + r)/2) + 1/2 KL(r || (q + r)/2)`, Lin 1991, IEEE Trans. Inf. Theory
     37:145. It cannot see a constant added to a code. Where both softmaxes are saturated on
     different entries it is log 2 and its gradient vanishes: large codes are not brought together.
-
-    Args:
-        x_bd: [b, d].
-        y_bd: [b, d].
-        weights_b: [b], at least 0.
 
     Returns:
         A scalar in [0, log 2] up to rounding.

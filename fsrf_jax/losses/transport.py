@@ -23,9 +23,6 @@ def sliced_wasserstein(
     and it depends on the codes' scale.
 
     Args:
-        x_bd: [b, d].
-        y_bd: [b, d].
-        weights_b: [b], at least 0.
         projections: the number of directions, at least 1.
 
     Returns:
@@ -65,9 +62,6 @@ def sinkhorn(
     large two batches of one distribution are far apart: 0.5 for 64 rows of 40 normal columns.
 
     Args:
-        x_bd: [b, d].
-        y_bd: [b, d].
-        weights_b: [b], at least 0.
         blur: the weight of the entropy, as a multiple of s; above 0.
         iterations: updates of the potentials, at least 1.
 

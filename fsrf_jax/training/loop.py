@@ -3,6 +3,9 @@
 Runs that share the static part of a recipe train as one program: seeds, numbers and states are a
 leading axis of members, and a run alone is a population of one. Each member has its own best
 parameters and its own early stopping, and trains as it would alone, to float tolerance.
+
+`recipe` is the static part, the same for all members, `hypers` are the numbers of p members, and
+`teacher` are the inference parameters of the method's teacher, the same for all, or None.
 """
 
 import contextlib
@@ -94,13 +97,10 @@ def train_epoch(
     divide evenly: a device then trains its members and waits for no other.
 
     Args:
-        recipe: the static part, the same for all.
         mesh: devices, see `place`.
         states: of p members; donated.
         data: the whole training split.
         validation: the validation split with its masks.
-        hypers: numbers of p members.
-        teacher: inference parameters of the method's teacher, the same for all; None without one.
 
     Returns:
         The new states, every term of every step [p, steps], and the validation errors [p].
@@ -146,17 +146,14 @@ def fit(
     """Train until every member is complete, or a signal comes.
 
     Args:
-        recipe: the static part, the same for all members.
         mesh: devices.
         states: of p members, fresh or restored; donated.
         data: training split, replicated over the mesh.
         validation: validation split and masks, replicated.
-        hypers: numbers of p members.
         manager: where checkpoints of all members go.
         checkpoint_every: epochs between checkpoints; the last epoch is always saved.
         preparation: arrays saved with the states, such as the normaliser.
         report: called with a member's index and its record after every epoch that it trained.
-        teacher: see `train_epoch`.
 
     Returns:
         The states after the last epoch; their checkpoint is saved.

@@ -1,4 +1,9 @@
-"""Pure functions of the training state of one run: one step, one epoch, the validation error."""
+"""Pure functions of the training state of one run: one step, one epoch, the validation error.
+
+`recipe` is the static part, and `hyper` are its numbers; `teacher` are the inference parameters of
+the method's teacher, which are held still, or None. `mesh` are the devices that rows are spread
+over; None leaves them together.
+"""
 
 import dataclasses
 from typing import Any
@@ -23,13 +28,6 @@ def train_step(
     recipe: Recipe, state: TrainState, batch: Batch, hyper: Hyper, teacher: Any = None
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One optimizer step on random views of a batch.
-
-    Args:
-        recipe: the static part.
-        state: before the step.
-        batch: complete samples.
-        hyper: the recipe's numbers.
-        teacher: inference parameters of the method's teacher, held still; None without one.
 
     Returns:
         The state after the step, and every raw loss term, the total and the gradient's norm.
@@ -103,15 +101,6 @@ def run_epoch(
     teacher: Any = None,
 ) -> tuple[TrainState, dict[str, jax.Array], jax.Array]:
     """One epoch: all steps, then the validation error; keeps the best parameters.
-
-    Args:
-        recipe: the static part.
-        mesh: devices to spread the rows of a batch over; None leaves them together.
-        state: at an epoch's beginning.
-        data: the whole training split.
-        validation: the validation split with its masks.
-        hyper: the recipe's numbers.
-        teacher: see `train_step`.
 
     Returns:
         The new state, every term of every step [steps], and the validation error.

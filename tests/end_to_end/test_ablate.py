@@ -7,12 +7,10 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
-from command_case import ROOT, TINY, call, read_json, read_lines, refused
+from command_case import TINY, call, read_json, read_lines, refused
 
-from fsrf_jax.cli import ablate, members
-from fsrf_jax.evaluation.protocols.registry import PROTOCOLS
-from fsrf_jax.training import grouping
-from fsrf_jax.training.population import train_population
+from fsrf_jax.experiments import ablation
+from fsrf_jax.training.loop import train_epoch
 
 VARIANTS = """
 variants:
@@ -38,7 +36,8 @@ def finished(tmp_path_factory):
     """An ablation that was stopped in its first epoch, resumed, and finished."""
     folder = tmp_path_factory.mktemp("ablation")
     argv = arguments(write(folder), folder / "out")
-    open_journal = members.open_journal
+    compiled = train_epoch._cache_size()
+    open_journal = ablation.open_journal
 
     @contextmanager
     def stopping(*args):
@@ -51,17 +50,17 @@ def finished(tmp_path_factory):
             yield write_and_stop
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(members, "open_journal", stopping)
+        patch.setattr(ablation, "open_journal", stopping)
         # A second signal acts at once, so only the first member sends one.
-        patch.setattr(members, "_reporting", first_alone(members._reporting))
+        patch.setattr(ablation, "_reporting", first_alone(ablation._reporting))
         stopped = call("ablate", *argv)
     assert stopped.status == 128 + signal.SIGTERM, stopped.err
     assert "after epoch 1; go on with --output.directory" in stopped.out
-    compiled = train_population._cache_size()
+    assert train_epoch._cache_size() == compiled + 1
     done = call("ablate", *argv)
     assert done.status == 0, done.err
-    # Four members in two parts, of one group.
-    assert train_population._cache_size() == compiled + 1
+    # Four members in two parts, of one group: the one that is resumed, and a fresh one.
+    assert train_epoch._cache_size() == compiled + 1
     return folder / "out", argv, done
 
 
@@ -78,7 +77,8 @@ def test_every_member_is_a_run_folder(finished):
     out, _, _ = finished
     for name in NAMES:
         folder = out / "members" / name
-        assert read_json(folder / "results.json")["epochs_trained"] == 2
+        own = read_json(folder / "results.json")
+        assert (own["epochs_trained"], own["method"]) == (2, "fsrf")
         assert call("evaluate", folder, "--output", out / "again.json").status == 0
         again, results = read_json(out / "again.json"), read_json(folder / "results.json")
         assert again["average"] == results["average"]
@@ -125,7 +125,9 @@ def test_nothing_is_trained_twice(finished):
     assert call("ablate", *argv).status == 0
     assert {path: path.stat().st_mtime_ns for path in files} == before
     refused(call("ablate", *argv, "--training.epochs", "3"), 2, "was trained for 2 epochs")
-    refused(call("ablate", *argv, "--method.weights.redundancy", "4"), 2, "method.weights.redundancy")
+    refused(
+        call("ablate", *argv, "--method.weights.redundancy", "4"), 2, "method.weights.redundancy"
+    )
 
 
 def test_probes_of_finished_members(finished):
@@ -159,8 +161,14 @@ def test_probes_of_finished_members(finished):
         ("variants: {a: 3}", ("variant 'a'", "found 3")),
         ("variants: {a/b: {}}", ("variant 'a/b'", "a name that can be a folder")),
         ("variants: {a: {data.fold: 1}}", ("variant 'a'", "data.fold must be the same for all")),
-        ("variants: {a: {method.weights.nois: 1}}", ("variant 'a'", "nearest is --method.weights.noise")),
-        ("variants: {a: {method.weights.noise: -1}}", ("variant 'a'", "method.weights.noise: found -1")),
+        (
+            "variants: {a: {method.weights.nois: 1}}",
+            ("variant 'a'", "nearest is --method.weights.noise"),
+        ),
+        (
+            "variants: {a: {method.weights.noise: -1}}",
+            ("variant 'a'", "method.weights.noise: found -1"),
+        ),
     ],
 )
 def test_mistaken_files_are_refused(tmp_path, content, parts):
@@ -176,27 +184,3 @@ def test_mistaken_options_are_refused(tmp_path):
     classes = json.dumps({"full": {}, "b": {"task.kind": "cross_entropy"}})
     mixed = write(tmp_path, f"variants: {classes}")
     refused(call("ablate", *arguments(mixed, out)), 2, "task.kind: found variants for")
-
-
-@pytest.mark.parametrize(("name", "rate"), [("tfrnet", "max_rate"), ("gcnet", "modality_rate")])
-def test_a_protocol_of_one_model_a_rate_has_a_variant_for_each(name, rate):
-    base = ["--config", str(ROOT / "configs" / "protocols" / f"{name}.yaml")]
-    variants = ablate._variants(ROOT / "configs" / "ablations" / f"{name}.yaml", base)
-    protocol = PROTOCOLS[name](("language", "audio", "vision"))
-    line = [condition for condition in protocol.conditions if "=" in condition.name]
-    assert list(variants) == [condition.name for condition in line]
-    for condition, config in zip(line, variants.values(), strict=True):
-        assert config.evaluation.protocol == name
-        assert getattr(config.missing, rate) == condition.rate
-        assert (config.missing.max_rate, config.missing.modality_rate).count(0) == (
-            2 if condition.rate == 0 else 1
-        )
-
-
-@pytest.mark.parametrize("name", ["terms", "views", "divergences", "factors"])
-def test_the_ablations_that_are_shipped_can_be_read(name):
-    variants = ablate._variants(ROOT / "configs" / "ablations" / f"{name}.yaml", [])
-    groups = grouping.groups(variants.values())
-    assert len(variants) >= 10
-    if name == "terms":
-        assert [len(group) for group in groups] == [12, 1]

@@ -7,8 +7,8 @@ import re
 from command_case import ROOT
 
 from fsrf_jax.losses import DEPENDENCE, DIVERGENCES
-from fsrf_jax.losses.options import LossOptions
 from fsrf_jax.losses.task import ERRORS
+from fsrf_jax.methods import Fsrf
 
 PAGE = (ROOT / "docs" / "method.md").read_text("utf-8")
 
@@ -44,9 +44,9 @@ def almost(found, expected):
 def test_every_form_of_every_term_has_its_row():
     for name in (*DEPENDENCE, *DIVERGENCES, *ERRORS):
         assert re.search(rf"^\| `{name}` \|", PAGE, re.M), name
-    options = dataclasses.asdict(LossOptions())
+    options = dataclasses.asdict(Fsrf())
     for section in ("heterogeneous", "noise"):
-        assert f"`losses.{section}.kind`" in PAGE
+        assert f"`method.{section}.kind`" in PAGE
         assert f"| `{options[section]['kind']}` |" in PAGE
     for kind in ("task_alone", "modality", "contrastive", "bottleneck", "dependence", "uniform"):
         assert f"| `{kind}` |" in PAGE

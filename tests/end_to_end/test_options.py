@@ -51,7 +51,7 @@ ROWS = [
         "method.redundancy.dependence": "cosine_squared",
         "method.reconstruction.crossed": True,
         "method.distillation.prediction": "gaussian_kl",
-        "method.distillation.warmup": 1.5,
+        "method.distillation.warmup": 0.75,
         "model.pool": "cls",
         "model.encoder_layers": 1,
         "model.mask_aware": False,
@@ -124,7 +124,7 @@ ROWS = [
 
 def choices():
     """Every (key, choice) that the types of the sections name."""
-    for section in ("losses", "model", "missing"):
+    for section in ("task", "method", "model", "missing"):
         yield from section_choices(getattr(Config(), section), f"{section}.")
     yield from (("method.weights.feature_distillation", name) for name in DIVERGENCES)
 

@@ -25,14 +25,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from fsrf_jax import arguments
 from fsrf_jax.config import Config
-from fsrf_jax.evaluation.metrics.families import floor, regression_metrics
-from fsrf_jax.training.build import make_hyper
+from fsrf_jax.evaluation.metrics.families import FAMILIES, regression_metrics
+from fsrf_jax.options import split
 
 SUBSETS = (
     *("language", "audio", "vision", "language+audio", "language+vision", "audio+vision"),
     "language+audio+vision",
 )
-WEIGHTS = {name: float(w) for name, w in make_hyper(Config()).weights.by_name().items()}
+WEIGHTS = {name: float(w) for name, w in split(Config().method.weights)[1].items()}
 RATES = tuple(f"rate={rate / 10}" for rate in range(1, 11))
 FILES = (
     *(".lock", "checkpoints", "config.yaml", "environment.json", "metrics.jsonl"),
@@ -62,8 +62,8 @@ def test_the_run_folder_holds_what_is_promised(trained):
 
 def test_the_config_is_resolved_and_read_back(trained):
     config = arguments.load(trained.folder / "config.yaml")
-    parser = arguments.make_parser("train", "")
-    given, _ = arguments.parse(parser, [*trained.argv, "--output.progress", "true"])
+    argv = [*trained.argv, "--output.progress", "true"]
+    given, _ = arguments.parse(arguments.make_parser("train", "", argv), argv)
     assert config == given
 
 
@@ -75,7 +75,7 @@ def test_results_have_the_keys_of_the_interface(trained):
         "mask_seeds": [0, 1, 2],
         "training_seed": 0,
     }
-    assert results["form"] == "number"
+    assert (results["form"], results["method"]) == ("number", "fsrf")
     environment = read_json(trained.folder / "environment.json")
     assert results["data_fingerprint"] == environment["data_fingerprint"]
     assert results["average_rule"] == "mean over the 6 incomplete modality subsets"
@@ -124,7 +124,7 @@ def test_anybody_can_compute_the_table_from_the_predictions(trained):
         assert arrays["conditions"][row] == entry["name"]
         for seed, table in enumerate(entry["metrics_per_mask_seed"]):
             assert table == regression_metrics(arrays["predictions"][row, seed], arrays["labels"])
-        assert entry["floor"] == floor(arrays["labels"])
+        assert entry["floor"] == FAMILIES["mosi"].floor(arrays["labels"])
         values = [table["mae"] for table in entry["metrics_per_mask_seed"]]
         assert entry["metrics"]["mae"] == pytest.approx(np.mean(values))
     by_seed = arrays["predictions"][SUBSETS.index("audio")]

@@ -11,11 +11,10 @@ from fsrf_jax.errors import UserError
 from fsrf_jax.evaluation.metrics.classification import (
     CLASS_METRICS,
     TASK_METRICS,
-    binary_floor,
     binary_metrics,
-    class_floor,
     class_metrics,
 )
+from fsrf_jax.evaluation.metrics.families import FAMILIES
 
 # Classes of the test set, without class 3; the tasks' positive shares are 0.5, 0.1 and 0.
 CLASSES = np.repeat([0.0, 1.0, 2.0, 4.0], [50, 30, 15, 5])
@@ -96,7 +95,7 @@ def test_two_classes_are_one_task():
 def test_floor_of_classes():
     """By hand: the largest class, one recall of four, its F1, the entropy of the frequencies."""
     f = np.array([0.5, 0.3, 0.15, 0.05])
-    assert class_floor(CLASSES) == pytest.approx(
+    assert FAMILIES["class"].floor(CLASSES) == pytest.approx(
         {
             "accuracy": 0.5,
             "balanced_accuracy": 0.25,
@@ -115,8 +114,8 @@ def test_floor_of_tasks_is_task_by_task():
         "cross_entropy": np.mean(entropies),
         **{f"f1_task{k}": score for k, score in enumerate(scores)},
     }
-    assert binary_floor(TASKS) == pytest.approx(expected)
-    assert binary_floor(1 - TASKS) == pytest.approx(expected)
+    assert FAMILIES["binary"].floor(TASKS) == pytest.approx(expected)
+    assert FAMILIES["binary"].floor(1 - TASKS) == pytest.approx(expected)
 
 
 @settings(max_examples=30, derandomize=True, deadline=None)
@@ -125,8 +124,8 @@ def test_no_constant_beats_the_floor(odds):
     p = np.array(odds) / np.sum(odds)
     tasks = np.array(odds[:3])
     pairs = [
-        (class_metrics(np.tile(p, (100, 1)), CLASSES), class_floor(CLASSES)),
-        (binary_metrics(np.tile(tasks, (100, 1)), TASKS), binary_floor(TASKS)),
+        (class_metrics(np.tile(p, (100, 1)), CLASSES), FAMILIES["class"].floor(CLASSES)),
+        (binary_metrics(np.tile(tasks, (100, 1)), TASKS), FAMILIES["binary"].floor(TASKS)),
     ]
     for found, best in pairs:
         assert list(found) == list(best)
@@ -158,9 +157,9 @@ def test_ties_go_to_the_first_class_and_to_0():
 def test_an_empty_set_has_no_figures():
     tasks = (*TASK_METRICS, "f1_task0", "f1_task1")
     assert class_metrics(np.zeros((0, 3)), np.zeros(0)) == dict.fromkeys(CLASS_METRICS)
-    assert class_floor(np.zeros(0)) == dict.fromkeys(CLASS_METRICS)
+    assert FAMILIES["class"].floor(np.zeros(0)) == dict.fromkeys(CLASS_METRICS)
     assert binary_metrics(np.zeros((0, 2)), np.zeros((0, 2))) == dict.fromkeys(tasks)
-    assert binary_floor(np.zeros((0, 2))) == dict.fromkeys(tasks)
+    assert FAMILIES["binary"].floor(np.zeros((0, 2))) == dict.fromkeys(tasks)
 
 
 def test_order_of_samples_does_not_matter():

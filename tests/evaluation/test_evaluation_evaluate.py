@@ -14,7 +14,7 @@ from evaluation_case import (
 
 from fsrf_jax.errors import UserError
 from fsrf_jax.evaluation.evaluate import evaluate
-from fsrf_jax.evaluation.metrics.families import FAMILIES, floor, regression_metrics
+from fsrf_jax.evaluation.metrics.families import FAMILIES, regression_metrics
 from fsrf_jax.evaluation.protocols.registry import corrkd
 
 
@@ -33,7 +33,7 @@ def test_predictions_and_metrics_belong_to_condition_and_seed():
             assert result.per_seed[index] == regression_metrics(expected, split.labels)
         mean = np.mean([table["mae"] for table in result.per_seed])
         assert result.metrics["mae"] == pytest.approx(mean)
-    assert evaluation.floor == floor(split.labels)
+    assert evaluation.floor == FAMILIES["mosi"].floor(split.labels)
     assert np.array_equal(evaluation.ids, split.ids)
 
 

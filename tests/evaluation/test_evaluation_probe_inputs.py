@@ -36,12 +36,28 @@ def split(world):
 
 
 @pytest.fixture(scope="module")
-def codes(split):
+def encoder(split):
     method, _ = options.split(Fsrf())
     example = inference.make_batch(split.head(2))
     init = jax.jit(lambda key: method.init(SETTING, example, key)["inference"])
     mesh, parameters = sharding.data_mesh(), init(jax.random.key(0))
-    return inference.make_encoder(method, SETTING, mesh, parameters, split, 8)(split.valid)
+    return inference.make_encoder(method, SETTING, mesh, parameters, split, 8)
+
+
+@pytest.fixture(scope="module")
+def codes(split, encoder):
+    return encoder(split.valid)
+
+
+def test_codes_are_of_what_is_observed(split, encoder, codes):
+    audio, vision = (codes.modalities.index(m) for m in ("audio", "vision"))
+    assert codes.available[audio].sum() == N - 1
+    assert not codes.noise[audio, 4].any()
+    silent = encoder({**split.valid, "audio": np.zeros_like(split.valid["audio"])})
+    assert not silent.available[audio].any()
+    assert not silent.homogeneous[audio].any()
+    np.testing.assert_array_equal(silent.pooled[vision], codes.pooled[vision])
+    assert codes.homogeneous[audio].any()
 
 
 def test_a_split_is_probed_with_and_without_latents(split, world, codes):

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sklearn import metrics as sk
 
 from fsrf_jax.errors import UserError
-from fsrf_jax.evaluation.metrics.sims import METRICS, sims_floor, sims_metrics, swapped_sims_metrics
+from fsrf_jax.evaluation.metrics.families import FAMILIES
+from fsrf_jax.evaluation.metrics.sims import METRICS, sims_metrics, swapped_sims_metrics
 
 EDGES = {
     "acc2": [-1.01, 0.0, 1.01],
@@ -74,7 +75,7 @@ def test_both_sides_are_clipped():
 
 def test_the_edges():
     empty = np.zeros(0)
-    assert sims_metrics(empty, empty) == sims_floor(empty) == dict.fromkeys(METRICS)
+    assert sims_metrics(empty, empty) == FAMILIES["sims"].floor(empty) == dict.fromkeys(METRICS)
     assert swapped_sims_metrics(empty, empty) == {"f1_swapped": None}
     assert sims_metrics(np.full(3, 2.0), np.array([0.1, 0.2, 0.3]))["corr"] is None
     with pytest.raises(UserError, match="1 of 2 predictions are NaN"):
@@ -87,7 +88,7 @@ def test_the_edges():
 @given(PAIRS, st.floats(-1.25, 1.25, width=32))
 def test_no_constant_beats_the_floor(rows, constant):
     labels = rows[1]
-    best = sims_floor(labels)
+    best = FAMILIES["sims"].floor(labels)
     for name, figure in sims_metrics(np.full(len(labels), constant), labels).items():
         if figure is not None:
             sign = -1 if name == "mae" else 1

@@ -340,6 +340,7 @@ def test_a_part_trains_the_states_and_numbers_of_its_members(fit, tmp_path):
     for name, features in normaliser.apply(run.source.split("train")).features.items():
         np.testing.assert_allclose(data.features[name], features, rtol=1e-6)
     assert len(validation.batch.labels) == 16
+    assert kwargs["teacher"] is None
     assert kwargs["checkpoint_every"] == members[0].config.output.checkpoint_every
     assert results == {"full": {4: {"seed": 4}}, "less": {3: {"seed": 3}}}
     assert lines == ["full/seed-4: evaluated", "less/seed-3: evaluated"]

@@ -77,11 +77,16 @@ def test_seeds():
 class Mixed(nn.Module):
     """Stock Flax modules beside our bricks."""
 
+    orthogonal: bool = True
+
     @nn.compact
     def __call__(self, x_btd, train=False):
         d = x_btd.shape[-1]
         carry, step_bd = jnp.zeros((*x_btd.shape[:-2], d)), x_btd[..., 0, :]
-        recurrent = nn.GRUCell(d, name="gru")(carry, step_bd)[0]
+        orthogonal, lecun = nn.initializers.orthogonal(), nn.initializers.lecun_normal()
+        kernel_init = orthogonal if self.orthogonal else lecun  # the first is its default
+        gru = nn.GRUCell(d, recurrent_kernel_init=kernel_init, name="gru")
+        recurrent = gru(carry, step_bd)[0]
         attended = nn.MultiHeadDotProductAttention(4, name="attention")(x_btd)
         he = nn.Dense(300, kernel_init=nn.initializers.he_normal(), name="he")(step_bd)
         return (
@@ -89,7 +94,6 @@ class Mixed(nn.Module):
             attended,
             he,
             nn.Dense(150, name="stock")(step_bd),
-            nn.DenseGeneral((3, 50), name="general")(step_bd),
             nn.Conv(64, (3,), name="convolution")(x_btd),
             nn.LayerNorm(name="norm")(x_btd),
             nn.Embed(50, d, name="embedding")(jnp.zeros((2,), int)),
@@ -100,12 +104,15 @@ class Mixed(nn.Module):
 
 
 class ManyMixed(nn.Module):
-    """The same twice under a vmap, each with parameters of its own."""
+    """The same twice under a vmap, each with parameters of its own.
+
+    Without orthogonal kernels: a QR decomposition under a vmap can hang in XLA on a CPU.
+    """
 
     @nn.compact
     def __call__(self, x_mbtd):
         many = nn.vmap(Mixed, variable_axes={"params": 0}, split_rngs={"params": True})
-        return many(name="many")(x_mbtd)
+        return many(orthogonal=False, name="many")(x_mbtd)
 
 
 D = 120
@@ -119,7 +126,6 @@ KERNELS = {
     **OURS,
     "he": (2 / D) ** 0.5,
     "stock": D**-0.5,
-    "general": D**-0.5,
     "convolution": (3 * D) ** -0.5,
 }
 
@@ -138,13 +144,16 @@ def assert_truncated(leaf, deviation):
     assert np.abs(leaf).max() <= 2.001 * deviation / 0.8796256610342398
 
 
-def assert_mixed(p):
+def assert_mixed(p, orthogonal=True):
     for name, deviation in KERNELS.items():
         kernel = leaf_of(p, name)["kernel"]
         (assert_normal if name in OURS else assert_truncated)(kernel, deviation)
-    for gate in "rzn":  # orthogonal
+    for gate in "rzn":
         kernel = p["gru"][f"h{gate}"]["kernel"]
-        np.testing.assert_allclose(kernel @ kernel.T, np.eye(D), atol=1e-4)
+        if orthogonal:
+            np.testing.assert_allclose(kernel @ kernel.T, np.eye(D), atol=1e-4)
+        else:
+            assert_truncated(kernel, D**-0.5)
     assert_normal(p["embedding"]["embedding"], D**-0.5)
     assert_normal(p["token"], 0.02)
     for path, leaf in jax.tree_util.tree_leaves_with_path(p):
@@ -172,7 +181,7 @@ def test_stock_modules_start_as_they_say_under_a_vmap(mixed):
     many = mixed["mapped"]["many"]
     members = [jax.tree.map(lambda x, i=i: x[i], many) for i in range(2)]
     for member in members:
-        assert_mixed(member)
+        assert_mixed(member, orthogonal=False)
     for path, (one, other) in jax.tree_util.tree_leaves_with_path(
         jax.tree.map(lambda *pair: pair, *members), is_leaf=lambda x: isinstance(x, tuple)
     ):

@@ -86,15 +86,20 @@ def make_validation():
     return Validation(batch, jax.tree.map(lambda *masks: jnp.stack(masks), *views))
 
 
-def make_states(*seeds, recipe=RECIPE):
-    """A population, one member for each seed, as it is given to `train_epoch`."""
+def new_states(*seeds, recipe=RECIPE):
+    """A population, one member for each seed."""
     keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-    return loop.place(init_states(recipe, make_batch(1), keys), MESH)
+    return init_states(recipe, make_batch(1), keys)
+
+
+def make_states(*seeds, recipe=RECIPE):
+    """The same, as it is given to `train_epoch`."""
+    return loop.place(new_states(*seeds, recipe=recipe), MESH)
 
 
 def make_state(seed=0, recipe=RECIPE):
     """One run, without the axis of members."""
-    return loop.member(make_states(seed, recipe=recipe), 0)
+    return loop.member(new_states(seed, recipe=recipe), 0)
 
 
 @functools.cache

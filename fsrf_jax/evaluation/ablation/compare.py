@@ -14,6 +14,7 @@ from fsrf_jax.evaluation.metrics.families import Column, MetricFamily, Metrics, 
 from fsrf_jax.evaluation.metrics.statistics import holm, paired_difference
 from fsrf_jax.evaluation.protocols.averages import mean_and_std
 from fsrf_jax.evaluation.results import Results
+from fsrf_jax.evaluation.sections import markdown_rows
 
 Runs = Mapping[str, Mapping[int, Results]]
 """Results by variant and training seed; every variant has the same seeds."""
@@ -89,18 +90,23 @@ def ablation_markdown(comparison: Mapping[str, Any]) -> str:
             [name, *(part for c in columns for part in _with_difference(cells[row], c))]
             for name, cells in variants.items()
         ]
-        lines += [f"## {title.capitalize()}", "", *_table(header, body), ""]
+        lines += [f"## {title.capitalize()}", "", markdown_rows(header, body), ""]
     floor = comparison["floor"]
     rows = [row for row in variants[reference] if row not in (AVERAGE, EVERYTHING)]
     body = [
         [row, *(_marked(cells[row], family, floor) for cells in variants.values())] for row in rows
     ]
-    lines += [f"## {headline.title} by condition", "", *_table(["condition", *variants], body), ""]
+    lines += [
+        f"## {headline.title} by condition",
+        "",
+        markdown_rows(["condition", *variants], body),
+        "",
+    ]
     if "probes" in comparison:
         header, body, note = probes_section(comparison["probes"])
-        lines += ["## What the codes hold", "", *_table(header, body), "", note, ""]
+        lines += ["## What the codes hold", "", markdown_rows(header, body), "", note, ""]
     if comparison["matched"] is not None:
-        lines += ["## Each variant under its own condition", "", *_matched_table(comparison), ""]
+        lines += ["## Each variant under its own condition", "", _matched_table(comparison), ""]
     names = ", ".join(str(seed) for seed in seeds)
     notes = [
         f"Mean and standard deviation over the training seeds {names}; every run on the same masks "
@@ -121,13 +127,13 @@ def averaged_rows(comparison: Mapping[str, Any]) -> dict[str, str]:
     return {**own[comparison["rule"]], EVERYTHING: "all conditions"}
 
 
-def _matched_table(comparison: Mapping[str, Any]) -> list[str]:
+def _matched_table(comparison: Mapping[str, Any]) -> str:
     columns, matched = family_of_results(comparison).columns, comparison["matched"]
     rows = {**matched["conditions"]}
     if matched["average"] is not None:
         rows["**area**" if matched["rule"] == "area" else "**average**"] = matched["average"]
     body = [[row, *(_mean(cells[c.metric], c) for c in columns)] for row, cells in rows.items()]
-    return _table(["condition", *(column.title for column in columns)], body)
+    return markdown_rows(["condition", *(column.title for column in columns)], body)
 
 
 def _check_alike(runs: Runs) -> None:
@@ -219,8 +225,3 @@ def _marked(cells: Mapping[str, Any], family: MetricFamily, floor: Metrics) -> s
 
 def _number(figure: float, column: Column, sign: str = "") -> str:
     return f"{100 * figure:{sign}.1f}" if column.percent else f"{figure:{sign}.3f}"
-
-
-def _table(header: list[str], body: list[list[str]]) -> list[str]:
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *body]
-    return ["|" + "|".join(cells) + "|" for cells in lines]

@@ -1,4 +1,4 @@
-"""Metrics of classes and of binary tasks, and the best figure that a constant prediction reaches.
+"""Metrics of classes and of binary tasks.
 
 Axis letters: n sample, c class, e task.
 """
@@ -69,20 +69,13 @@ def tally_classes(predictions: np.ndarray, labels: np.ndarray) -> Tallies:
     }
 
 
-def class_floor(labels: np.ndarray) -> Metrics:
-    """Return, metric by metric, the best figure that any constant prediction gives.
+def class_constants(labels: np.ndarray) -> list[np.ndarray]:
+    """The constant prediction [n, c] that is best by every metric: the classes' frequencies.
 
-    The frequencies of the classes are best by every metric: the most frequent class is predicted,
-    and no other probabilities have a smaller cross-entropy.
-
-    Args:
-        labels: class numbers [n].
+    The most frequent class is predicted, and no other probabilities have a smaller cross-entropy.
     """
-    true_n = np.asarray(labels).astype(np.int64)
-    if not len(true_n):
-        return dict.fromkeys(CLASS_METRICS)
-    frequencies_c = np.bincount(true_n) / len(true_n)
-    return class_metrics(np.tile(frequencies_c, (len(true_n), 1)), true_n)
+    frequencies_c = np.bincount(np.asarray(labels).astype(np.int64)) / max(len(labels), 1)
+    return [np.tile(frequencies_c, (len(labels), 1))]
 
 
 def swapped_class_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
@@ -90,14 +83,6 @@ def swapped_class_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metric
     true_n = np.asarray(labels).astype(np.int64)
     found = swapped_f1(np.asarray(predictions).argmax(axis=1), true_n) if len(true_n) else None
     return {"f1_swapped": found}
-
-
-def swapped_class_floor(labels: np.ndarray) -> Metrics:
-    """The best `f1_swapped` that any constant prediction gives: the most frequent class, [n]."""
-    true_n = np.asarray(labels).astype(np.int64)
-    if not len(true_n):
-        return {"f1_swapped": None}
-    return {"f1_swapped": swapped_f1(np.full(len(true_n), np.bincount(true_n).argmax()), true_n)}
 
 
 def task_names(labels: np.ndarray) -> tuple[str, ...]:
@@ -164,26 +149,10 @@ def swapped_binary_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metri
     return {"f1_swapped": float(np.mean([swapped_f1(*pair) for pair in pairs]))}
 
 
-def swapped_binary_floor(labels: np.ndarray) -> Metrics:
-    """The best `f1_swapped` that any constant prediction gives: the likelier answer, [n, e]."""
+def task_constants(labels: np.ndarray) -> list[np.ndarray]:
+    """As `class_constants`, for tasks [n, e]: the frequency of 1 in each."""
     true_ne = np.asarray(labels, np.float64)
-    likelier_e = true_ne.mean(axis=0) > 0.5 if len(true_ne) else np.zeros(true_ne.shape[1])
-    return swapped_binary_metrics(np.tile(likelier_e, (len(true_ne), 1)), true_ne)
-
-
-def binary_floor(labels: np.ndarray, tasks: Sequence[str] = ()) -> Metrics:
-    """Return, metric by metric, the best figure that any constant prediction gives.
-
-    It is the frequency of 1 in each task, as in `class_floor`.
-
-    Args:
-        labels: 0 or 1, [n, e].
-        tasks: as in `binary_metrics`.
-    """
-    true_ne = np.asarray(labels, np.float64)
-    if not len(true_ne):
-        return binary_metrics(true_ne, true_ne, tasks)
-    return binary_metrics(np.tile(true_ne.mean(axis=0), (len(true_ne), 1)), true_ne, tasks)
+    return [np.tile(true_ne.sum(axis=0) / max(len(true_ne), 1), (len(true_ne), 1))]
 
 
 def _f1_of_tasks(p_ne: np.ndarray, true_ne: np.ndarray) -> list[Tally]:

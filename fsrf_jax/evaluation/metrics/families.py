@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from fsrf_jax.evaluation.metrics import classification, regression, sims
-from fsrf_jax.evaluation.metrics.figures import Metrics, mean_of, std_metrics
+from fsrf_jax.evaluation.metrics.figures import Metrics, best_of, mean_of, std_metrics
 from fsrf_jax.evaluation.metrics.regression import (
     LOWER_IS_BETTER,
     METRICS,
-    floor,
     regression_metrics,
 )
 from fsrf_jax.evaluation.metrics.tallies import Tallies
@@ -27,7 +26,6 @@ __all__ = [
     "Metrics",
     "family_of",
     "family_of_results",
-    "floor",
     "mean_metrics",
     "regression_metrics",
     "std_metrics",
@@ -62,9 +60,8 @@ class MetricFamily:
         names: the figures; binary tasks have `f1_task0`, `f1_task1`, .. beside them.
         lower_is_better: those of which less is better.
         compute: predictions and labels of n samples to the figures.
-        floor: labels to the best figures of a constant prediction, metric by metric.
+        constants: labels to constant predictions, of which one is best by each metric.
         swapped: predictions and labels to the figures of `compat`, see `tallies.swapped_f1`.
-        swapped_floor: labels to the best figures of `swapped` of a constant prediction.
         tally: the same figures as `names`, for resamples: see `tallies`.
         decided: predictions and labels to what the headline counts, [n'] or, of tasks, [n, e]:
             the class of each prediction, for the samples that it looks at.
@@ -82,9 +79,8 @@ class MetricFamily:
     names: tuple[str, ...]
     lower_is_better: frozenset[str]
     compute: Measure
-    floor: Callable[[np.ndarray], Metrics]
+    constants: Callable[[np.ndarray], list[np.ndarray]]
     swapped: Measure
-    swapped_floor: Callable[[np.ndarray], Metrics]
     tally: Callable[[np.ndarray, np.ndarray], Tallies]
     decided: Callable[[np.ndarray, np.ndarray], np.ndarray]
     columns: tuple[Column, ...]
@@ -93,6 +89,15 @@ class MetricFamily:
     panels: tuple[tuple[str, str], ...]
     oracle: str
     tasks: tuple[str, ...] = ()
+
+    def floor(self, labels: np.ndarray) -> Metrics:
+        """The best figure of any constant prediction, metric by metric; `corr` has none."""
+        tables = [self.compute(constant, labels) for constant in self.constants(labels)]
+        return best_of(tables, self.lower_is_better)
+
+    def swapped_floor(self, labels: np.ndarray) -> Metrics:
+        """The same of `swapped`."""
+        return best_of([self.swapped(c, labels) for c in self.constants(labels)], ())
 
 
 _ACC2 = Column("Acc2", "acc2_non0")
@@ -109,9 +114,8 @@ FAMILIES: dict[str, MetricFamily] = {
         names=regression.METRICS,
         lower_is_better=regression.LOWER_IS_BETTER,
         compute=regression.regression_metrics,
-        floor=regression.floor,
+        constants=regression.constants,
         swapped=regression.swapped_metrics,
-        swapped_floor=regression.swapped_floor,
         tally=regression.tally_numbers,
         decided=lambda predictions, labels: predictions[labels != 0] > 0,
         columns=(
@@ -138,9 +142,8 @@ FAMILIES: dict[str, MetricFamily] = {
         names=sims.METRICS,
         lower_is_better=sims.LOWER_IS_BETTER,
         compute=sims.sims_metrics,
-        floor=sims.sims_floor,
+        constants=sims.constants,
         swapped=sims.swapped_sims_metrics,
-        swapped_floor=sims.swapped_sims_floor,
         tally=sims.tally_sims,
         decided=lambda predictions, labels: predictions > 0,
         columns=(
@@ -165,9 +168,8 @@ FAMILIES: dict[str, MetricFamily] = {
         names=classification.CLASS_METRICS,
         lower_is_better=classification.LOWER_IS_BETTER,
         compute=classification.class_metrics,
-        floor=classification.class_floor,
+        constants=classification.class_constants,
         swapped=classification.swapped_class_metrics,
-        swapped_floor=classification.swapped_class_floor,
         tally=classification.tally_classes,
         decided=lambda predictions, labels: predictions.argmax(axis=1),
         columns=(_WA, Column("UA", "balanced_accuracy"), _F1, _CROSS_ENTROPY),
@@ -185,9 +187,8 @@ FAMILIES: dict[str, MetricFamily] = {
         names=classification.TASK_METRICS,
         lower_is_better=classification.LOWER_IS_BETTER,
         compute=classification.binary_metrics,
-        floor=classification.binary_floor,
+        constants=classification.task_constants,
         swapped=classification.swapped_binary_metrics,
-        swapped_floor=classification.swapped_binary_floor,
         tally=classification.tally_tasks,
         decided=lambda predictions, labels: predictions > 0.5,
         columns=(_ACCURACY, _F1, _CROSS_ENTROPY),
@@ -214,7 +215,6 @@ def family_of(name: str, tasks: Sequence[str] = ()) -> MetricFamily:
     return dataclasses.replace(
         family,
         compute=partial(classification.binary_metrics, tasks=tasks),
-        floor=partial(classification.binary_floor, tasks=tasks),
         tasks=tuple(tasks),
     )
 

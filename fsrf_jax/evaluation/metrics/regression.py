@@ -1,4 +1,4 @@
-"""Metrics of sentiment regression, and the best figure that a constant prediction reaches.
+"""Metrics of sentiment regression.
 
 The semantics are those of MMSA, the field's reference, with labels in [-3, 3].
 """
@@ -6,7 +6,7 @@ The semantics are those of MMSA, the field's reference, with labels in [-3, 3].
 import numpy as np
 
 from fsrf_jax.evaluation.metrics import tallies
-from fsrf_jax.evaluation.metrics.figures import Metrics, best_of, paired_vectors
+from fsrf_jax.evaluation.metrics.figures import Metrics, paired_vectors
 from fsrf_jax.evaluation.metrics.tallies import Tallies, swapped_f1
 
 METRICS = ("mae", "corr", "acc2_non0", "f1_non0", "acc2_has0", "f1_has0", "acc5", "acc7")
@@ -51,19 +51,14 @@ def tally_numbers(predictions: np.ndarray, labels: np.ndarray) -> Tallies:
     return {name: found[name] for name in METRICS}
 
 
-def floor(labels: np.ndarray) -> Metrics:
-    """Return, metric by metric, the best figure that any constant prediction gives.
+def constants(labels: np.ndarray) -> list[np.ndarray]:
+    """Constant predictions [n] of which one is best, whatever the metric.
 
-    The candidates are -3, -2, .., 3 and the median of the labels: they reach every class of every
-    accuracy and F1, and the median minimises the absolute error. `corr` is None.
-
-    Args:
-        labels: real [n], finite.
+    -3, -2, .., 3 and the median of the labels: they reach every class of every accuracy and F1, and
+    the median minimises the absolute error.
     """
-    labels = np.asarray(labels, np.float64)
-    candidates = (*range(-3, 4), np.median(labels) if len(labels) else 0.0)
-    tables = [regression_metrics(np.full(len(labels), value), labels) for value in candidates]
-    return best_of(tables, LOWER_IS_BETTER)
+    values = (*range(-3, 4), np.median(labels) if len(labels) else 0.0)
+    return [np.full(len(labels), value, np.float64) for value in values]
 
 
 def swapped_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
@@ -75,9 +70,3 @@ def swapped_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
         "f1_has0_swapped": (predictions >= 0, labels >= 0),
     }
     return {name: swapped_f1(*side) for name, side in sides.items()}
-
-
-def swapped_floor(labels: np.ndarray) -> Metrics:
-    """The best of `swapped_metrics` that any constant prediction gives, for labels [n]."""
-    tables = [swapped_metrics(np.full(len(labels), sign), labels) for sign in (-1.0, 1.0)]
-    return best_of(tables, ())

@@ -1,4 +1,4 @@
-"""Metrics of CH-SIMS, whose labels lie in [-1, 1], and the best that a constant reaches.
+"""Metrics of CH-SIMS, whose labels lie in [-1, 1].
 
 The semantics are those of MMSA, the field's reference: a 0 is negative, unlike in CMU-MOSI.
 """
@@ -6,7 +6,7 @@ The semantics are those of MMSA, the field's reference: a 0 is negative, unlike 
 import numpy as np
 
 from fsrf_jax.evaluation.metrics import tallies
-from fsrf_jax.evaluation.metrics.figures import Metrics, best_of, paired_vectors
+from fsrf_jax.evaluation.metrics.figures import Metrics, paired_vectors
 from fsrf_jax.evaluation.metrics.tallies import Tallies, swapped_f1
 
 METRICS = ("mae", "corr", "acc2", "f1", "acc3", "acc5")
@@ -48,28 +48,16 @@ def tally_sims(predictions: np.ndarray, labels: np.ndarray) -> Tallies:
     return {name: found[name] for name in METRICS}
 
 
-def sims_floor(labels: np.ndarray) -> Metrics:
-    """Return, metric by metric, the best figure that any constant prediction gives.
-
-    The candidates are one value of each bin and the median of the labels: see
-    `fsrf_jax.evaluation.metrics.regression.floor`.
-    """
-    labels = np.asarray(labels, np.float64)
-    candidates = (-1.0, -0.4, 0.0, 0.4, 1.0, np.median(labels) if len(labels) else 0.0)
-    tables = [sims_metrics(np.full(len(labels), value), labels) for value in candidates]
-    return best_of(tables, LOWER_IS_BETTER)
+def constants(labels: np.ndarray) -> list[np.ndarray]:
+    """As `regression.constants`: one value of each bin, and the median of the labels."""
+    values = (-1.0, -0.4, 0.0, 0.4, 1.0, np.median(labels) if len(labels) else 0.0)
+    return [np.full(len(labels), value, np.float64) for value in values]
 
 
 def swapped_sims_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
     """`f1_swapped`, see `swapped_f1`; None for n = 0."""
     sides = [bin_of(side, "acc2") for side in clipped(predictions, labels)]
     return {"f1_swapped": swapped_f1(*sides)}
-
-
-def swapped_sims_floor(labels: np.ndarray) -> Metrics:
-    """The best of `swapped_sims_metrics` that any constant prediction gives, for labels [n]."""
-    tables = [swapped_sims_metrics(np.full(len(labels), sign), labels) for sign in (-1.0, 1.0)]
-    return best_of(tables, ())
 
 
 def clipped(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fsrf_jax.evaluation.probes.measures import Figures
+from fsrf_jax.evaluation.sections import markdown_rows
 
 SHARES = ("u", "w", "r", "others", "rest")
 NORMALISED = ("u", "w", "r")
@@ -60,7 +61,7 @@ def _shares(results: Mapping[str, Any]) -> str:
         cells = [shares[group] for group in SHARES] + [relative[group] for group in NORMALISED]
         lines.append([name, *map(two_digits, cells)])
     header = ["code", *SHARES, *(f"{group} / (u+w+r)" for group in NORMALISED)]
-    return _table(header, lines)
+    return markdown_rows(header, lines)
 
 
 def _by_code(results: Mapping[str, Any], table: str, columns: Sequence[str]) -> str:
@@ -68,7 +69,7 @@ def _by_code(results: Mapping[str, Any], table: str, columns: Sequence[str]) -> 
         [name, *(two_digits(figures[column]) for column in columns)]
         for name, figures in code_rows(results, table)
     ]
-    return _table(["code", *columns], lines)
+    return markdown_rows(["code", *columns], lines)
 
 
 def _decoding_notes(results: Mapping[str, Any]) -> str:
@@ -83,16 +84,11 @@ def _decoding_notes(results: Mapping[str, Any]) -> str:
 def _identity(results: Mapping[str, Any]) -> str:
     lines = [[kind, two_digits(rate)] for kind, rate in results["modality_identity"].items()]
     lines.append(["chance", two_digits(results["chance"])])
-    return _table(["code", "accuracy"], lines)
+    return markdown_rows(["code", "accuracy"], lines)
 
 
 def _alignment(cka: Mapping[str, Any]) -> str:
     lines = [
         [name, *map(two_digits, row)] for name, row in zip(cka["names"], cka["matrix"], strict=True)
     ]
-    return _table(["code", *cka["names"]], lines)
-
-
-def _table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join(f"|{'|'.join(line)}|" for line in (header, rule, *lines))
+    return markdown_rows(["code", *cka["names"]], lines)

@@ -1,0 +1,186 @@
+"""One run in its folder; what real training writes there is tested in tests/end_to_end."""
+
+import contextlib
+import json
+import signal
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ablation_case import parse
+from command_case import read_json, read_lines
+
+from fsrf_jax import arguments
+from fsrf_jax.data import normalise
+from fsrf_jax.errors import DataError, RunError
+from fsrf_jax.experiments import folder as run_folder
+from fsrf_jax.experiments import train
+from fsrf_jax.experiments.run import Run, open_run
+from fsrf_jax.source import fingerprint
+from fsrf_jax.training import checkpoints
+from fsrf_jax.training.loop import EpochRecord, InterruptedTraining
+
+
+@pytest.fixture(scope="module")
+def run():
+    return open_run(parse("--training.seed", "3"))
+
+
+class Fit:
+    """In place of `fit`: saves the last checkpoint after the epochs that are left.
+
+    Attributes:
+        stops: epochs done at which a signal comes.
+        calls: states and keywords of every call.
+    """
+
+    def __init__(self):
+        self.calls, self.stops = [], None
+
+    def __call__(self, recipe, mesh, states, data, validation, hypers, **kwargs):
+        self.calls.append((states, hypers, kwargs))
+        done = int(states.step[0]) // recipe.steps_per_epoch
+        for epoch in range(done + 1, recipe.epochs + 1):
+            record = EpochRecord(epoch, {"total": 3.0, "task": 1.0}, 0.5 / epoch, epoch)
+            kwargs["report"](0, record)
+            step = jnp.full_like(states.step, epoch * recipe.steps_per_epoch)
+            states = states.replace(step=step, best_epoch=jnp.full_like(step, epoch))
+            if epoch in (self.stops, recipe.epochs):
+                arrays = {"state": states, "preparation": kwargs["preparation"]}
+                checkpoints.save(kwargs["manager"], epoch, arrays)
+            if epoch == self.stops:
+                raise InterruptedTraining(signal.SIGTERM, epoch)
+        return states
+
+
+@pytest.fixture
+def fit(monkeypatch):
+    """Nothing is trained or evaluated; results say which state was asked for."""
+    fake = Fit()
+    fake.evaluated = []
+
+    def evaluate(self, state, normaliser, observe=None):
+        fake.evaluated.append((state, normaliser))
+        return None, {"epochs_trained": int(state.step) // self.recipe.steps_per_epoch}
+
+    monkeypatch.setattr(train, "fit", fake)
+    monkeypatch.setattr(Run, "evaluate", evaluate)
+    monkeypatch.setattr(train, "write_results", lambda path, _, r: path.write_text(json.dumps(r)))
+    return fake
+
+
+def test_results_of_another_epoch_are_not_the_finished_ones(tmp_path):
+    path = tmp_path / "results.json"
+    assert train._finished_results(tmp_path, 2) is None
+    path.write_text('{"epochs_trained": 2}')
+    assert train._finished_results(tmp_path, 2) == {"epochs_trained": 2}
+    assert train._finished_results(tmp_path, 3) is None
+
+
+def test_quiet_progress_takes_every_record():
+    with train.quiet(0, 3) as show:
+        assert show(EpochRecord(1, {}, 0.5, 1)) is None
+
+
+def test_a_run_is_a_population_of_one_in_its_folder(run, fit, tmp_path):
+    folder = tmp_path / "run"
+    assert train.train_run(run, folder) == {"epochs_trained": 2}
+    ((states, hypers, kwargs),) = fit.calls
+    assert (states.key == run.initial_states([3]).key).all()
+    assert set(hypers) == set(run.hyper)
+    for name, values in hypers.items():
+        assert values.shape == (1,)
+        assert values[0] == run.hyper[name]
+    normaliser = normalise.fit(run.source.split("train"), run.config.data.clip)
+    np.testing.assert_equal(kwargs["preparation"], normaliser.to_tree())
+    assert kwargs["checkpoint_every"] == run.config.output.checkpoint_every
+    ((state, used),) = fit.evaluated
+    assert (state.step.shape, int(state.step)) == ((), run.recipe.steps)
+    np.testing.assert_equal(used.to_tree(), normaliser.to_tree())
+    assert read_json(folder / "results.json") == {"epochs_trained": 2}
+    assert arguments.load(folder / "config.yaml") == run.config
+    environment = read_json(folder / "environment.json")
+    assert environment["data_fingerprint"] == fingerprint(run.source.dataset)
+    journal = read_lines(folder / "metrics.jsonl")
+    assert [(line["epoch"], line["validation_error"]) for line in journal] == [(1, 0.5), (2, 0.25)]
+
+
+def test_a_finished_run_is_read(run, fit, tmp_path):
+    train.train_run(run, tmp_path)
+    (tmp_path / "results.json").write_text('{"epochs_trained": 2, "mine": 1}')
+    assert train.train_run(run, tmp_path) == {"epochs_trained": 2, "mine": 1}
+    assert len(fit.calls) == len(fit.evaluated) == 1
+    # Results that are lost, or of other epochs, are computed from the checkpoint.
+    for change in ((tmp_path / "results.json").unlink, None):
+        if change is None:
+            (tmp_path / "results.json").write_text('{"epochs_trained": 1}')
+        else:
+            change()
+        assert train.train_run(run, tmp_path) == {"epochs_trained": 2}
+    assert len(fit.calls) == 1
+    assert len(fit.evaluated) == 3
+
+
+def test_an_interrupted_run_goes_on_from_its_checkpoint(run, fit, tmp_path):
+    fit.stops = 1
+    with pytest.raises(InterruptedTraining):
+        train.train_run(run, tmp_path)
+    assert not (tmp_path / "results.json").exists()
+    fit.stops = None
+    assert train.train_run(run, tmp_path) == {"epochs_trained": 2}
+    first, second = fit.calls
+    assert first[0].step.tolist() == [0]
+    assert second[0].step.tolist() == [run.recipe.steps_per_epoch]
+    assert [line["epoch"] for line in read_lines(tmp_path / "metrics.jsonl")] == [1, 2]
+
+
+def test_more_epochs_go_on_and_are_recorded(run, fit, tmp_path):
+    train.train_run(run, tmp_path)
+    longer = open_run(parse("--training.seed", "3", "--training.epochs", "4"))
+    assert train.train_run(longer, tmp_path) == {"epochs_trained": 4}
+    assert fit.calls[1][0].step.tolist() == [run.recipe.steps]
+    assert arguments.load(tmp_path / "config.yaml").training.epochs == 4
+    assert [line["epoch"] for line in read_lines(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4]
+
+
+def test_progress_is_told_what_is_done_and_shows_every_epoch(run, fit, tmp_path):
+    told, shown = [], []
+
+    @contextlib.contextmanager
+    def progress(done, epochs):
+        told.append((done, epochs))
+        yield lambda record: shown.append((record.epoch, record.validation_error))
+        told.append("closed")
+
+    fit.stops = 1
+    with pytest.raises(InterruptedTraining):
+        train.train_run(run, tmp_path, progress)
+    fit.stops = None
+    told.clear()
+    train.train_run(run, tmp_path, progress)
+    assert told == [(1, 2), "closed"]
+    assert shown == [(1, 0.5), (2, 0.25)]
+    train.train_run(run, tmp_path, progress)  # finished: nothing to show
+    assert told == [(1, 2), "closed"]
+
+
+def test_one_process_trains_in_a_folder_and_on_its_data(run, fit, tmp_path):
+    with (
+        run_folder.locked(tmp_path),
+        pytest.raises(RunError, match="another process is training in this folder"),
+    ):
+        train.train_run(run, tmp_path)
+    (tmp_path / "environment.json").write_text('{"data_fingerprint": "another"}')
+    with pytest.raises(RunError, match="began with other data"):
+        train.train_run(run, tmp_path)
+    assert fit.calls == []
+
+
+def test_data_that_cannot_be_normalised_leave_no_folder(run, fit, tmp_path, monkeypatch):
+    def refuse(split, clip):
+        raise DataError("no training sample has modality language")
+
+    monkeypatch.setattr(normalise, "fit", refuse)
+    with pytest.raises(DataError, match="no training sample"):
+        train.train_run(run, tmp_path / "run")
+    assert list(tmp_path.iterdir()) == []
