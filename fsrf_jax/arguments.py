@@ -19,6 +19,7 @@ import yaml
 from fsrf_jax import config as configuration
 from fsrf_jax.config import Config
 from fsrf_jax.errors import ConfigError
+from fsrf_jax.files import read_yaml
 from fsrf_jax.methods import METHODS
 
 jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
@@ -180,8 +181,8 @@ def _config_paths(argv: Sequence[str]) -> list[str]:
 def _method_of_file(path: Path) -> Any:
     """`method.name` of a YAML file; None where there is none, or what is wrong is told later."""
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        content = read_yaml(path, "--config")
+    except (OSError, ConfigError):
         return None
     section = content.get("method") if isinstance(content, dict) else None
     return section.get("name") if isinstance(section, dict) else None
@@ -220,11 +221,7 @@ def _check_file(path: Path, method: str) -> None:
         others = [str(p) for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         hint = f"; {_nearest(str(path), others)}" if others else ""
         raise ConfigError(f"--config: found no file {path}{hint}.")
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not YAML: {_one_line(str(error))}") from error
-    _check_keys(content, _sections(method), str(path), "", method)
+    _check_keys(read_yaml(path, "--config"), _sections(method), str(path), "", method)
 
 
 def _check_keys(

@@ -21,11 +21,9 @@ from fsrf_jax.evaluation.metrics.bootstrap import (
 )
 from fsrf_jax.evaluation.metrics.families import family_of_results
 from fsrf_jax.evaluation.metrics.statistics import Difference, paired_difference
+from fsrf_jax.evaluation.results import AVERAGE, EVERYTHING, entry_of
 
 RESAMPLES = 1000
-
-AVERAGE, EVERYTHING = "average", "all_conditions"
-"""Rows that stand for several conditions, by their key in the results."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ def rows_of(run: Evaluated) -> list[str]:
 
 def figure_of(run: Evaluated, row: str, metric: str) -> float | None:
     """A figure of the results, the mean over the mask seeds."""
-    return _entry(run, row)["metrics"][metric]
+    return entry_of(run.results, row)["metrics"][metric]
 
 
 def spread_of(runs: Sequence[Evaluated], row: str, metric: str) -> Spread:
@@ -121,7 +119,7 @@ def spread_of(runs: Sequence[Evaluated], row: str, metric: str) -> Spread:
     known = [figure for figure in figures if figure is not None]
     if len(known) < len(figures):
         return Spread(None, None, None)
-    masks = [_entry(run, row).get("metrics_std", {}).get(metric) for run in runs]
+    masks = [entry_of(run.results, row).get("metrics_std", {}).get(metric) for run in runs]
     of_masks = [spread for spread in masks if spread is not None]
     return Spread(
         mean=float(np.mean(known)),
@@ -147,7 +145,7 @@ def _resample(run: Evaluated, resamples: int) -> Rows:
         for condition, predictions in run.predictions.items()
     }
     averages = [row for row in rows_of(run) if row not in drawn]
-    return drawn | {row: combined(drawn, _entry(run, row)["weights"]) for row in averages}
+    return drawn | {row: combined(drawn, entry_of(run.results, row)["weights"]) for row in averages}
 
 
 def _compare(
@@ -188,13 +186,6 @@ def _over_seeds(
     if len(scores) < 2 or scores.keys() != base.keys():
         return None
     return paired_difference([scores[seed] for seed in scores], [base[seed] for seed in scores])
-
-
-def _entry(run: Evaluated, row: str) -> dict:
-    average = run.results["average"]
-    if row in (AVERAGE, EVERYTHING):
-        return average if row == AVERAGE else average[EVERYTHING]
-    return next(entry for entry in run.results["conditions"] if entry["name"] == row)
 
 
 def _check_seeds(runs: Sequence[Evaluated]) -> None:

@@ -1,6 +1,6 @@
 """Run a predictor through all conditions of a protocol, on masks that everybody can reproduce."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,56 +107,45 @@ def evaluate(
             whole[condition.name] = predict(masks)
         return whole[condition.name]
 
-    return _evaluate(protocol, split, answer, mask_seeds, observe, oracle, family)
+    return score(protocol, split, answer, mask_seeds, observe, oracle, family)
 
 
 def score(
     protocol: Protocol,
     split: Split,
-    predictions: Mapping[tuple[str, int], np.ndarray],
+    answer: Answer,
     mask_seeds: Sequence[int],
     observe: Observer,
     oracle: Oracle | None = None,
     family: MetricFamily = FAMILIES["mosi"],
 ) -> Evaluation:
-    """Measure predictions that some program made on these masks.
-
-    Args:
-        protocol: the conditions.
-        split: the samples.
-        predictions: by condition and mask seed, [n] or [n, o], in the order of the split.
-        mask_seeds: as in `evaluate`.
-        observe: as in `evaluate`.
-        oracle: as in `evaluate`.
-        family: as in `evaluate`.
-
-    Raises:
-        UserError: as `evaluate`.
-        ValueError: as `evaluate`.
-    """
-
-    def answer(condition: Condition, seed: int, masks: Masks) -> np.ndarray:
-        return predictions[condition.name, seed]
-
-    return _evaluate(protocol, split, answer, mask_seeds, observe, oracle, family)
-
-
-def _evaluate(
-    protocol: Protocol,
-    split: Split,
-    answer: Answer,
-    mask_seeds: Sequence[int],
-    observe: Observer,
-    oracle: Oracle | None,
-    family: MetricFamily,
-) -> Evaluation:
-    """Measure an answer under every condition and mask seed."""
+    """As `evaluate`, for predictions that may depend on condition and mask seed."""
     if not mask_seeds:
         raise ValueError("expected at least one mask seed, found none")
-    conditions = tuple(
-        _measure(condition, split, answer, mask_seeds, observe, oracle, family)
-        for condition in protocol.conditions
-    )
+
+    def measure(condition: Condition) -> ConditionResult:
+        predictions: list[np.ndarray | Gaussian] = []
+        per_seed: list[Metrics] = []
+        bayes: list[Metrics] = []
+        for seed in mask_seeds:
+            masks = observe(condition, seed)
+            _check_masks(condition, masks, split)
+            predictions.append(answer(condition, seed, masks))
+            per_seed.append(_score(family, condition, _points(predictions[-1]), split.labels))
+            if oracle is not None and (condition.random or not bayes):
+                bayes.append(_score(family, condition, oracle(masks), split.labels))
+        gaussians = [found for found in predictions if isinstance(found, Gaussian)]
+        return ConditionResult(
+            condition=condition,
+            predictions=np.stack([_points(found) for found in predictions]),
+            log_variances=np.stack([g.log_variance for g in gaussians]) if gaussians else None,
+            per_seed=per_seed,
+            metrics=mean_metrics(per_seed),
+            # One table stands for every seed where nothing is random.
+            bayes_per_seed=[dict(table) for table in (bayes * len(mask_seeds))[: len(mask_seeds)]],
+            bayes=mean_metrics(bayes) if bayes else None,
+        )
+
     ids = [str(i) for i in split.ids]
     return Evaluation(
         family=family,
@@ -165,41 +154,8 @@ def _evaluate(
         ids=np.asarray(split.ids, str),
         labels=np.asarray(split.labels),
         floor=family.floor(split.labels),
-        conditions=conditions,
+        conditions=tuple(measure(condition) for condition in protocol.conditions),
         masks_digest=masks_digest(protocol.conditions, mask_seeds, ids, split.valid, observe),
-    )
-
-
-def _measure(
-    condition: Condition,
-    split: Split,
-    answer: Answer,
-    mask_seeds: Sequence[int],
-    observe: Observer,
-    oracle: Oracle | None,
-    family: MetricFamily,
-) -> ConditionResult:
-    """Predict and score one condition under every mask seed."""
-    predictions: list[np.ndarray | Gaussian] = []
-    per_seed: list[Metrics] = []
-    bayes: list[Metrics] = []
-    for seed in mask_seeds:
-        masks = observe(condition, seed)
-        _check_masks(condition, masks, split)
-        predictions.append(answer(condition, seed, masks))
-        per_seed.append(_score(family, condition, _points(predictions[-1]), split.labels))
-        if oracle is not None and (condition.random or not bayes):
-            bayes.append(_score(family, condition, oracle(masks), split.labels))
-    gaussians = [found for found in predictions if isinstance(found, Gaussian)]
-    return ConditionResult(
-        condition=condition,
-        predictions=np.stack([_points(found) for found in predictions]),
-        log_variances=np.stack([g.log_variance for g in gaussians]) if gaussians else None,
-        per_seed=per_seed,
-        metrics=mean_metrics(per_seed),
-        # One table stands for every seed where nothing is random.
-        bayes_per_seed=[dict(table) for table in (bayes * len(mask_seeds))[: len(mask_seeds)]],
-        bayes=mean_metrics(bayes) if bayes else None,
     )
 
 

@@ -7,7 +7,6 @@ the masks: an array `masks_digest`, or a first line `# masks_digest=...`.
 """
 
 import csv
-import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from fsrf_jax.errors import DataError
+from fsrf_jax.files import read_npz
 
 KEYS = ("ids", "conditions", "mask_seeds", "predictions")
 
@@ -142,11 +142,7 @@ def _check_same(
 
 
 def _read_npz(path: Path) -> Predictions:
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: is no .npz file of plain arrays ({error}).") from error
+    arrays = read_npz(path)
     missing = [name for name in KEYS if name not in arrays]
     if missing:
         raise DataError(f"{path}: found no array {missing[0]}, expected {', '.join(KEYS)}.")

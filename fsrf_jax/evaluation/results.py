@@ -28,6 +28,9 @@ from fsrf_jax.files import replacing
 
 Results = dict[str, Any]
 
+AVERAGE, EVERYTHING = "average", "all_conditions"
+"""Rows that stand for several conditions, by their key in the results."""
+
 
 def results_dict(
     evaluation: Evaluation,
@@ -150,3 +153,11 @@ def _average(evaluation: Evaluation, weights: Weights) -> Results:
     if bayes:
         found["bayes"] = weighted_metrics(weights, bayes, names)
     return found
+
+
+def entry_of(results: Mapping[str, Any], row: str) -> Mapping[str, Any]:
+    """What the results say of a row."""
+    if row in (AVERAGE, EVERYTHING):
+        average = results["average"]
+        return average if row == AVERAGE else average[EVERYTHING]
+    return next(entry for entry in results["conditions"] if entry["name"] == row)

@@ -42,7 +42,7 @@ def score_file(
     evaluation = score(
         protocol,
         split,
-        predictions,
+        lambda condition, seed, _: predictions[condition.name, seed],
         settings.mask_seeds,
         observe or make_observer(split, settings.mask_seeds),
         source.oracle(settings.split),

@@ -5,11 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fsrf_jax import arguments
 from fsrf_jax.config import Config
 from fsrf_jax.errors import ConfigError
+from fsrf_jax.files import read_yaml
 
 # What must not differ between variants, or their figures could not be compared.
 SHARED = ("data.", "evaluation.", "output.", "training.seed")
@@ -26,12 +25,7 @@ def read_variants(path: Path, base: Sequence[str]) -> dict[str, Config]:
         ConfigError: the file cannot be read or is no ablation, a variant changes what must be
             shared, or its values are refused; the message names file and variant.
     """
-    if not path.is_file():
-        raise ConfigError(f"--ablation: found no file {path}.")
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    content = read_yaml(path, "--ablation")
     variants = content.get("variants") if isinstance(content, dict) else None
     if not isinstance(variants, dict) or len(content) > 1 or not variants:
         raise ConfigError(

@@ -189,7 +189,9 @@ def test_one_program_for_each_size_of_population(uninterrupted, together, monkey
     recipe, _ = split(case.make_recipe())
     assert recipe is not case.RECIPE
     hypers = [case.make_hyper(redundancy=w, others={DROPOUT: w / 5}) for w in (0.1, 0.2, 0.7)]
-    last = place(members().replace(step=jnp.full(3, case.STEPS * (case.EPOCHS - 1))), case.MESH)
+    last = place(
+        members().replace(step=jnp.full(3, case.STEPS * (case.EPOCHS - 1), jnp.int32)), case.MESH
+    )
     states, _ = fit(tmp_path / "three", last, hypers, recipe=recipe)
     assert not case.weak(states)
     states, _ = fit(tmp_path / "one", alone(1), hypers[:1], recipe=recipe)

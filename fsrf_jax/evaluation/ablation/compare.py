@@ -13,14 +13,11 @@ from fsrf_jax.evaluation.metrics.collapse import TOLERANCE, gain
 from fsrf_jax.evaluation.metrics.families import Column, MetricFamily, Metrics, family_of_results
 from fsrf_jax.evaluation.metrics.statistics import holm, paired_difference
 from fsrf_jax.evaluation.protocols.averages import mean_and_std
-from fsrf_jax.evaluation.results import Results
+from fsrf_jax.evaluation.results import AVERAGE, EVERYTHING, Results, entry_of
 from fsrf_jax.evaluation.sections import markdown_rows
 
 Runs = Mapping[str, Mapping[int, Results]]
 """Results by variant and training seed; every variant has the same seeds."""
-
-# Rows that stand for several conditions, by their key in the table.
-AVERAGE, EVERYTHING = "average", "all_conditions"
 
 # What has to be equal for results to be compared.
 SAME = (
@@ -58,7 +55,7 @@ def compare(runs: Runs) -> dict[str, Any]:
     for row in rows:
         for metric in names:
             scores = {
-                variant: [_figure(runs[variant][seed], row, metric) for seed in seeds]
+                variant: [entry_of(runs[variant][seed], row)["metrics"][metric] for seed in seeds]
                 for variant in variants
             }
             for variant, cell in _cells(scores, reference).items():
@@ -153,14 +150,6 @@ def _check_alike(runs: Runs) -> None:
                         f"variant {variant!r}, seed {seed}: {key} is {results[key]!r}, expected "
                         f"{one[key]!r} as in the first variant: differences would mean nothing."
                     )
-
-
-def _figure(results: Results, row: str, metric: str) -> float | None:
-    if row == AVERAGE:
-        return results["average"]["metrics"][metric]
-    if row == EVERYTHING:
-        return results["average"][EVERYTHING]["metrics"][metric]
-    return next(e for e in results["conditions"] if e["name"] == row)["metrics"][metric]
 
 
 def _cells(scores: Mapping[str, list[float | None]], reference: str) -> dict[str, dict[str, Any]]:

@@ -17,12 +17,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-
 from fsrf_jax import options
 from fsrf_jax.errors import ConfigError
 from fsrf_jax.evaluation.metrics.families import FAMILIES
 from fsrf_jax.evaluation.protocols.registry import PROTOCOLS, Condition, Protocol, Rule
+from fsrf_jax.files import read_yaml
 
 FORMS = "modalities (with frame_rate or without), modality_rate, or subset_odds"
 WORDS = {
@@ -64,12 +63,7 @@ def read_protocol(path: Path, modalities: Sequence[str]) -> Protocol:
     Raises:
         ConfigError: it cannot be read, describes no protocol, or takes the name of a built-in one.
     """
-    if not path.is_file():
-        raise ConfigError(f"evaluation.protocol: found no file {path}.")
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    content = read_yaml(path, "evaluation.protocol")
     protocol = from_description(content, modalities, str(path))
     own = protocol.name not in PROTOCOLS
     expect(own, f"{path}: name", protocol.name, "a name that no built-in protocol has")

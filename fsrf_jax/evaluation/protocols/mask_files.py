@@ -19,7 +19,6 @@ The file is an .npz of plain arrays; axis letters: c condition, s mask seed, n s
 """
 
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ from fsrf_jax.errors import ConfigError, DataError
 from fsrf_jax.evaluation.protocols.files import describe, from_description
 from fsrf_jax.evaluation.protocols.masks import Masks, Observer, masks_digest
 from fsrf_jax.evaluation.protocols.registry import Condition, Protocol
-from fsrf_jax.files import replacing
+from fsrf_jax.files import read_npz, replacing
 
 
 @dataclass(frozen=True)
@@ -210,11 +209,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
     """Every array of a file, or a DataError that names what is missing."""
     if not path.is_file():
         raise DataError(f"{path}: found no such file, expected masks made by bin/masks.")
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: is no .npz file of plain arrays ({error}).") from error
+    arrays = read_npz(path)
     fixed = ("ids", "conditions", "mask_seeds", "modalities", "frames", "protocol", "split")
     needed = [*fixed, "data_fingerprint", "masks_digest"]
     for m in np.atleast_1d(arrays.get("modalities", np.array([], str))):

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 
-from fsrf_jax.evaluation.comparison import AVERAGE, EVERYTHING, Compared, Comparison, rows_of
+from fsrf_jax.evaluation.comparison import Compared, Comparison, rows_of
 from fsrf_jax.evaluation.metrics.families import Column, family_of_results
 from fsrf_jax.evaluation.report.document import Block, Folded, Table
 from fsrf_jax.evaluation.report.material import Method
 from fsrf_jax.evaluation.report.names import row_title, spread_cell
+from fsrf_jax.evaluation.results import AVERAGE, EVERYTHING
 from fsrf_jax.evaluation.sections import percent
 
 

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fsrf_jax.evaluation.comparison import AVERAGE, EVERYTHING, Spread
+from fsrf_jax.evaluation.comparison import Spread
 from fsrf_jax.evaluation.metrics.families import Column
 from fsrf_jax.evaluation.report.material import Method
+from fsrf_jax.evaluation.results import AVERAGE, EVERYTHING, entry_of
 from fsrf_jax.evaluation.sections import average_name, number, percent
 
 
@@ -29,11 +30,3 @@ def collapse_mark(method: Method, row: str) -> str:
     entries = [entry_of(run.results, row) for run in method.runs]
     fallen = any(entry.get("collapse", {}).get("collapsed") for entry in entries)
     return " *" if fallen else ""
-
-
-def entry_of(results: Mapping[str, Any], row: str) -> Mapping[str, Any]:
-    """What the results say of a row."""
-    if row in (AVERAGE, EVERYTHING):
-        average = results["average"]
-        return average if row == AVERAGE else average[EVERYTHING]
-    return next(entry for entry in results["conditions"] if entry["name"] == row)

@@ -4,11 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fsrf_jax.evaluation.comparison import AVERAGE, spread_of
+from fsrf_jax.evaluation.comparison import spread_of
 from fsrf_jax.evaluation.metrics.families import Column, family_of_results
 from fsrf_jax.evaluation.report.document import Table
 from fsrf_jax.evaluation.report.material import Method
-from fsrf_jax.evaluation.report.names import collapse_mark, entry_of, spread_cell
+from fsrf_jax.evaluation.report.names import collapse_mark, spread_cell
+from fsrf_jax.evaluation.results import AVERAGE, entry_of
 from fsrf_jax.evaluation.sections import percent
 
 AVERAGE_HEAD = "Avg"

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from fsrf_jax.evaluation.comparison import AVERAGE, spread_of
+from fsrf_jax.evaluation.comparison import spread_of
 from fsrf_jax.evaluation.metrics.families import Column, family_of_results
 from fsrf_jax.evaluation.report.document import Section, Table
 from fsrf_jax.evaluation.report.material import Method
 from fsrf_jax.evaluation.report.names import spread_cell
 from fsrf_jax.evaluation.report.paper_table import AVERAGE_HEAD, columns_of
+from fsrf_jax.evaluation.results import AVERAGE
 from fsrf_jax.evaluation.sections import percent
 
 SIGNS: dict[tuple[int, int, int], str] = {

@@ -16,7 +16,8 @@ from fsrf_jax.evaluation.report import svg
 from fsrf_jax.evaluation.report.differences import differences
 from fsrf_jax.evaluation.report.document import Block, Figure, Folded, Panel, Section, Table
 from fsrf_jax.evaluation.report.material import Method
-from fsrf_jax.evaluation.report.names import collapse_mark, entry_of, row_title, spread_cell
+from fsrf_jax.evaluation.report.names import collapse_mark, row_title, spread_cell
+from fsrf_jax.evaluation.results import entry_of
 from fsrf_jax.evaluation.sections import (
     average_name,
     averages,
