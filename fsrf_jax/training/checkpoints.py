@@ -59,8 +59,7 @@ def open_manager(folder: Path, *, read_only: bool = False) -> Iterator[Manager]:
     manager = Manager(folder.absolute(), read_only)
     if not read_only:
         folder.mkdir(parents=True, exist_ok=True)
-    if not read_only and jax.process_index() == 0:
-        for left in folder.glob(f"*{UNFINISHED}"):
+        for left in folder.glob(f"*{UNFINISHED}") if jax.process_index() == 0 else ():
             shutil.rmtree(left)
     try:
         yield manager
@@ -152,8 +151,7 @@ def _restore(place: Path, target: Any) -> Any:
     remedy = f"Move the folder {place} away to go on from an earlier checkpoint."
     expected = {path: _kind(leaf) for path, leaf in _leaves(target).items()}
     stored = _load(place, "digests", None, remedy)
-    if not isinstance(stored, dict):
-        stored = {}
+    stored = stored if isinstance(stored, dict) else {}  # what is damaged may be anything
     kinds = {path: str(value).partition(" ")[0] for path, value in stored.items()}
     for path in sorted(expected.keys() | kinds.keys()):
         if kinds.get(path) != expected.get(path):

@@ -10,7 +10,7 @@ from fsrf_jax.losses import DEPENDENCE, DIVERGENCES
 from fsrf_jax.losses.task import ERRORS
 from fsrf_jax.methods import Fsrf
 
-PAGE = (ROOT / "docs" / "method.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "losses.md").read_text("utf-8")
 
 
 def numbers(line):
@@ -18,7 +18,7 @@ def numbers(line):
 
 
 def test_the_tables_of_the_losses_are_measured(capsys):
-    spec = importlib.util.spec_from_file_location("losses_tables", ROOT / "docs" / "method.py")
+    spec = importlib.util.spec_from_file_location("losses_tables", ROOT / "docs" / "losses.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.main()

@@ -304,7 +304,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(signum, uninterrupted,
     assert (resumed.status, resumed.err) == (0, "")
     for part in ("results.json", "metrics.jsonl"):
         assert (folder / part).read_bytes() == (uninterrupted / part).read_bytes()
-    digests = "checkpoints/40/digests/metadata"
+    digests = "checkpoints/40/digests/data.json"
     assert "parameters" in (folder / digests).read_text()
     assert read_json(folder / digests) == read_json(uninterrupted / digests)
     np.testing.assert_equal(

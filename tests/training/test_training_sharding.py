@@ -22,13 +22,15 @@ for mesh in (one, eight):
     states = start.replace(key=sharding.replicate(jax.random.key(5)[None], mesh))
     data, validation = sharding.replicate(inputs, mesh)
     terms, scores = [], []
-    for _ in range(7):
-        states = loop.place(states, mesh)
-        states, term, score = loop.train_epoch(
-            case.RECIPE, mesh, states, data, validation, loop.place(hypers, mesh)
-        )
-        terms.append(jax.device_get(loop.member(term, 0)))
-        scores.append(float(score[0]))
+    with case.Compilations() as compiled:
+        for _ in range(7):
+            states = loop.place(states, mesh)
+            states, term, score = loop.train_epoch(
+                case.RECIPE, mesh, states, data, validation, loop.place(hypers, mesh)
+            )
+            terms.append(jax.device_get(loop.member(term, 0)))
+            scores.append(float(score[0]))
+    assert compiled.count == 1
     assert len(states.step.sharding.device_set) == mesh.size
     results.append((terms, scores, jax.device_get(loop.member(states, 0).parameters)))
 (terms, scores, parameters), (terms8, scores8, parameters8) = results

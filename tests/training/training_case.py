@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import logging
 
 import jax
 import jax.numpy as jnp
@@ -112,6 +113,27 @@ def epoch(states, *hypers, recipe=RECIPE, teacher=None):
     """One epoch of a population, a hyper for each member."""
     hypers = loop.place(loop.stack(hypers), MESH)
     return loop.train_epoch(recipe, MESH, states, *inputs(), hypers, teacher)
+
+
+class Compilations(logging.Handler):
+    """Counts the programs that are compiled of `train_epoch` while it is a context."""
+
+    def __enter__(self):
+        self.count = 0
+        self.logger = logging.getLogger("jax._src.dispatch")
+        self.before = jax.config.jax_log_compiles, self.logger.propagate
+        jax.config.update("jax_log_compiles", True)
+        self.logger.propagate = False
+        self.logger.addHandler(self)
+        return self
+
+    def __exit__(self, *_):
+        self.logger.removeHandler(self)
+        logs, self.logger.propagate = self.before
+        jax.config.update("jax_log_compiles", logs)
+
+    def emit(self, record):
+        self.count += record.getMessage().startswith("Finished XLA compilation of jit(train_epoch)")
 
 
 def weak(tree):
