@@ -17,6 +17,8 @@ from fsrf_jax.experiments import ablation
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.run import Run, open_run
 from fsrf_jax.losses.task import FORMS
+from fsrf_jax.methods import Fsrf
+from fsrf_jax.missing import Missing
 from fsrf_jax.source import fingerprint
 from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.loop import EpochRecord, InterruptedTraining
@@ -442,6 +444,40 @@ def test_every_member_has_a_journal_and_some_epochs_are_told(fit, tmp_path, show
         for index in range(2)
     ]
     assert told == (expected if shown == "true" else [])
+
+
+# Teachers.
+
+
+@dataclasses.dataclass(frozen=True)
+class Taught(Fsrf):
+    """A method with a teacher, which is the same whatever the weights are."""
+
+    def teacher_method(self):
+        return Fsrf(), Missing(max_rate=0.0)
+
+
+def test_all_parts_have_one_teacher(fit, tmp_path, monkeypatch):
+    asked = []
+
+    def train_teacher(run, folder):
+        asked.append((run.config.training.seed, folder))
+        return "the teacher"
+
+    monkeypatch.setattr(ablation, "train_teacher", train_teacher)
+    members = [
+        dataclasses.replace(one, config=dataclasses.replace(one.config, method=Taught()))
+        for one in (member(tmp_path, "full", seed) for seed in (5, 4, 6))
+    ]
+    train(tmp_path, members)
+    assert [kwargs["teacher"] for *_, kwargs in fit.calls] == ["the teacher"] * 2
+    assert asked[0] == asked[1]
+    seed, folder = asked[0]
+    assert seed == 4
+    assert folder.parent == tmp_path / "teachers"
+    asked.clear()
+    train(tmp_path, full(tmp_path, 1))  # FSRF has none
+    assert asked == []
 
 
 # Probes.

@@ -1,9 +1,11 @@
 """One run in its folder; what real training writes there is tested in tests/end_to_end."""
 
 import contextlib
+import dataclasses
 import json
 import signal
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -16,6 +18,8 @@ from fsrf_jax.errors import DataError, RunError
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments import train
 from fsrf_jax.experiments.run import Run, open_run
+from fsrf_jax.methods import Fsrf
+from fsrf_jax.missing import Missing
 from fsrf_jax.source import fingerprint
 from fsrf_jax.training import checkpoints
 from fsrf_jax.training.loop import EpochRecord, InterruptedTraining
@@ -31,14 +35,16 @@ class Fit:
 
     Attributes:
         stops: epochs done at which a signal comes.
-        calls: states and keywords of every call.
+        calls: states, numbers and keywords of every call.
+        recipes: of every call.
     """
 
     def __init__(self):
-        self.calls, self.stops = [], None
+        self.calls, self.recipes, self.stops = [], [], None
 
     def __call__(self, recipe, mesh, states, data, validation, hypers, **kwargs):
         self.calls.append((states, hypers, kwargs))
+        self.recipes.append(recipe)
         done = int(states.step[0]) // recipe.steps_per_epoch
         for epoch in range(done + 1, recipe.epochs + 1):
             record = EpochRecord(epoch, {"total": 3.0, "task": 1.0}, 0.5 / epoch, epoch)
@@ -93,6 +99,7 @@ def test_a_run_is_a_population_of_one_in_its_folder(run, fit, tmp_path):
         assert values[0] == run.hyper[name]
     normaliser = normalise.fit(run.source.split("train"), run.config.data.clip)
     np.testing.assert_equal(kwargs["preparation"], normaliser.to_tree())
+    assert kwargs["teacher"] is None
     assert kwargs["checkpoint_every"] == run.config.output.checkpoint_every
     ((state, used),) = fit.evaluated
     assert (state.step.shape, int(state.step)) == ((), run.recipe.steps)
@@ -184,3 +191,39 @@ def test_data_that_cannot_be_normalised_leave_no_folder(run, fit, tmp_path, monk
     with pytest.raises(DataError, match="no training sample"):
         train.train_run(run, tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+# Teachers.
+
+
+@dataclasses.dataclass(frozen=True)
+class Taught(Fsrf):
+    """A method that a network which was trained on complete samples teaches."""
+
+    def teacher_method(self):
+        return Fsrf(complete_view=True), Missing(max_rate=0.0)
+
+
+def test_a_teacher_is_trained_first_in_its_own_folder_and_only_once(run, fit, tmp_path):
+    config = dataclasses.replace(run.config, method=Taught())
+    taught = Run.make(config, run.source, run.protocol)
+    fit.stops = 1
+    for _ in range(2):  # the teacher is interrupted, then the run itself
+        with pytest.raises(InterruptedTraining):
+            train.train_run(taught, tmp_path)
+    fit.stops = None
+    assert train.train_run(taught, tmp_path) == {"epochs_trained": 2}
+    teacher, own = fit.recipes[0], fit.recipes[-1]
+    assert (teacher.method.complete_view, teacher.missing.max_rate) == (True, 0)
+    assert own == taught.recipe
+    assert [recipe == own for recipe in fit.recipes] == [False, False, True, True]
+    best = run.initial_states([3]).best
+    for *_, kwargs in fit.calls[2:]:
+        pairs = zip(*map(jax.tree.leaves, (kwargs["teacher"], best)), strict=True)
+        for former, latter in pairs:
+            np.testing.assert_allclose(former, latter[0], rtol=1e-6, atol=1e-7)
+    assert fit.calls[0][-1]["teacher"] is None
+    found = arguments.load(tmp_path / "teacher" / "config.yaml")
+    assert (found.method.complete_view, found.missing) == (True, Missing(max_rate=0.0))
+    assert not (tmp_path / "teacher" / "results.json").exists()
+    assert len(fit.evaluated) == 1
