@@ -27,7 +27,9 @@ from fsrf_jax.training.loop import InterruptedTraining
 DESCRIPTION = """Train every variant that the ablation file names with several seeds, evaluate all
 on identical masks, and write a table of means, spreads and paired differences to the first variant.
 Every member has a run folder of its own under DIRECTORY/members; the same command goes on where it
-was interrupted, and trains nothing twice."""
+was interrupted, and trains nothing twice.
+
+  ablate --config configs/demo.yaml --ablation configs/ablations/terms.yaml --seeds 5 --probes"""
 
 
 def command(argv: Sequence[str]) -> int:

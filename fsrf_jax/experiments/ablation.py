@@ -13,7 +13,7 @@ from typing import Any
 import jax
 
 from fsrf_jax import arguments, sharding
-from fsrf_jax.config import Config
+from fsrf_jax.config import Config, OutputConfig
 from fsrf_jax.data import normalise
 from fsrf_jax.errors import ConfigError, RunError
 from fsrf_jax.evaluation.protocols.registry import Protocol
@@ -21,7 +21,7 @@ from fsrf_jax.evaluation.results import Results
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments import scheduling
 from fsrf_jax.experiments.outputs import write_probes, write_results
-from fsrf_jax.experiments.run import Run, open_run
+from fsrf_jax.experiments.run import Run, open_run, teacher_config
 from fsrf_jax.experiments.train import train_teacher
 from fsrf_jax.files import replacing
 from fsrf_jax.inference import make_batch
@@ -263,12 +263,13 @@ def _train(place: Path, members: list[Member], shared: Shared) -> TrainState:
 
 def _teacher(folder: Path, run: Run, shared: Shared) -> Any:
     """The teacher of a part, trained once in the ablation's folder for all that have the same."""
-    wanted = run.config.method.teacher_method()
-    if wanted is None:
-        return None
     training = dataclasses.replace(run.config.training, seed=shared.seed)
     run = dataclasses.replace(run, config=dataclasses.replace(run.config, training=training))
-    name = hashlib.sha256(repr(wanted).encode()).hexdigest()[:12]
+    config = teacher_config(run.config, folder)
+    if config is None:
+        return None
+    named = arguments.to_yaml(dataclasses.replace(config, output=OutputConfig()))
+    name = hashlib.sha256(named.encode()).hexdigest()[:12]
     return train_teacher(run, folder / "teachers" / name)
 
 

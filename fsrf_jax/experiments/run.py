@@ -1,7 +1,7 @@
 """A run: a config and its data, ready to train, to restore and to evaluate."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +219,19 @@ def make_recipe(config: Config, samples: int, outputs: int) -> Recipe:
         epochs=config.training.epochs,
         patience=config.training.patience,
     )
+
+
+def teacher_config(config: Config, folder: Path) -> Config | None:
+    """The config of the teacher that a config's method asks for, as a run in a folder, or None.
+
+    It is the same in everything but its method and its missingness.
+    """
+    wanted = config.method.teacher_method()
+    if wanted is None:
+        return None
+    method, missing = wanted
+    output = replace(config.output, directory=str(folder))
+    return replace(config, method=method, missing=missing, output=output)
 
 
 def metrics_of(config: Config, source: Source) -> MetricFamily:

@@ -2,21 +2,29 @@
 
 import dataclasses
 from collections.abc import Hashable, Iterable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 import jax
 
+from fsrf_jax.arguments import to_yaml
 from fsrf_jax.config import Config, OutputConfig
+from fsrf_jax.experiments.run import teacher_config
 from fsrf_jax.options import split
 
 Item = TypeVar("Item")
 
 
 def static_key(config: Config) -> Hashable:
-    """What two configs must share to train as one program: all but numbers, seed and folder."""
+    """What two configs must share to train as one program: all but numbers, seed and folder.
+
+    Where the method has a teacher, its config must be the same as well, numbers included.
+    """
     training = dataclasses.replace(config.training, seed=0)
-    static, _ = split(dataclasses.replace(config, training=training, output=OutputConfig()))
-    return static
+    config = dataclasses.replace(config, training=training, output=OutputConfig())
+    teacher = teacher_config(config, Path())
+    static, _ = split(config)
+    return static, teacher and to_yaml(teacher)
 
 
 def groups(configs: Iterable[Config]) -> list[list[int]]:

@@ -3,7 +3,6 @@
 import contextlib
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from fsrf_jax.data import normalise
 from fsrf_jax.evaluation.results import Results
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.outputs import write_results
-from fsrf_jax.experiments.run import Run
+from fsrf_jax.experiments.run import Run, teacher_config
 from fsrf_jax.inference import make_batch
 from fsrf_jax.source import fingerprint
 from fsrf_jax.training import checkpoints
@@ -63,12 +62,9 @@ def train_teacher(run: Run, folder: Path, progress: Progress = quiet) -> Any:
     Raises:
         InterruptedTraining, RunError: see `train_run`.
     """
-    wanted = run.config.method.teacher_method()
-    if wanted is None:
+    config = teacher_config(run.config, folder)
+    if config is None:
         return None
-    method, missing = wanted
-    output = replace(run.config.output, directory=str(folder))
-    config = replace(run.config, method=method, missing=missing, output=output)
     run_folder.check_same(folder, config)
     teacher = Run.make(config, run.source, run.protocol)
     with run_folder.opened(folder, config, fingerprint(run.source.dataset)) as record:

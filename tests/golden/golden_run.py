@@ -1,5 +1,6 @@
-"""A short run whose every random choice is on record: `python tests/golden/golden_run.py` renews it.
+"""A short run whose every random choice is on record.
 
+`python tests/golden/golden_run.py` renews the record.
 Renew it only with a change that is meant to change the numbers of a run, and say so in the commit.
 """
 
