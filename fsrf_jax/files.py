@@ -24,6 +24,12 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole, in UTF-8 whatever the locale."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, "utf-8")
+
+
 def read_yaml(path: Path, key: str) -> Any:
     """What a YAML file holds.
 

@@ -1,7 +1,9 @@
 """Rows in, predictions or codes out: any number of rows, any method, any number of devices.
 
 Rows are taken in chunks of one size, so a program is compiled once for a data set's shapes. All
-programs are shared by runs that differ in numbers alone: see `fsrf_jax.options.split`.
+programs are shared by runs that differ in numbers alone: of a method only the static part is used,
+see `fsrf_jax.options.split`. `inference` are a method's inference parameters; `mesh` are the
+devices that rows are spread over, and None leaves them together.
 """
 
 from collections.abc import Callable, Mapping
@@ -55,7 +57,7 @@ def map_rows(
 
     Args:
         function: arguments whose arrays have b rows to a pytree of arrays with b rows.
-        mesh: devices to spread the rows over; None leaves them together.
+        mesh: see the module.
         inputs: the arguments, with n rows.
         batch_size: rows at a time, made to divide evenly over the devices.
         axes: where the rows are in what the function gives: one axis, or a pytree of axes.
@@ -90,17 +92,7 @@ def predict_rows(
     observed: ByModality,
     batch_size: int,
 ) -> jax.Array:
-    """`Method.predict` for n samples, [n] or [n, o]; traceable.
-
-    Args:
-        method: only what is static in it is used.
-        setting: task and bricks.
-        mesh: devices to spread the rows over; None leaves them together.
-        inference: the method's inference parameters.
-        batch: the samples.
-        observed: bool [n, t] per modality.
-        batch_size: rows at a time.
-    """
+    """`Method.predict` for n samples, [n] or [n, o]; traceable; `observed` is bool [n, t]."""
     predict = partial(method.predict, setting, inference)
     return map_rows(predict, mesh, (batch.features, batch.valid, observed), batch_size)
 

@@ -8,8 +8,10 @@ dictionary of arrays, and `merge` puts arrays in its place inside a compiled pro
 is static: two programs are the same exactly if their static parts are equal.
 """
 
+import contextlib
 import dataclasses
 import math
+from collections.abc import Iterator
 from dataclasses import field
 from typing import Any, TypeVar
 
@@ -64,19 +66,13 @@ def check(options: Any) -> None:
         options.check()
 
 
-class prefixed:  # noqa: N801, used as a function
+@contextlib.contextmanager
+def prefixed(section: str) -> Iterator[None]:
     """A context in which a ValueError about an option is given the name of its section."""
-
-    def __init__(self, section: str) -> None:
-        self.section = section
-
-    def __enter__(self) -> None:
-        """Nothing to prepare."""
-
-    def __exit__(self, _: Any, error: BaseException | None, __: Any) -> None:
-        """Put the section in front of the option's name."""
-        if isinstance(error, ValueError):
-            raise ValueError(f"{self.section}.{error}") from error
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{section}.{error}") from error
 
 
 def split(options: Options) -> tuple[Options, Hyper]:

@@ -21,7 +21,7 @@ from fsrf_jax.evaluation.protocols.files import resolve
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.ablation import Member, probe_members, train_members
 from fsrf_jax.experiments.variants import read_variants
-from fsrf_jax.files import replacing
+from fsrf_jax.files import write_text
 from fsrf_jax.training.loop import InterruptedTraining
 
 DESCRIPTION = """Train every variant that the ablation file names with several seeds, evaluate all
@@ -110,10 +110,8 @@ def _member(folder: Path, name: str, variant: Config, seed: int) -> Member:
 
 
 def _write(folder: Path, comparison: dict[str, Any]) -> None:
-    with replacing(folder / "ablation.json") as temporary:
-        temporary.write_text(json.dumps(comparison, indent=1, allow_nan=False) + "\n", "utf-8")
-    with replacing(folder / "ablation.md") as temporary:
-        temporary.write_text(ablation_markdown(comparison), "utf-8")
+    write_text(folder / "ablation.json", json.dumps(comparison, indent=1, allow_nan=False) + "\n")
+    write_text(folder / "ablation.md", ablation_markdown(comparison))
     save_ablation_plot(folder / "ablation.png", comparison)
 
 

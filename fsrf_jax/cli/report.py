@@ -19,7 +19,7 @@ from fsrf_jax.evaluation.report.markdown import markdown_table, to_markdown
 from fsrf_jax.evaluation.report.material import Material, Method, group, read_material
 from fsrf_jax.evaluation.report.paper_table import latex_table, paper_table
 from fsrf_jax.experiments.report_inputs import codes_of, open_data
-from fsrf_jax.files import replacing
+from fsrf_jax.files import write_text
 
 DESCRIPTION = """Write a report on finished runs: one HTML page that needs no network, the same as
 Markdown, and the table for a paper as Markdown and LaTeX. RUN is a run folder made by train, a
@@ -66,8 +66,7 @@ def command(argv: Sequence[str]) -> int:
         texts |= _report(page, found)
     page.parent.mkdir(parents=True, exist_ok=True)
     for path, text in texts.items():  # all is made before anything is written
-        with replacing(path) as temporary:
-            temporary.write_text(text, "utf-8")
+        write_text(path, text)
     for line in (*found.left_out, *(f"Written: {path}" for path in texts)):
         print(line)
     return 0

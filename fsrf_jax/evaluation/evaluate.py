@@ -7,7 +7,8 @@ import numpy as np
 
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.errors import UserError
-from fsrf_jax.evaluation.metrics.families import FAMILIES, MetricFamily, Metrics, mean_metrics
+from fsrf_jax.evaluation.metrics.families import FAMILIES, MetricFamily
+from fsrf_jax.evaluation.metrics.figures import Metrics, mean_of
 from fsrf_jax.evaluation.protocols.masks import Masks, Observer, masks_digest
 from fsrf_jax.evaluation.protocols.registry import Condition, Protocol
 from fsrf_jax.inference import Gaussian
@@ -18,7 +19,6 @@ Gaussian ones, or probabilities of classes or tasks [n, o]."""
 
 Oracle = Callable[[Masks], np.ndarray]
 """The best possible predictions, [n] or [n, o]."""
-
 
 Answer = Callable[[Condition, int, Masks], np.ndarray | Gaussian]
 """The same, for programs that were told the condition and the mask seed."""
@@ -140,10 +140,10 @@ def score(
             predictions=np.stack([_points(found) for found in predictions]),
             log_variances=np.stack([g.log_variance for g in gaussians]) if gaussians else None,
             per_seed=per_seed,
-            metrics=mean_metrics(per_seed),
+            metrics=mean_of(per_seed, per_seed[0]),
             # One table stands for every seed where nothing is random.
             bayes_per_seed=[dict(table) for table in (bayes * len(mask_seeds))[: len(mask_seeds)]],
-            bayes=mean_metrics(bayes) if bayes else None,
+            bayes=mean_of(bayes, bayes[0]) if bayes else None,
         )
 
     ids = [str(i) for i in split.ids]

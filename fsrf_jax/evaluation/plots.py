@@ -29,12 +29,10 @@ def save_plot(path: Path, results: Mapping[str, Any]) -> None:
     shaded band is the range over the mask seeds. Conditions that do not differ in a rate stand
     side by side, with a bar for that range.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     curve = missing_rate_curve(results)
     figure = Figure(figsize=(9.0, 4.0), layout="constrained")
-    FigureCanvasAgg(figure)
     family = family_of_results(results)
     panels = figure.subplots(1, len(family.panels), sharey=True)
     for axes, (metric, title) in zip(panels, family.panels, strict=True):

@@ -16,7 +16,7 @@ from fsrf_jax.evaluation.details import (
     resample_evaluation,
 )
 from fsrf_jax.evaluation.evaluate import ConditionResult, Evaluation
-from fsrf_jax.evaluation.metrics.families import std_metrics
+from fsrf_jax.evaluation.metrics.figures import std_metrics
 from fsrf_jax.evaluation.protocols.averages import (
     Weights,
     equal_weights,
@@ -24,7 +24,7 @@ from fsrf_jax.evaluation.protocols.averages import (
     weights_of,
 )
 from fsrf_jax.evaluation.protocols.files import describe
-from fsrf_jax.files import replacing
+from fsrf_jax.files import replacing, write_text
 
 Results = dict[str, Any]
 
@@ -96,8 +96,7 @@ def results_dict(
 
 def save_results(path: Path, results: Mapping[str, Any]) -> None:
     """Write the results as JSON."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", "utf-8")
+    write_text(path, json.dumps(results, indent=1, allow_nan=False) + "\n")
 
 
 def save_predictions(path: Path, evaluation: Evaluation) -> None:

@@ -23,7 +23,7 @@ from fsrf_jax.experiments import scheduling
 from fsrf_jax.experiments.outputs import write_probes, write_results
 from fsrf_jax.experiments.run import Run, open_run, teacher_config
 from fsrf_jax.experiments.train import train_teacher
-from fsrf_jax.files import replacing
+from fsrf_jax.files import write_text
 from fsrf_jax.inference import make_batch
 from fsrf_jax.source import Source, fingerprint
 from fsrf_jax.training import checkpoints, loop
@@ -187,8 +187,7 @@ def _train_part(folder: Path, members: list[Member], shared: Shared) -> None:
     names = json.dumps([_name(member) for member in members])
     place = folder / "parts" / hashlib.sha256(names.encode()).hexdigest()[:12]
     place.mkdir(parents=True, exist_ok=True)
-    with replacing(place / "plan.json") as temporary:
-        temporary.write_text(names, "utf-8")
+    write_text(place / "plan.json", names)
     try:
         with contextlib.ExitStack() as stack:
             digest = fingerprint(shared.source.dataset)

@@ -24,7 +24,7 @@ import jax
 from fsrf_jax import arguments
 from fsrf_jax.config import Config, flatten
 from fsrf_jax.errors import RunError
-from fsrf_jax.files import replacing
+from fsrf_jax.files import write_text
 
 # Keys that may differ between a run and the command that resumes it.
 FREE = ("data.path", "training.epochs", "output.")
@@ -109,10 +109,10 @@ def opened(folder: Path, config: Config, fingerprint: str) -> Iterator[Callable[
         check_data(folder, fingerprint, "start anew with --overwrite")
 
         def record() -> None:
-            with replacing(folder / "config.yaml") as temporary:
-                temporary.write_text(arguments.to_yaml(config))
-            with replacing(folder / "environment.json") as temporary:
-                temporary.write_text(json.dumps(_environment(fingerprint), indent=1) + "\n")
+            write_text(folder / "config.yaml", arguments.to_yaml(config))
+            write_text(
+                folder / "environment.json", json.dumps(_environment(fingerprint), indent=1) + "\n"
+            )
 
         if not (folder / "config.yaml").exists():
             record()

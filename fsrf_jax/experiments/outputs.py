@@ -8,20 +8,18 @@ from fsrf_jax.evaluation.probes.plots import save_probes_plot
 from fsrf_jax.evaluation.probes.recovery import recovery_markdown
 from fsrf_jax.evaluation.probes.tables import probes_markdown
 from fsrf_jax.evaluation.results import Results, save_predictions, save_results
-from fsrf_jax.files import replacing
+from fsrf_jax.files import write_text
 
 
 def write_recovery(path: Path, recovery: Results) -> None:
     """Write FILE.json, and beside it the table FILE.md."""
-    with replacing(path.with_suffix(".md")) as temporary:
-        temporary.write_text(recovery_markdown(recovery), "utf-8")
+    write_text(path.with_suffix(".md"), recovery_markdown(recovery))
     save_results(path, recovery)
 
 
 def write_probes(path: Path, probes: Results) -> None:
     """Write FILE.json, and beside it the tables FILE.md and the figure FILE.png."""
-    with replacing(path.with_suffix(".md")) as temporary:
-        temporary.write_text(probes_markdown(probes), "utf-8")
+    write_text(path.with_suffix(".md"), probes_markdown(probes))
     save_probes_plot(path.with_suffix(".png"), probes)
     save_results(path, probes)
 
@@ -33,8 +31,7 @@ def write_results(path: Path, evaluation: Evaluation, results: Results) -> None:
     FILE.json, FILE.md, FILE.png and FILE.predictions.npz.
     """
     save_predictions(predictions_beside(path), evaluation)
-    with replacing(path.with_suffix(".md")) as temporary:
-        temporary.write_text(tables.markdown_table(results), "utf-8")
+    write_text(path.with_suffix(".md"), tables.markdown_table(results))
     plots.save_plot(path.with_suffix(".png"), results)
     save_results(path, results)  # last: whoever finds it finds the others
 

@@ -16,14 +16,9 @@ from fsrf_jax.source import Source, fingerprint
 def score_file(
     path: Path, config: Config, source: Source, protocol: Protocol, observe: Observer | None
 ) -> tuple[Evaluation, Results]:
-    """Score a file of predictions.
+    """Score a file of predictions, see `fsrf_jax.evaluation.predictions`.
 
-    Args:
-        path: the file, see `fsrf_jax.evaluation.predictions`.
-        config: its section evaluation names split and mask seeds.
-        source: the data.
-        protocol: its conditions.
-        observe: the masks they were made on; None draws them.
+    `observe` are the masks they were made on; None draws them.
 
     Raises:
         DataError: the file cannot be read, or does not fit data, protocol or masks.

@@ -53,7 +53,6 @@ def homogeneous(
     """The homogeneous codes of a sample agree: mean over pairs of `divergence(H_m, H_n)`.
 
     Args:
-        h_mbd: [m, b, d], homogeneous codes.
         divergence: called with H_m, H_n and the pair's weights.
 
     Returns:
@@ -83,14 +82,8 @@ def redundancy(
     others that lose what H_m holds, however large the weight and however weak `homogeneous`.
 
     Args:
-        h_mbd: [m, b, d], homogeneous codes.
-        s_mbd: [m, b, d], heterogeneous codes.
-        n_mbd: [m, b, d], noise codes.
         dependence: called with two codes and the pair's weights.
         hold_homogeneous: no gradient reaches H_m.
-
-    Returns:
-        The term.
     """
     if hold_homogeneous:
         h_mbd = jax.lax.stop_gradient(h_mbd)

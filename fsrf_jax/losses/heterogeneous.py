@@ -40,11 +40,7 @@ def task_heads(raw_mbo: jax.Array, labels: jax.Array, weights_mb: jax.Array, tas
 
     Args:
         raw_mbo: [m, b, o], raw output of the heads.
-        labels: see `fsrf_jax.losses.task`.
         task: its `loss` is the loss of a head.
-
-    Returns:
-        The term.
     """
     return mean_over(task.loss, raw_mbo, repeated(labels, len(raw_mbo)), weights_mb)
 
@@ -83,13 +79,7 @@ def contrastive(
     """Samples of like labels have like S_m: `supervised_contrastive`, mean over modalities.
 
     Args:
-        s_mbd: [m, b, d], heterogeneous codes.
-        label_codes_be: [b, e], see `Task.label_codes`.
-        temperature: above 0.
         bandwidth: above 0, in label units.
-
-    Returns:
-        The term.
     """
     loss = partial(supervised_contrastive, temperature=temperature, bandwidth=bandwidth)
     return mean_over(loss, s_mbd, repeated(label_codes_be, len(s_mbd)), weights_mb)
@@ -111,10 +101,7 @@ def supervised_contrastive(
     differ by |y_i - y_j|^2 = 2, which is as good as not alike at the default bandwidth.
 
     Args:
-        label_codes_be: [b, e].
         weights_b: [b], at least 0; a common factor cancels.
-        temperature: above 0.
-        bandwidth: above 0.
 
     Returns:
         A scalar, at least 0; never 0 where several samples are alike: the entropy of q is its

@@ -50,7 +50,6 @@ def adversarial(
 
     Args:
         raw_mbo: [m, b, o], raw output of the head behind the reversal.
-        labels: see `fsrf_jax.losses.task`.
         task: its `plain_error` is the error, and its `limit` the bound.
         bound: for numbers, in label units: half the label range. For classes and binary tasks the
             cross-entropy of chance is used instead.
@@ -98,8 +97,6 @@ def dependence(
     smaller the batch.
 
     Args:
-        n_mbd: [m, b, d], noise codes.
-        label_codes_be: [b, e], see `Task.label_codes`.
         measure: called with N_m, the labels and the modality's weights.
 
     Returns:
@@ -126,7 +123,6 @@ def uniform(
     Args:
         learning_mbo: [m, b, o], raw output of the learning head.
         held_mbo: [m, b, o], that of the head held still.
-        labels: see `fsrf_jax.losses.task`.
         task: its `plain_error` teaches the head, its `information` is what N_m pays for.
 
     Returns:
@@ -147,7 +143,6 @@ def spread(n_mbd: jax.Array, weights_mb: jax.Array, *, floor: float | jax.Array)
     """N_m varies: `variance_floor`, mean over modalities.
 
     Args:
-        n_mbd: [m, b, d], noise codes.
         floor: the standard deviation that every dimension should have.
 
     Returns:

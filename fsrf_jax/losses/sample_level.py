@@ -49,9 +49,6 @@ def infonce(
     van den Oord et al. 2018, arXiv:1807.03748; in both directions: Radford et al. 2021 (CLIP).
     It cannot see lengths, and is not 0 for equal codes; it grows with the batch.
 
-    Args:
-        temperature: above 0.
-
     Returns:
         A scalar, at least 0; log of the number of rows if nothing tells them apart, 0 for one row.
     """

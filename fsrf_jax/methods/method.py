@@ -99,7 +99,7 @@ class Method(Protocol):
         valid: ByModality,
         observed: ByModality,
     ) -> jax.Array:
-        """Predictions of one view, see `Task.prediction`; `inference` are those parameters."""
+        """Predictions of one view, see `Task.prediction`; numbers are at their defaults here."""
 
     def codes(
         self,

@@ -111,15 +111,12 @@ def wait(manager: Manager) -> None:
 
 
 def restore(manager: Manager, target: Any) -> Any:
-    """The newest checkpoint.
+    """The newest checkpoint, as a pytree like `target`.
 
     Args:
         manager: from `open_manager`.
         target: a pytree of arrays, or of `jax.ShapeDtypeStruct` with shardings: the shapes,
             types and devices to restore to.
-
-    Returns:
-        A pytree like `target`.
 
     Raises:
         RunError: there is no checkpoint, it has other leaves, shapes or types, or it is damaged.
@@ -141,7 +138,8 @@ def digests(arrays: Any) -> dict[str, str]:
     """Type, shape and SHA-256 of the bytes of every leaf, by its path in the tree."""
 
     def digest(leaf: Any) -> str:
-        data = jax.random.key_data(leaf) if _is_key(leaf) else leaf
+        is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+        data = jax.random.key_data(leaf) if is_key else leaf
         return f"{_kind(leaf)} {hashlib.sha256(np.ascontiguousarray(data).tobytes()).hexdigest()}"
 
     return {path: digest(leaf) for path, leaf in _leaves(arrays).items()}
@@ -252,7 +250,3 @@ def _leaves(tree: Any) -> dict[str, Any]:
 def _kind(leaf: Any) -> str:
     """The type and shape of an array or of what stands for one, such as `float32[30,40]`."""
     return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
-
-
-def _is_key(leaf: Any) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)

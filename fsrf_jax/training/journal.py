@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tensorboard.summary import Writer
 
-from fsrf_jax.files import replacing
+from fsrf_jax.files import write_text
 from fsrf_jax.training.loop import EpochRecord
 
 
@@ -24,8 +24,7 @@ def open_journal(folder: Path, epochs_done: int) -> Iterator[Callable[[EpochReco
     lines = folder / "metrics.jsonl"
     if lines.exists():
         kept = [line for line in lines.read_text().splitlines() if _epoch(line) <= epochs_done]
-        with replacing(lines) as temporary:
-            temporary.write_text("".join(f"{line}\n" for line in kept))
+        write_text(lines, "".join(f"{line}\n" for line in kept))
     writer = Writer(str(folder / "tensorboard"))
 
     def write(record: EpochRecord) -> None:

@@ -167,8 +167,7 @@ def fit(
         # What is looked at is fetched whole: an index or a reduction over members that lie on
         # several devices would be a program on which all of them wait for each other.
         while not (complete_p := np.asarray(is_complete(recipe, states))).all():
-            # As spread by an epoch, some arrays would make the next one another program.
-            states = place(states, mesh)
+            states = place(states, mesh)  # as at first, so that every call looks alike to jit
             states, terms_ps, scores_p = train_epoch(
                 recipe, mesh, states, data, validation, hypers, teacher
             )

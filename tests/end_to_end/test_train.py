@@ -25,7 +25,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from fsrf_jax import arguments
 from fsrf_jax.config import Config
-from fsrf_jax.evaluation.metrics.families import FAMILIES, regression_metrics
+from fsrf_jax.evaluation.metrics.families import FAMILIES
+from fsrf_jax.evaluation.metrics.regression import regression_metrics
 from fsrf_jax.options import split
 
 SUBSETS = (

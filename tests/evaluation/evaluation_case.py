@@ -80,6 +80,14 @@ def doubtful_model_of(oracle: CountingOracle):
     return predict
 
 
+def corrkd_at(*rates):
+    """The protocol corrkd with these frame rates alone."""
+    whole = corrkd(MODALITIES)
+    names = {f"rate={rate}" for rate in rates}
+    kept = [c for c in whole.conditions if c.name in names or not c.name.startswith("rate=")]
+    return dataclasses.replace(whole, conditions=tuple(kept))
+
+
 def run(with_oracle: bool = True, count: int = 200, form: str = "number") -> Evaluation:
     split, oracle = make_split(count, form)
     return evaluate(

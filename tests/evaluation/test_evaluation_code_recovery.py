@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from evaluation_case import corrkd_at
 from scipy.stats import rankdata
 from sklearn.metrics.pairwise import cosine_similarity
 
@@ -12,7 +13,6 @@ from fsrf_jax.evaluation.probes.recovery import (
     measure_protocol,
     recovery_markdown,
 )
-from fsrf_jax.evaluation.protocols.registry import corrkd
 
 MODALITIES = ("language", "audio", "vision")
 
@@ -81,7 +81,7 @@ def test_every_condition_of_a_protocol_is_measured_against_the_complete_view():
             for m, v in valid.items()
         }
 
-    protocol = corrkd(MODALITIES, [0.5, 1.0])
+    protocol = corrkd_at(0.5, 1.0)
     found = measure_protocol(encode, protocol, (0, 7), observe, valid)
     assert len(asked) == 1 + 7 + 2 * 2
     entries = {entry["name"]: entry for entry in found["conditions"]}

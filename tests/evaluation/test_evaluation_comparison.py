@@ -5,20 +5,19 @@ import json
 
 import numpy as np
 import pytest
-from evaluation_case import MODALITIES, SEEDS, make_split, observer, run
+from evaluation_case import SEEDS, corrkd_at, make_split, observer, run
 
 from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.comparison import compare_methods, figure_of, rows_of, spread_of
 from fsrf_jax.evaluation.evaluate import evaluate
 from fsrf_jax.evaluation.evaluated import check_comparable, read_evaluated
 from fsrf_jax.evaluation.metrics.bootstrap import resample_counts
-from fsrf_jax.evaluation.metrics.families import regression_metrics
+from fsrf_jax.evaluation.metrics.regression import regression_metrics
 from fsrf_jax.evaluation.metrics.statistics import paired_difference
-from fsrf_jax.evaluation.protocols.registry import corrkd
 from fsrf_jax.evaluation.results import results_dict, save_predictions, save_results
 
 PROTOCOL = dataclasses.replace(
-    corrkd(MODALITIES, [0.5]), averaged=("language", "audio", "vision", "language+audio")
+    corrkd_at(0.5), averaged=("language", "audio", "vision", "language+audio")
 )
 
 

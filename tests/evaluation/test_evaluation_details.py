@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from evaluation_case import MODALITIES, SEEDS, make_split, observer, run
+from evaluation_case import MODALITIES, SEEDS, corrkd_at, make_split, observer, run
 
 from fsrf_jax.evaluation.details import (
     average_details,
@@ -16,7 +16,7 @@ from fsrf_jax.evaluation.details import (
 from fsrf_jax.evaluation.evaluate import Gaussian, evaluate
 from fsrf_jax.evaluation.metrics.bootstrap import resample_counts
 from fsrf_jax.evaluation.metrics.calibration import class_calibration, gaussian_calibration
-from fsrf_jax.evaluation.metrics.families import regression_metrics
+from fsrf_jax.evaluation.metrics.regression import regression_metrics
 from fsrf_jax.evaluation.protocols.averages import equal_weights
 from fsrf_jax.evaluation.protocols.registry import corrkd
 from fsrf_jax.evaluation.results import results_dict, save_predictions
@@ -131,7 +131,7 @@ def test_gaussian_predictions_are_scored_by_their_mean_and_keep_their_variance(t
         mean = oracle.predict(observed)
         return Gaussian(mean, np.full(60, -0.5) + 0.1 * mean)
 
-    protocol = corrkd(MODALITIES, [0.5])
+    protocol = corrkd_at(0.5)
     evaluation = evaluate(protocol, split, predict, SEEDS, observer(split))
     plain = evaluate(protocol, split, oracle.predict, SEEDS, observer(split))
     for found, expected in zip(evaluation.conditions, plain.conditions, strict=True):

@@ -7,13 +7,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score, mean_absolute_error
 
 from fsrf_jax.errors import UserError
-from fsrf_jax.evaluation.metrics.families import (
-    FAMILIES,
-    METRICS,
-    mean_metrics,
-    regression_metrics,
-    std_metrics,
-)
+from fsrf_jax.evaluation.metrics.families import FAMILIES
+from fsrf_jax.evaluation.metrics.figures import mean_of, std_metrics
+from fsrf_jax.evaluation.metrics.regression import METRICS, regression_metrics
 
 HALVES = st.integers(-8, 8).map(lambda i: i / 2)
 PAIRS = st.lists(st.tuples(HALVES, HALVES), min_size=1, max_size=30).map(
@@ -188,11 +184,13 @@ def test_no_constant_beats_the_floor(rows, constant):
 def test_mean_is_undefined_where_one_figure_is():
     first = dict.fromkeys(METRICS, 0.5)
     second = {**dict.fromkeys(METRICS, 0.7), "corr": None}
-    found = mean_metrics([first, second])
+    found = mean_of([first, second], METRICS)
     assert found["corr"] is None
     assert found["mae"] == pytest.approx(0.6)
-    assert mean_metrics([]) == dict.fromkeys(METRICS)
-    assert mean_metrics([{"f1_task0": 0.5}, {"f1_task0": 0.7}])["f1_task0"] == pytest.approx(0.6)
+    assert mean_of([], METRICS) == dict.fromkeys(METRICS)
+    assert mean_of([{"f1_task0": 0.5}, {"f1_task0": 0.7}], ["f1_task0"])[
+        "f1_task0"
+    ] == pytest.approx(0.6)
 
 
 def test_deviation_is_that_of_a_sample_and_undefined_for_one():

@@ -2,7 +2,6 @@
 
 import pytest
 
-from fsrf_jax.errors import ConfigError
 from fsrf_jax.evaluation.metrics.families import FAMILIES
 from fsrf_jax.evaluation.protocols.registry import PROTOCOLS, Condition, corrkd
 
@@ -28,28 +27,10 @@ def test_corrkd_averages_the_incomplete_subsets():
     assert protocol.average_rule == "mean over the 6 incomplete modality subsets"
 
 
-def test_any_two_or_more_modalities_and_any_rates():
-    protocol = corrkd(("b", "a"), (0.25, 3 * 0.1))
-    assert [condition.name for condition in protocol.conditions] == [
-        "b", "a", "b+a", "rate=0.25", "rate=0.3",
-    ]  # fmt: skip
-    assert len(corrkd(("a", "b", "c", "d"), ()).conditions) == 15
-
-
-@pytest.mark.parametrize(
-    ("modalities", "rates", "message"),
-    [
-        (("language",), (0.1,), "two or more names"),
-        (("a", "a"), (0.1,), "two or more names"),
-        (("a+b", "c"), (0.1,), "expected no"),
-        (("a", "b"), (0.0,), "expected values in"),
-        (("a", "b"), (1.1,), "expected values in"),
-        (("a", "b"), (0.1, 0.1), "each of them once"),
-    ],
-)
-def test_wrong_grids_are_named(modalities, rates, message):
-    with pytest.raises(ConfigError, match=message):
-        corrkd(modalities, rates)
+def test_any_two_or_more_modalities():
+    protocol = corrkd(("b", "a"))
+    assert names(protocol)[:4] == ["b", "a", "b+a", "rate=0.1"]
+    assert len(corrkd(("a", "b", "c", "d")).conditions) == 15 + 10
 
 
 def test_the_registry_names_each_protocol_as_it_names_itself():
@@ -110,15 +91,6 @@ def test_every_protocol_says_what_it_is(name):
     known = {metric for family in FAMILIES.values() for metric in family.names}
     assert set(protocol.metrics) <= known
     assert protocol.metrics
-
-
-@pytest.mark.parametrize("name", ["lnln", "tfrnet", "gcnet"])
-@pytest.mark.parametrize(
-    ("rates", "message"), [((0.1, 1.1), "expected values in"), ((0.1, 0.1), "each of them once")]
-)
-def test_wrong_lines_are_named(name, rates, message):
-    with pytest.raises(ConfigError, match=message):
-        PROTOCOLS[name](MODALITIES, rates)
 
 
 def test_what_is_random_and_what_shows_nothing():

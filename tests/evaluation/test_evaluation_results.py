@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from evaluation_case import SEEDS, run, run_results
 
-from fsrf_jax.evaluation.metrics.families import FAMILIES, METRICS, regression_metrics
+from fsrf_jax.evaluation.metrics.families import FAMILIES
+from fsrf_jax.evaluation.metrics.regression import METRICS, regression_metrics
 from fsrf_jax.evaluation.results import (
     results_dict,
     save_predictions,

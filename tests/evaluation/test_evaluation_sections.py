@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-from evaluation_case import MODALITIES, SEEDS, make_split, observer, run
+from evaluation_case import SEEDS, corrkd_at, make_split, observer, run
 from rich.console import Console
 
 from fsrf_jax.evaluation.evaluate import Gaussian, evaluate
-from fsrf_jax.evaluation.protocols.registry import corrkd
 from fsrf_jax.evaluation.results import results_dict
 from fsrf_jax.evaluation.sections import brief_sections, sections
 from fsrf_jax.evaluation.tables import markdown_table, terminal_table
@@ -79,7 +78,7 @@ def test_calibration_of_classes_and_of_gaussians():
     assert found.header == ["condition", "ECE", "confidence"]
     split, oracle = make_split(60)
     evaluation = evaluate(
-        corrkd(MODALITIES, [0.5, 1.0]),
+        corrkd_at(0.5, 1.0),
         split,
         lambda observed: Gaussian(oracle.predict(observed), np.zeros(60)),
         SEEDS,

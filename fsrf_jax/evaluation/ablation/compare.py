@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fsrf_jax.errors import RunError
+from fsrf_jax.evaluation import evaluated
 from fsrf_jax.evaluation.ablation.matched import match
 from fsrf_jax.evaluation.ablation.probes import probes_section
 from fsrf_jax.evaluation.metrics.collapse import TOLERANCE, gain
@@ -20,10 +21,7 @@ Runs = Mapping[str, Mapping[int, Results]]
 """Results by variant and training seed; every variant has the same seeds."""
 
 # What has to be equal for results to be compared.
-SAME = (
-    *("protocol", "split", "form", "metrics", "tasks", "average_rule", "mask_seeds"),
-    *("masks_digest", "n", "data_fingerprint"),
-)
+SAME = (*evaluated.SAME, "n", "data_fingerprint")
 
 
 def compare(runs: Runs) -> dict[str, Any]:

@@ -15,13 +15,11 @@ def save_ablation_plot(path: Path, comparison: Mapping[str, Any]) -> None:
     A point is the mean over the paired seeds, a bar its 95 % interval; filled points differ from 0
     at the 5 % level after Holm's correction.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     headline = family_of_results(comparison).headline
     variants = [name for name in comparison["variants"] if name != comparison["reference"]]
     figure = Figure(figsize=(9.0, 1.6 + 0.32 * max(len(variants), 1)), layout="constrained")
-    FigureCanvasAgg(figure)
     titles = averaged_rows(comparison)
     panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
     for axes, (row, title) in zip(panels, titles.items(), strict=True):

@@ -9,28 +9,8 @@ from typing import Any
 import numpy as np
 
 from fsrf_jax.evaluation.metrics import classification, regression, sims
-from fsrf_jax.evaluation.metrics.figures import Metrics, best_of, mean_of, std_metrics
-from fsrf_jax.evaluation.metrics.regression import (
-    LOWER_IS_BETTER,
-    METRICS,
-    regression_metrics,
-)
+from fsrf_jax.evaluation.metrics.figures import Metrics, best_of
 from fsrf_jax.evaluation.metrics.tallies import Tallies
-
-__all__ = [
-    "FAMILIES",
-    "LOWER_IS_BETTER",
-    "METRICS",
-    "Column",
-    "MetricFamily",
-    "Metrics",
-    "family_of",
-    "family_of_results",
-    "mean_metrics",
-    "regression_metrics",
-    "std_metrics",
-]
-
 
 Measure = Callable[[np.ndarray, np.ndarray], Metrics]
 
@@ -222,8 +202,3 @@ def family_of(name: str, tasks: Sequence[str] = ()) -> MetricFamily:
 def family_of_results(results: Mapping[str, Any]) -> MetricFamily:
     """The family that the results were measured with."""
     return family_of(results["metrics"], results["tasks"])
-
-
-def mean_metrics(tables: Sequence[Metrics]) -> Metrics:
-    """Average figure by figure; one undefined figure makes the average of it undefined."""
-    return mean_of(tables, tables[0] if tables else METRICS)

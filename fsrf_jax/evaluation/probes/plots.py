@@ -21,14 +21,12 @@ def save_probes_plot(path: Path, results: Mapping[str, Any]) -> None:
     With known latents: variance shares and decoding. Without: CKA and decoding of the label.
     White is 0 or less, black is 1; a dash is undefined.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     panels = _panels(results)
     widths = [max(3, len(columns)) for _, columns, _, _ in panels]
     rows = len(panels[0][2])
     figure = Figure(figsize=(4.0 + 0.6 * sum(widths), 1.6 + 0.34 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(1, len(panels), width_ratios=widths)
     for panel, (title, columns, names, cells) in zip(axes, panels, strict=True):
         _draw(panel, title, columns, names, cells)
