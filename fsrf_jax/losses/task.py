@@ -194,7 +194,7 @@ class Task(TaskOptions):
         return _l1(raw_bo, labels) if self.form == "number" else self.error(raw_bo, labels)
 
     def limit(self, bound: float | jax.Array) -> float | jax.Array:
-        """Largest `plain_error` that counts: the bound of a number, or the cross-entropy of chance."""
+        """Largest `plain_error` that counts: a number's bound, or the cross-entropy of chance."""
         if self.form == "number":
             return bound
         return math.log(max(self.outputs, 2) if self.form == "class" else 2)
