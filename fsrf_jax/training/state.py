@@ -99,7 +99,8 @@ def init_state(recipe: Recipe, example: Batch, key: jax.Array) -> TrainState:
 @jax.jit(static_argnames="recipe")
 def init_states(recipe: Recipe, example: Batch, keys_p: jax.Array) -> TrainState:
     """States before the first step, one for each typed key."""
-    return jax.vmap(lambda key: init_state(recipe, example, key))(keys_p)
+    # One by one: the batched QR of an orthogonal initialiser (GRUCell's) may never end on a CPU.
+    return jax.lax.map(lambda key: init_state(recipe, example, key), keys_p)
 
 
 def is_complete(recipe: Recipe, state: TrainState) -> jax.Array:
