@@ -187,14 +187,8 @@ def distil(
     """DAS: 1/2 [D(z1, sg z2) + D(z2, sg z1)] of codes z and predictions, mean over pairs of views.
 
     Both directions between two incomplete views [S]; the measures D [R]. All terms are 0 for one
-    view, or with direction off.
-
-    Args:
-        method: what is aligned, and who teaches.
-        setting: task and bricks.
-        views: of all views, with a leading axis k.
-        share_kb: how much of a sample each view observes.
-        weights_b: weights of the rows.
+    view, or with direction off. `share_kb` is how much of a sample each view observes, `weights_b`
+    are the weights of the rows.
     """
     chosen = method.distillation
     names = sorted(method.weights.feature_distillation)
