@@ -124,6 +124,9 @@ class Plain:
     def check_task(self, task):
         pass
 
+    def teacher_method(self):
+        pass
+
 
 def test_methods_may_be_variants(write, monkeypatch):
     monkeypatch.setitem(METHODS, "plain", Plain)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Slow: the default loss on 8 devices is in tests/training, its terms are in tests/losses.
+pytestmark = pytest.mark.slow
+
 OTHER = {
     "complete_view": True,
     "homogeneous.divergence": "gaussian_kl",
