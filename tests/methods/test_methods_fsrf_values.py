@@ -143,7 +143,13 @@ GROUPS = {
 }
 
 
-@pytest.mark.parametrize("group", GROUPS)
+# Each group compiles a program of its own. What these hold is also in others, or in tests/losses.
+SLOW = ("adversary of binary tasks", "dependence on classes", "huber", "nobody teaches", "squared")
+
+
+@pytest.mark.parametrize(
+    "group", [pytest.param(g, marks=[pytest.mark.slow] if g in SLOW else []) for g in GROUPS]
+)
 def test_every_term_against_float64(group):
     method, setting, parameters, batch, views = case.case_of(*GROUPS[group])
     terms, factors = case.evaluate(method, setting, parameters, batch, views)
