@@ -39,7 +39,7 @@ class Linear:
     def check_task(self, task: Task) -> None:
         """Every task fits."""
 
-    def teacher(self) -> "tuple[Linear, Missing] | None":
+    def teacher_method(self) -> "tuple[Linear, Missing] | None":
         return (Linear(views=1), Missing(max_rate=0.0)) if self.with_teacher else None
 
     def term_weights(self, progress: jax.Array) -> dict[str, jax.Array]:

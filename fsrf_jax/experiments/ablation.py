@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,13 @@ from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments import scheduling
 from fsrf_jax.experiments.outputs import write_probes, write_results
 from fsrf_jax.experiments.run import Run, open_run, teacher_config
-from fsrf_jax.experiments.train import train_teacher
+from fsrf_jax.experiments.train import Report, train_population, train_teacher
 from fsrf_jax.files import write_text
-from fsrf_jax.inference import make_batch
 from fsrf_jax.source import Source, fingerprint
 from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.journal import open_journal
 from fsrf_jax.training.loop import EpochRecord
 from fsrf_jax.training.state import TrainState
-from fsrf_jax.training.validation import make_validation
 
 LINE_EVERY = 10  # epochs between two lines about a member
 
@@ -232,32 +231,9 @@ def _train_and_evaluate(place: Path, members: list[Member], shared: Shared) -> N
 def _train(place: Path, members: list[Member], shared: Shared) -> TrainState:
     """The trained states of all members."""
     runs = [shared.run(member) for member in members]
-    run, normaliser = runs[0], shared.normaliser
-    config, recipe, mesh = run.config, run.recipe, run.mesh
-    train, valid = (normaliser.apply(run.source.split(name)) for name in ("train", "valid"))
-    draws = config.training.validation_draws
-    validation = make_validation(valid, recipe.missing, draws)
-    data = sharding.replicate((make_batch(train), validation), mesh)
-    with checkpoints.open_manager(place / "checkpoints") as manager:
-        if checkpoints.latest(manager) is None:
-            states = run.initial_states([member.seed for member in members])
-        else:
-            states, _ = run.restore(manager, normaliser, len(members))
-        done = loop.epochs_done(recipe, states)
-        teacher = _teacher(place.parents[1], run, shared)
-        with _reporting(members, done, config, shared.say) as report:
-            return loop.fit(
-                recipe,
-                mesh,
-                states,
-                *data,
-                loop.stack([run.hyper for run in runs]),
-                manager=manager,
-                checkpoint_every=config.output.checkpoint_every,
-                preparation=normaliser.to_tree(),
-                report=report,
-                teacher=teacher,
-            )
+    reporting = partial(_reporting, members, runs[0].config, shared.say)
+    teacher = partial(_teacher, place.parents[1], runs[0], shared)
+    return train_population(runs, shared.normaliser, place, reporting, teacher)[0]
 
 
 def _teacher(folder: Path, run: Run, shared: Shared) -> Any:
@@ -274,8 +250,8 @@ def _teacher(folder: Path, run: Run, shared: Shared) -> Any:
 
 @contextlib.contextmanager
 def _reporting(
-    members: list[Member], done: int, config: Config, say: Callable[[str], None]
-) -> Iterator[Callable[[int, EpochRecord], None]]:
+    members: list[Member], config: Config, say: Callable[[str], None], done: int
+) -> Iterator[Report]:
     """A function that writes a member's record to its journal, and says some of them."""
     with contextlib.ExitStack() as stack:
         journals: list[Any] = [

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,19 @@ from fsrf_jax.experiments.outputs import write_results
 from fsrf_jax.experiments.run import Run, teacher_config
 from fsrf_jax.inference import make_batch
 from fsrf_jax.source import fingerprint
-from fsrf_jax.training import checkpoints
+from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.journal import open_journal
-from fsrf_jax.training.loop import EpochRecord, epochs_done, fit, member, stack
+from fsrf_jax.training.loop import EpochRecord
 from fsrf_jax.training.state import TrainState, is_complete
 from fsrf_jax.training.validation import make_validation
 
 Show = Callable[[EpochRecord], None]
 Progress = Callable[[int, int], contextlib.AbstractContextManager[Show]]
 """Epochs done and epochs in all to a context, inside which every epoch's record is shown."""
+
+
+Report = Callable[[int, EpochRecord], None]
+Reporting = Callable[[int], contextlib.AbstractContextManager[Report]]
 
 
 def quiet(done: int, epochs: int) -> contextlib.AbstractContextManager[Show]:
@@ -45,10 +49,10 @@ def train_run(run: Run, folder: Path, progress: Progress = quiet) -> Results:
     """
     normaliser = _fit_normaliser(run)  # or an error before there is a folder
     with run_folder.opened(folder, run.config, fingerprint(run.source.dataset)) as record:
-        states, normaliser = _trained(run, normaliser, folder, record, progress)
-        results = _finished_results(folder, epochs_done(run.recipe, states))
+        states, normaliser = _train_alone(run, normaliser, folder, record, progress)
+        results = _finished_results(folder, loop.epochs_done(run.recipe, states))
         if results is None:
-            evaluation, results = run.evaluate(member(states, 0), normaliser)
+            evaluation, results = run.evaluate(loop.member(states, 0), normaliser)
             write_results(folder / "results.json", evaluation, results)
     return results
 
@@ -68,31 +72,88 @@ def train_teacher(run: Run, folder: Path, progress: Progress = quiet) -> Any:
     run_folder.check_same(folder, config)
     teacher = Run.make(config, run.source, run.protocol)
     with run_folder.opened(folder, config, fingerprint(run.source.dataset)) as record:
-        states, _ = _trained(teacher, _fit_normaliser(teacher), folder, record, progress)
-    return sharding.replicate(member(states, 0).best, run.mesh)
+        states, _ = _train_alone(teacher, _fit_normaliser(teacher), folder, record, progress)
+    return sharding.replicate(loop.member(states, 0).best, run.mesh)
 
 
 def _fit_normaliser(run: Run) -> normalise.Normaliser:
     return normalise.fit(run.source.split("train"), run.config.data.clip)
 
 
-def _trained(
+def train_population(
+    runs: Sequence[Run],
+    normaliser: normalise.Normaliser,
+    place: Path,
+    reporting: Reporting,
+    teacher: Callable[[], Any],
+) -> tuple[TrainState, normalise.Normaliser]:
+    """Train runs as one program, or go on with it, up to the last epoch.
+
+    Args:
+        runs: one or more, whose recipes have one static part.
+        normaliser: fitted to the training split.
+        place: the folder that has `checkpoints`, of all the runs together.
+        reporting: epochs done to a context, inside which every epoch's record of a run is given.
+        teacher: gives the teacher's inference parameters; called only if there is work left.
+
+    Returns:
+        The states of all the runs, and the normaliser that they were trained with.
+    """
+    run = runs[0]
+    recipe, mesh, config = run.recipe, run.mesh, run.config
+    with checkpoints.open_manager(place / "checkpoints") as manager:
+        if checkpoints.latest(manager) is None:
+            states = run.initial_states([one.config.training.seed for one in runs])
+        else:
+            states, normaliser = run.restore(manager, normaliser, len(runs))
+        if jax.device_get(is_complete(recipe, states)).all():
+            return states, normaliser
+        train, valid = (normaliser.apply(run.source.split(name)) for name in ("train", "valid"))
+        validation = make_validation(valid, recipe.missing, config.training.validation_draws)
+        taught_by = teacher()
+        with reporting(loop.epochs_done(recipe, states)) as report:
+            states = loop.fit(
+                recipe,
+                mesh,
+                states,
+                *sharding.replicate((make_batch(train), validation), mesh),
+                loop.stack([one.hyper for one in runs]),
+                manager=manager,
+                checkpoint_every=config.output.checkpoint_every,
+                preparation=normaliser.to_tree(),
+                report=report,
+                teacher=taught_by,
+            )
+    return states, normaliser
+
+
+def _train_alone(
     run: Run,
     normaliser: normalise.Normaliser,
     folder: Path,
     record: Callable[[], None],
     progress: Progress,
 ) -> tuple[TrainState, normalise.Normaliser]:
-    """The states after the last epoch, and the normaliser: trained, or restored."""
-    with checkpoints.open_manager(folder / "checkpoints") as manager:
-        if checkpoints.latest(manager) is None:
-            states = run.initial_states([run.config.training.seed])
-        else:
-            states, normaliser = run.restore(manager, normaliser)
-        if not jax.device_get(is_complete(run.recipe, states)).all():
-            record()
-            states = _fit(run, states, normaliser, manager, folder, progress)
-    return states, normaliser
+    """`train_population` of one, with its journal in its folder."""
+
+    @contextlib.contextmanager
+    def reporting(done: int) -> Iterator[Report]:
+        record()
+        with (
+            open_journal(folder, done) as write,
+            progress(done, run.config.training.epochs) as show,
+        ):
+
+            def report(_: int, epoch: EpochRecord) -> None:
+                write(epoch)
+                show(epoch)
+
+            yield report
+
+    def teacher() -> Any:
+        return train_teacher(run, folder / "teacher", progress)
+
+    return train_population([run], normaliser, folder, reporting, teacher)
 
 
 def _finished_results(folder: Path, epochs: int) -> Results | None:
@@ -100,37 +161,3 @@ def _finished_results(folder: Path, epochs: int) -> Results | None:
     path = folder / "results.json"
     results = json.loads(path.read_text()) if path.exists() else {}
     return results if results.get("epochs_trained") == epochs else None
-
-
-def _fit(
-    run: Run,
-    states: TrainState,
-    normaliser: normalise.Normaliser,
-    manager: checkpoints.Manager,
-    folder: Path,
-    progress: Progress,
-) -> TrainState:
-    training = run.config.training
-    data = make_batch(normaliser.apply(run.source.split("train")))
-    samples = normaliser.apply(run.source.split("valid"))
-    validation = make_validation(samples, run.recipe.missing, training.validation_draws)
-    done = epochs_done(run.recipe, states)
-    teacher = train_teacher(run, folder / "teacher", progress)
-    with open_journal(folder, done) as write, progress(done, training.epochs) as show:
-
-        def report(_: int, record: EpochRecord) -> None:
-            write(record)
-            show(record)
-
-        return fit(
-            run.recipe,
-            run.mesh,
-            states,
-            *sharding.replicate((data, validation), run.mesh),
-            stack([run.hyper]),
-            manager=manager,
-            checkpoint_every=run.config.output.checkpoint_every,
-            preparation=normaliser.to_tree(),
-            report=report,
-            teacher=teacher,
-        )

@@ -21,7 +21,7 @@ from fsrf_jax.experiments.run import Run, open_run
 from fsrf_jax.methods import Fsrf
 from fsrf_jax.missing import Missing
 from fsrf_jax.source import fingerprint
-from fsrf_jax.training import checkpoints
+from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.loop import EpochRecord, InterruptedTraining
 
 
@@ -69,7 +69,7 @@ def fit(monkeypatch):
         fake.evaluated.append((state, normaliser))
         return None, {"epochs_trained": int(state.step) // self.recipe.steps_per_epoch}
 
-    monkeypatch.setattr(train, "fit", fake)
+    monkeypatch.setattr(loop, "fit", fake)
     monkeypatch.setattr(Run, "evaluate", evaluate)
     monkeypatch.setattr(train, "write_results", lambda path, _, r: path.write_text(json.dumps(r)))
     return fake
