@@ -15,7 +15,7 @@ from fsrf_jax.errors import ConfigError, DataError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`, and move it there only if all went well."""
+    """Give a temporary path next to `path`, and move it there only if all went well."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
@@ -34,7 +34,7 @@ def read_yaml(path: Path, key: str) -> Any:
     """What a YAML file holds.
 
     Raises:
-        ConfigError: there is no such file, which is said of `key`, or it is no YAML.
+        ConfigError: there is no such file, or it is no YAML.
     """
     if not path.is_file():
         raise ConfigError(f"{key}: found no file {path}.")

@@ -12,20 +12,20 @@ from fsrf_jax.files import write_text
 
 
 def write_recovery(path: Path, recovery: Results) -> None:
-    """Write FILE.json, and beside it the table FILE.md."""
+    """Write FILE.json, and with it the table FILE.md."""
     write_text(path.with_suffix(".md"), recovery_markdown(recovery))
     save_results(path, recovery)
 
 
 def write_probes(path: Path, probes: Results) -> None:
-    """Write FILE.json, and beside it the tables FILE.md and the figure FILE.png."""
+    """Write FILE.json, and with it the tables FILE.md and the figure FILE.png."""
     write_text(path.with_suffix(".md"), probes_markdown(probes))
     save_probes_plot(path.with_suffix(".png"), probes)
     save_results(path, probes)
 
 
 def write_results(path: Path, evaluation: Evaluation, results: Results) -> None:
-    """Write FILE.json, and beside it the table, the plot and the predictions.
+    """Write FILE.json, and with it the table, the plot and the predictions.
 
     For `results.json` these are results.md, results.png and predictions.npz; for any other
     FILE.json, FILE.md, FILE.png and FILE.predictions.npz.

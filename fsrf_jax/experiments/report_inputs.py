@@ -1,4 +1,4 @@
-"""What a report needs beside the results: the data and the codes, if they can still be had."""
+"""What a report needs besides the results: the data and the codes, if they can still be had."""
 
 from collections.abc import Sequence
 

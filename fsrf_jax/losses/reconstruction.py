@@ -28,7 +28,7 @@ class ReconstructionOptions:
     """Decode from another modality's homogeneous and the same modality's heterogeneous code."""
 
 
-def own(decoded: ByModality, target: ByModality, weights_mb: jax.Array) -> Term:
+def direct(decoded: ByModality, target: ByModality, weights_mb: jax.Array) -> Term:
     """H_m, S_m and N_m together give the modality back: mean squared error, mean over modalities.
 
     As in MISA (Hazarika et al. 2020, arXiv:2005.03545), from three codes as in MInD.

@@ -175,7 +175,7 @@ class Constraints(nn.Module):
             decoded[m] = decoder(jnp.concatenate(parts, axis=-1), train=False)
         if self.method.reconstruction.crossed:
             return reconstruction.crossed(decoded, target, view.available, batch.weights)
-        return reconstruction.own(decoded, target, view.available * batch.weights[None])
+        return reconstruction.direct(decoded, target, view.available * batch.weights[None])
 
     def _head(self, name: str, outputs: int) -> Perceptron:
         return Perceptron(self.setting.model.width, outputs, name=name)

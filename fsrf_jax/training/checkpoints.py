@@ -1,9 +1,9 @@
 """Checkpoints of a run: whole, asynchronous, and checked against damage when restored.
 
-A checkpoint holds the whole training state (the best network stands in it beside the current
-one) and a tree of preparation arrays, such as the normaliser, without which the network is
+A checkpoint holds the whole training state (the best parameters with the current
+ones) and a tree of preparation arrays, such as the normaliser, without which the network is
 useless. Orbax restores a damaged file, or a target of another type, without complaint, so the
-type, the shape and a SHA-256 digest of every leaf are stored beside the arrays and compared.
+type, the shape and a SHA-256 digest of every leaf are stored with the arrays and compared.
 
 FOLDER/EPOCH/ is a whole checkpoint: Orbax gives it this name when all of it is written. What was
 cut off is called FOLDER/EPOCH.orbax-checkpoint-tmp.
@@ -185,7 +185,7 @@ def _load(place: Path, item: str, target: Any, remedy: str) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the many tracebacks that a failed restore prints beside the error it raises.
+    """Silence the many tracebacks that a failed restore prints with the error it raises.
 
     They come from threads, collected coroutines, loggers and warnings, before and after it.
     """

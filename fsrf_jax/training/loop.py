@@ -123,9 +123,9 @@ def train_epoch(
     of_members = jax.vmap(of_member, in_axes=(0, 0, None, None, None))
     if members_axis(p, mesh):
         # `shard_map` says so outright, whatever the compiler would make of the program by itself.
-        own, whole = PartitionSpec("data"), PartitionSpec()
-        specs = (own, own, whole, whole, whole)
-        of_members = jax.shard_map(of_members, mesh=mesh, in_specs=specs, out_specs=own)
+        each, whole = PartitionSpec("data"), PartitionSpec()
+        specs = (each, each, whole, whole, whole)
+        of_members = jax.shard_map(of_members, mesh=mesh, in_specs=specs, out_specs=each)
     return of_members(states, hypers, *shared)
 
 

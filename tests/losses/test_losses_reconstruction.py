@@ -32,7 +32,7 @@ def test_a_padding_frame_may_hold_anything():
 
 def test_own_is_per_feature():
     off_by_2 = {m: x + 2 for m, x in TARGET.items()}
-    term = reconstruction.own(off_by_2, TARGET, ALL * WEIGHTS)
+    term = reconstruction.direct(off_by_2, TARGET, ALL * WEIGHTS)
     np.testing.assert_allclose(term.value, 4, rtol=1e-5)
     assert term.weight == 3 * WEIGHTS.sum()
 
@@ -41,7 +41,7 @@ def test_weights_follow_the_sorted_names():
     off_by = {"vision": 5, "audio": 1, "language": 3}
     decoded = {m: TARGET[m] + e for m, e in off_by.items()}
     weights_mb = np.array([[1.0], [0.0], [2.0]], np.float32) * WEIGHTS
-    term = reconstruction.own(decoded, TARGET, weights_mb)
+    term = reconstruction.direct(decoded, TARGET, weights_mb)
     np.testing.assert_allclose(term, ((1 + 25) / 2, 3 * WEIGHTS.sum()), rtol=1e-5)
 
 

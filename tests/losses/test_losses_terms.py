@@ -118,7 +118,9 @@ TERMS = {
         lambda *arrays: reference.spread(*arrays, FLOOR),
     ),
     "own": Case(
-        lambda v, y, t, w, w_mb: (v.decoded, t, w_mb), reconstruction.own, reference.reconstruction
+        lambda v, y, t, w, w_mb: (v.decoded, t, w_mb),
+        reconstruction.direct,
+        reference.reconstruction,
     ),
     "crossed": Case(
         lambda v, y, t, w, w_mb: (v.crossed, t, v.available_mb, w),
