@@ -86,14 +86,7 @@ def probe(
     """
     place = {m: codes.modalities.index(m) for m in modalities}
     there = {m: np.asarray(codes.available[place[m]]) > 0 for m in modalities}
-    found = {kind: getattr(codes, field) for kind, field in KINDS.items()}
-    all_rows = {
-        kind: {m: np.asarray(code_mnd[place[m]], np.float64) for m in modalities}
-        for kind, code_mnd in found.items()
-        if code_mnd is not None
-    }
-    if not all_rows:
-        raise UserError("The method has no homogeneous, heterogeneous or noise codes to probe.")
+    all_rows = _rows(codes, place)
     rows: Rows = {
         kind: {m: code_nd[there[m]] for m, code_nd in of_kind.items()}
         for kind, of_kind in all_rows.items()
@@ -127,6 +120,19 @@ def probe(
         "chance": 1 / len(modalities),
         "cka": _alignment(all_rows, there),
     }
+
+
+def _rows(codes: Codes, place: Mapping[str, int]) -> Rows:
+    """The codes that the method has, [n, d] by kind and modality; `place` on the axis m."""
+    found = {kind: getattr(codes, field) for kind, field in KINDS.items()}
+    rows = {
+        kind: {m: np.asarray(code_mnd[i], np.float64) for m, i in place.items()}
+        for kind, code_mnd in found.items()
+        if code_mnd is not None
+    }
+    if not rows:
+        raise UserError("The method has no homogeneous, heterogeneous or noise codes to probe.")
+    return rows
 
 
 def _seen_from(
