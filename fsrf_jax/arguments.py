@@ -66,9 +66,25 @@ def make_parser(
     parser.add_argument(
         "--print_config", action="store_true", help="print the resolved config as YAML, and exit"
     )
+    _add_sections(parser, method)
+    return parser
+
+
+def _add_sections(parser: jsonargparse.ArgumentParser, method: str) -> None:
     for name, section in _sections(method).items():
         parser.add_class_arguments(section, name)
+
+
+def _parser_of(method: str) -> jsonargparse.ArgumentParser:
+    """A parser of a config alone."""
+    parser = jsonargparse.ArgumentParser(exit_on_error=False, print_config=None)
+    _add_sections(parser, method)
     return parser
+
+
+def _checked(parsed: jsonargparse.Namespace) -> Config:
+    fields = {field.name: parsed[field.name] for field in dataclasses.fields(Config)}
+    return configuration.check(Config(**fields))
 
 
 def method_name(argv: Sequence[str]) -> str:
@@ -83,9 +99,13 @@ def method_name(argv: Sequence[str]) -> str:
             found = value
         elif option == "--config":
             found = _method_of_file(Path(value)) or found
-    if not isinstance(found, str) or found not in METHODS:
-        raise ConfigError(f"method.name: found {found!r}, expected one of {', '.join(METHODS)}.")
-    return found
+    return _known_method(found)
+
+
+def _known_method(name: Any) -> str:
+    if not isinstance(name, str) or name not in METHODS:
+        raise ConfigError(f"method.name: found {name!r}, expected one of {', '.join(METHODS)}.")
+    return name
 
 
 def parse(
@@ -105,8 +125,7 @@ def parse(
         parsed = parser.instantiate(parser.parse_args(list(argv)))
     except argparse.ArgumentError as error:
         raise ConfigError(_one_line(str(error))) from error
-    fields = {field.name: parsed[field.name] for field in dataclasses.fields(Config)}
-    config = configuration.check(Config(**fields))
+    config = _checked(parsed)
     if parsed.print_config:
         print(to_yaml(config), end="")
         raise SystemExit(0)
@@ -127,25 +146,46 @@ def parse_plain(parser: jsonargparse.ArgumentParser, argv: Sequence[str]) -> jso
         raise ConfigError(f"{_one_line(str(error))}; see {parser.prog} --help.") from error
 
 
-def load(path: Path) -> Config:
-    """The config of a YAML file, with defaults for what it leaves out.
+def load(
+    config: Config | Mapping[str, Any] | str | Path, overrides: Mapping[str, Any] | None = None
+) -> Config:
+    """The checked config, with defaults for what is left out.
+
+    Args:
+        config: a config; a mapping, whose keys are sections or dotted names; or a YAML file.
+        overrides: values by dotted name, in place of those of the config.
 
     Raises:
-        ConfigError: as `parse`.
+        ConfigError: an unknown key, a wrong type, a value out of range, or an unreadable file.
     """
-    argv = ["--config", str(path)]
-    return parse(make_parser("config", "", argv), argv)[0]
+    where = "config" if isinstance(config, Config | Mapping) else str(config)
+    if isinstance(config, Config):
+        if not overrides:
+            return configuration.check(config)
+        content = _plain(dataclasses.asdict(config))
+        if overrides.get("method.name", config.method.name) != config.method.name:
+            content.pop("method")  # a config holds every option, and these are of another method
+    elif isinstance(config, Mapping):
+        content = _nested(config)
+    else:
+        content = _read_file(Path(config))
+        if not isinstance(content, dict):
+            _check_keys(content, _sections(DEFAULT_METHOD), where, "", DEFAULT_METHOD)
+    for key, value in (overrides or {}).items():
+        _set(content, key, _plain(value))
+    method = _known_method(_name_in(content) or DEFAULT_METHOD)
+    _check_keys(content, _sections(method), where, "", method)
+    parser = _parser_of(method)
+    try:
+        parsed = parser.instantiate(parser.parse_object(content))
+    except argparse.ArgumentError as error:
+        raise ConfigError(f"{where}: {_one_line(str(error))}") from error
+    return _checked(parsed)
 
 
 def to_yaml(config: Config) -> str:
     """The config as YAML that `load` reads back."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, Mapping):
-            return {key: plain(item) for key, item in value.items()}
-        return [plain(item) for item in value] if isinstance(value, tuple | list) else value
-
-    return yaml.safe_dump(plain(dataclasses.asdict(config)), sort_keys=False)
+    return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
 
 
 def config_name(argv: Sequence[str]) -> str:
@@ -184,8 +224,41 @@ def _method_of_file(path: Path) -> Any:
         content = read_yaml(path, "--config")
     except (OSError, ConfigError):
         return None
+    return _name_in(content)
+
+
+def _name_in(content: Any) -> Any:
+    """`method.name` of a config's content; None where there is none."""
     section = content.get("method") if isinstance(content, dict) else None
     return section.get("name") if isinstance(section, dict) else None
+
+
+def _plain(value: Any) -> Any:
+    """A value as YAML has it: dictionaries, lists and scalars."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, Path):
+        return str(value)
+    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
+
+
+def _nested(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping whose keys may be dotted names, as sections."""
+    nested: dict[str, Any] = {}
+    for key, value in content.items():
+        _set(nested, key, _plain(value))
+    return nested
+
+
+def _set(content: dict[str, Any], key: str, value: Any) -> None:
+    """Set the value of a dotted name; a section that stands there keeps its other keys."""
+    section, _, rest = str(key).partition(".")
+    below = content.get(section)
+    if rest:
+        content[section] = below if isinstance(below, dict) else {}
+        _set(content[section], rest, value)
+    else:
+        content[section] = value
 
 
 def _check_options(
@@ -217,11 +290,15 @@ def _elsewhere(key: str, method: str) -> str | None:
 
 
 def _check_file(path: Path, method: str) -> None:
+    _check_keys(_read_file(path), _sections(method), str(path), "", method)
+
+
+def _read_file(path: Path) -> Any:
     if not path.is_file():
         others = [str(p) for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         hint = f"; {_nearest(str(path), others)}" if others else ""
         raise ConfigError(f"--config: found no file {path}{hint}.")
-    _check_keys(read_yaml(path, "--config"), _sections(method), str(path), "", method)
+    return read_yaml(path, "--config")
 
 
 def _check_keys(

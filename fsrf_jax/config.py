@@ -133,7 +133,13 @@ class OutputConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """An experiment."""
+    """An experiment.
+
+    Example:
+        >>> config = fsrf_jax.Config(method=fsrf_jax.methods.LateFusion())
+        >>> config.training.epochs, config.model.width
+        (30, 40)
+    """
 
     data: DataConfig = field(default_factory=DataConfig)
     """Samples."""

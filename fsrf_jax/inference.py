@@ -19,7 +19,7 @@ from fsrf_jax import sharding
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.errors import UserError
 from fsrf_jax.methods.method import Method, Setting
-from fsrf_jax.types import Batch, ByModality, Codes
+from fsrf_jax.types import Batch, ByModality, Codes, View
 
 Tree = TypeVar("Tree")
 Masks = Mapping[str, np.ndarray]
@@ -49,16 +49,16 @@ def make_batch(split: Split) -> Batch:
 def map_rows(
     function: Callable[..., Tree],
     mesh: Mesh | None,
-    inputs: tuple[Any, ...],
+    inputs: Any,
     batch_size: int,
     axes: Any = 0,
 ) -> Tree:
     """A function of rows for any number of rows n, `batch_size` at a time; traceable.
 
     Args:
-        function: arguments whose arrays have b rows to a pytree of arrays with b rows.
+        function: a pytree of arrays with b rows to another.
         mesh: see the module.
-        inputs: the arguments, with n rows.
+        inputs: the same pytree, with n rows.
         batch_size: rows at a time, made to divide evenly over the devices.
         axes: where the rows are in what the function gives: one axis, or a pytree of axes.
     """
@@ -69,7 +69,7 @@ def map_rows(
     def chunk(index_b: jax.Array) -> Tree:
         index_b = jnp.minimum(index_b, n - 1)
         taken = jax.tree.map(lambda x: x[index_b], inputs)
-        return function(*sharding.split_rows(taken, mesh))
+        return function(sharding.split_rows(taken, mesh))
 
     def joined(x: jax.Array, axis: int) -> jax.Array:
         """[chunks, .., rows, ..] to [.., n, ..]."""
@@ -94,7 +94,7 @@ def predict_rows(
 ) -> jax.Array:
     """`Method.predict` for n samples, [n] or [n, o]; traceable; `observed` is bool [n, t]."""
     predict = partial(method.predict, setting, inference)
-    return map_rows(predict, mesh, (batch.features, batch.valid, observed), batch_size)
+    return map_rows(predict, mesh, View(batch.features, batch.valid, observed), batch_size)
 
 
 _predict = jax.jit(predict_rows, static_argnames=("method", "setting", "mesh", "batch_size"))
@@ -110,15 +110,15 @@ def _encode(
     observed: ByModality,
     batch_size: int,
 ) -> Codes | None:
-    inputs = batch.features, batch.valid, observed
+    view = View(batch.features, batch.valid, observed)
     encode = partial(method.codes, setting, inference)
-    shapes = jax.eval_shape(encode, *inputs)
+    shapes = jax.eval_shape(encode, view)
     if shapes is None:
         return None
     axes = jax.tree.map(lambda _: 1, shapes)  # [m, b] and [m, b, d]
     if shapes.fused is not None:
         axes = axes.replace(fused=0)  # [b, d]
-    return map_rows(encode, mesh, inputs, batch_size, axes)
+    return map_rows(encode, mesh, view, batch_size, axes)
 
 
 def make_predictor(

@@ -4,6 +4,14 @@ Uniform numbers become masks by one set of rules, `Missing`. In training the num
 JAX key; for validation and test they are a function of (mask seed, sample id, modality), whatever
 the batch, the device or the machine. Masks of different modalities, views, samples and steps are
 independent. Padding never counts as observed.
+
+Example:
+    >>> import jax, jax.numpy as jnp
+    >>> valid = {"audio": jnp.ones((1, 9), bool), "language": jnp.ones((1, 5), bool)}
+    >>> half = fsrf_jax.missing.Missing(max_rate=0.5, fixed_rate=True)
+    >>> view = fsrf_jax.missing.random_view(jax.random.key(0), valid, half)
+    >>> {m: mask.shape for m, mask in view.items()}
+    {'audio': (1, 9), 'language': (1, 5)}
 """
 
 import hashlib

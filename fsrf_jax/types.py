@@ -8,6 +8,8 @@ A dictionary with one entry per modality is a `ByModality`; its arrays may diffe
 arrays agree in shape they are stacked instead, and the axis m follows the sorted names.
 """
 
+from typing import NamedTuple
+
 import jax
 from flax import struct
 
@@ -29,6 +31,20 @@ class Batch:
     valid: ByModality
     labels: jax.Array
     weights: jax.Array
+
+
+class View(NamedTuple):
+    """What a network is given of b samples.
+
+    Attributes:
+        features: normalised, float32 [b, t, f] per modality.
+        valid: bool [b, t] per modality; False for padding.
+        observed: bool [b, t] per modality; False for missing frames, which are not looked at.
+    """
+
+    features: ByModality
+    valid: ByModality
+    observed: ByModality
 
 
 @struct.dataclass

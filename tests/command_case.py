@@ -63,12 +63,17 @@ def call(command: str, *argv: str | Path) -> Done:
     return Done(status or 0, out.getvalue(), err.getvalue())
 
 
+def with_flags(*flags: str) -> str:
+    """XLA_FLAGS of a process of its own: those of this one, and more."""
+    return " ".join([os.environ.get("XLA_FLAGS", ""), *flags]).strip()
+
+
 def start(command: str, *argv: str | Path, devices: int = 1, **kwargs) -> subprocess.Popen:
     """Start a command of bin/ as a process of its own, on simulated devices."""
-    flags = f"--xla_force_host_platform_device_count={devices}" if devices > 1 else ""
+    flags = [f"--xla_force_host_platform_device_count={devices}"] if devices > 1 else []
     return subprocess.Popen(
         [sys.executable, str(ROOT / "bin" / command), *map(str, argv)],
-        env={**os.environ, "XLA_FLAGS": flags},
+        env={**os.environ, "XLA_FLAGS": with_flags(*flags)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

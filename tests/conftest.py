@@ -11,7 +11,7 @@ os.environ.setdefault("MPLBACKEND", "agg")
 import hypothesis
 import jax
 import pytest
-from command_case import TINY, Trained, call
+from command_case import TINY, Trained, call, with_flags
 
 # One folder for each process: reading what another one is writing can crash XLA. Set
 # JAX_COMPILATION_CACHE_DIR to keep compiled programs between runs, one run at a time.
@@ -42,6 +42,8 @@ def pytest_configure(config):
     if "not slow" in config.option.markexpr:
         jax.config.update("jax_disable_most_optimizations", True)
         os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+        # Without them a program compiles in half the time.
+        os.environ["XLA_FLAGS"] = with_flags("--xla_cpu_use_fusion_emitters=false")
     # Another process may be writing an entry that this one reads: it then compiles anew.
     for verb in ("reading", "writing"):
         line = f"ignore:Error {verb} persistent compilation cache:UserWarning"

@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 
 from fsrf_jax.losses.task import Task
-from fsrf_jax.methods import Parameters, Setting
+from fsrf_jax.methods import Parameters, Setting, Teacher
 from fsrf_jax.missing import Missing
 from fsrf_jax.options import number
-from fsrf_jax.types import Batch, ByModality, Codes
+from fsrf_jax.types import Batch, ByModality, Codes, View
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class Linear:
     def check_task(self, task: Task) -> None:
         """Every task fits."""
 
-    def teacher_method(self) -> "tuple[Linear, Missing] | None":
-        return (Linear(views=1), Missing(max_rate=0.0)) if self.with_teacher else None
+    def teacher_method(self) -> Teacher | None:
+        return Teacher(Linear(views=1), Missing(max_rate=0.0)) if self.with_teacher else None
 
     def term_weights(self, progress: jax.Array) -> dict[str, jax.Array]:
         weights = {"clock": progress, "views": jnp.zeros(())}
@@ -80,34 +80,21 @@ class Linear:
             terms["teaching"] = jnp.mean(jnp.stack(gaps))
         return terms
 
-    def predict(
-        self,
-        setting: Setting,
-        inference: Any,
-        features: ByModality,
-        valid: ByModality,
-        observed: ByModality,
-    ) -> jax.Array:
-        return setting.task.prediction(_raw(inference, features, valid, observed))
+    def predict(self, setting: Setting, inference: Any, view: View) -> jax.Array:
+        return setting.task.prediction(_raw(inference, *view))
 
-    def codes(
-        self,
-        setting: Setting,
-        inference: Any,
-        features: ByModality,
-        valid: ByModality,
-        observed: ByModality,
-    ) -> Codes | None:
+    def codes(self, setting: Setting, inference: Any, view: View) -> Codes | None:
         """`pooled` and `fused` are all that it could have; None without any."""
         if self.has is None:
             return None
+        features, valid, observed = view
         names = sorted(features)
         width = max(x.shape[-1] for x in features.values())
         mean = {m: _mean_frame(features[m], valid[m] & observed[m]) for m in names}
         pooled = [jnp.pad(x, ((0, 0), (0, width - x.shape[1]))) for x in mean.values()]
         every = {
             "pooled": jnp.stack(pooled),
-            "fused": _raw(inference, features, valid, observed),
+            "fused": _raw(inference, *view),
         }
         seen = [(valid[m] & observed[m]).any(axis=1) for m in names]
         return Codes(

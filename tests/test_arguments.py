@@ -284,20 +284,32 @@ def plain(monkeypatch):
     monkeypatch.setitem(METHODS, "plain", Plain)
 
 
+ONE_OF = "expected one of fsrf, corrkd, late_fusion."
+# Configs of methods that are not a method's default, and whose they are.
+VARIANTS = {"task_only": "fsrf"}
+
+
+def test_task_only_is_fsrf_with_every_weight_at_0():
+    config = parse("--config", str(ROOT / "configs" / "methods" / "task_only.yaml"))
+    assert all(weight == 0 for weight in config.method.term_weights(1.0).values())
+    same = dataclasses.replace(config.method, weights=Fsrf().weights)
+    assert same == Fsrf()
+
+
 @pytest.mark.parametrize("path", OF_METHODS, ids=lambda path: path.name)
 def test_configs_of_methods_go_on_top_of_others(path):
     demo = ROOT / "configs" / "demo.yaml"
     config = parse("--config", str(demo), "--config", str(path))
     content = yaml.safe_load(path.read_text())
     assert set(content) == {"method"}
-    assert config.method.name == content["method"]["name"] == path.stem
-    assert isinstance(config.method, METHODS[path.stem])
+    assert config.method.name == content["method"]["name"] == VARIANTS.get(path.stem, path.stem)
+    assert isinstance(config.method, METHODS[config.method.name])
     before = parse("--config", str(demo))
     assert dataclasses.replace(config, method=before.method) == before
 
 
 def test_every_method_has_a_config_and_knows_its_name():
-    assert {path.stem for path in OF_METHODS} == set(METHODS)
+    assert {path.stem for path in OF_METHODS} == {*METHODS, *VARIANTS}
     for name, method in METHODS.items():
         assert method().name == name
         assert check(Config(method=method())).method == method()
@@ -413,13 +425,13 @@ def test_a_method_on_the_command_line_does_not_take_the_options_of_the_file(plai
 
 @pytest.mark.parametrize("name", ["fsfr", "3", ""])
 def test_an_unknown_method_is_named(name):
-    assert message("--method.name", name) == f"method.name: found {name!r}, expected one of fsrf."
+    assert message("--method.name", name) == f"method.name: found {name!r}, {ONE_OF}"
 
 
 @pytest.mark.parametrize("name", ["fsfr", "[fsrf]", "{a: b}", "3"])
 def test_an_unknown_method_in_a_file_is_named(name, write):
     text = message("--config", write(f"method: {{name: {name}}}"))
-    assert text == f"method.name: found {yaml.safe_load(name)!r}, expected one of fsrf."
+    assert text == f"method.name: found {yaml.safe_load(name)!r}, {ONE_OF}"
 
 
 # Keys of version 0.1.

@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from command_case import with_flags
 from linear_method import Linear
 
 from fsrf_jax import inference, sharding
@@ -27,6 +28,7 @@ from fsrf_jax.losses import Task
 from fsrf_jax.methods import Fsrf, Setting
 from fsrf_jax.models.options import ModelOptions
 from fsrf_jax.options import split as static_part
+from fsrf_jax.types import View
 
 MODALITIES = ("language", "audio", "vision")
 N = 13
@@ -118,7 +120,8 @@ def test_map_rows_takes_every_row_once_and_in_its_place(n, batch_size):
     """Rows may be on any axis of what the function gives."""
     sizes = []
 
-    def function(x_b, tree):
+    def function(inputs):
+        x_b, tree = inputs
         sizes.append(len(x_b))
         y_bf = tree["y"]
         return {
@@ -146,7 +149,7 @@ def test_map_rows_with_one_axis_for_all_and_without_a_mesh(axis):
     def function(x_bf):
         return {"a": jnp.moveaxis(x_bf, 0, axis), "b": (jnp.moveaxis(x_bf + 1, 0, axis),)}
 
-    found = map_rows(function, None, (x_nf,), 8, axis)
+    found = map_rows(function, None, x_nf, 8, axis)
     expected = np.moveaxis(np.asarray(x_nf), 0, axis)
     np.testing.assert_array_equal(found["a"], expected)
     np.testing.assert_array_equal(found["b"][0], expected + 1)
@@ -184,7 +187,7 @@ def test_predictions_are_those_of_the_method(split):
     method, setting, _, parameters = cached(FSRF)
     batch, observed = make_batch(split), some_masks(split)
     predict = jax.jit(partial(method.predict, setting))
-    expected = predict(parameters, batch.features, batch.valid, observed)
+    expected = predict(parameters, View(batch.features, batch.valid, observed))
     found = predictor(split, 8)(observed)
     assert isinstance(found, np.ndarray)
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
@@ -249,7 +252,7 @@ def test_codes_are_joined_along_their_own_axes(split, batch_size):
     method, setting, _, parameters = cached(FSRF)
     batch, observed = make_batch(split), some_masks(split)
     encode = jax.jit(partial(method.codes, setting))
-    expected = encode(parameters, batch.features, batch.valid, observed)
+    expected = encode(parameters, View(batch.features, batch.valid, observed))
     codes = encoder(split, batch_size)(observed)
     assert codes.modalities == tuple(sorted(MODALITIES))
     assert codes.available.shape == (3, N)
@@ -348,7 +351,7 @@ def test_devices_predict_and_encode_alike(split, tmp_path, devices):
     """3 do not divide a pass of 8 rows: it is filled up to 24."""
     here = str(Path(__file__).parent)
     environment = os.environ | {
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": with_flags(f"--xla_force_host_platform_device_count={devices}"),
         "PYTHONPATH": os.pathsep.join([here, os.environ.get("PYTHONPATH", "")]),
     }
     file = tmp_path / "found.npz"

@@ -12,21 +12,22 @@ from rich.console import Console
 
 from fsrf_jax import arguments
 from fsrf_jax import config as configuration
+from fsrf_jax.api import load
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.config import Config, EvaluationConfig
-from fsrf_jax.errors import ConfigError, RunError
+from fsrf_jax.errors import ConfigError
 from fsrf_jax.evaluation import tables
 from fsrf_jax.evaluation.protocols.files import from_description, is_file, resolve
 from fsrf_jax.evaluation.protocols.mask_files import MaskFile, observer_of, read_masks
 from fsrf_jax.evaluation.protocols.registry import Protocol
 from fsrf_jax.experiments import folder as run_folder
+from fsrf_jax.experiments.experiment import Experiment
 from fsrf_jax.experiments.outputs import (
     predictions_beside,
     write_probes,
     write_recovery,
     write_results,
 )
-from fsrf_jax.experiments.run import Run
 from fsrf_jax.experiments.score import score_file
 from fsrf_jax.source import fingerprint, open_source
 
@@ -85,7 +86,7 @@ def command(argv: Sequence[str]) -> int:
     if _is_own(request.output, request.folder):
         remedy = "give --output FILE.json to write the results elsewhere"
         run_folder.check_data(request.folder, fingerprint(source.dataset), remedy)
-    run = Run.make(config, source, protocol)
+    run = Experiment.make(config, source, protocol)
     state, normaliser = run.load(request.folder)
     evaluation, results = run.evaluate(state, normaliser, observe)
     write_results(request.output, evaluation, results)
@@ -167,17 +168,11 @@ def _parse(argv: Sequence[str]) -> Request:
         raise ConfigError(
             "RUN: expected a run folder, or --predictions and --config; see evaluate --help."
         )
-    folder = Path(parsed.run)
-    saved = folder / "config.yaml"
-    if not saved.is_file():
-        raise RunError(f"{folder}: found no config.yaml, expected a run folder made by train.")
-    config = arguments.load(saved)
+    run = load(parsed.run, data_path=parsed.data.path or None)
+    folder, config = run.folder, run.config
     changes = {k: v for k, v in vars(parsed.evaluation).items() if v is not None}
-    config = dataclasses.replace(
-        config,
-        data=dataclasses.replace(config.data, path=parsed.data.path or config.data.path),
-        evaluation=dataclasses.replace(config.evaluation, **changes),
-    )
+    settings = dataclasses.replace(config.evaluation, **changes)
+    config = dataclasses.replace(config, evaluation=settings)
     predictions, masks = (Path(p) if p else None for p in (parsed.predictions, parsed.masks))
     default = predictions.with_suffix(".json") if predictions else folder / "results.json"
     return _check(

@@ -21,8 +21,8 @@ from fsrf_jax.evaluation.protocols.registry import Protocol
 from fsrf_jax.evaluation.results import Results
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments import scheduling
+from fsrf_jax.experiments.experiment import Experiment, open_experiment, teacher_config
 from fsrf_jax.experiments.outputs import write_probes, write_results
-from fsrf_jax.experiments.run import Run, open_run, teacher_config
 from fsrf_jax.experiments.train import Report, train_population, train_teacher
 from fsrf_jax.files import write_text
 from fsrf_jax.source import Source, fingerprint
@@ -69,9 +69,9 @@ class Shared:
     seed: int
     say: Callable[[str], None]
 
-    def run(self, member: Member) -> Run:
+    def run(self, member: Member) -> Experiment:
         """The run of a member."""
-        return Run.make(member.config, self.source, self.protocol)
+        return Experiment.make(member.config, self.source, self.protocol)
 
 
 def train_members(
@@ -133,7 +133,7 @@ def _open(members: Sequence[Member], say: Callable[[str], None]) -> Shared:
     for member in members:
         run_folder.check_same(member.folder, member.config)
         _check_epochs(member)
-    first = open_run(members[0].config)
+    first = open_experiment(members[0].config)
     normaliser = normalise.fit(first.source.split("train"), members[0].config.data.clip)
     seed = min(member.seed for member in members)
     return Shared(first.source, first.protocol, normaliser, seed, say)
@@ -236,7 +236,7 @@ def _train(place: Path, members: list[Member], shared: Shared) -> TrainState:
     return train_population(runs, shared.normaliser, place, reporting, teacher)[0]
 
 
-def _teacher(folder: Path, run: Run, shared: Shared) -> Any:
+def _teacher(folder: Path, run: Experiment, shared: Shared) -> Any:
     """The teacher of a part, trained once in the ablation's folder for all that have the same."""
     training = dataclasses.replace(run.config.training, seed=shared.seed)
     run = dataclasses.replace(run, config=dataclasses.replace(run.config, training=training))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fsrf_jax.errors import UserError
 from fsrf_jax.evaluation.protocols.files import from_description
 from fsrf_jax.evaluation.report.material import Absent, Material
-from fsrf_jax.experiments.run import Run
+from fsrf_jax.experiments.experiment import Experiment
 from fsrf_jax.source import Source, fingerprint, open_source
 from fsrf_jax.types import Codes
 
@@ -42,7 +42,7 @@ def codes_of(run: Material, source: Source | Absent) -> Codes | Absent:
     described, where = run.results["protocol_description"], str(run.evaluated.path)
     try:
         protocol = from_description(described, run.config.data.modalities, where)
-        made = Run.make(run.config, source, protocol)
+        made = Experiment.make(run.config, source, protocol)
         state, normaliser = made.load(run.evaluated.path.parent)
         samples = source.split(run.results["split"])
         return made.encoder(state, normaliser, samples)(samples.valid)

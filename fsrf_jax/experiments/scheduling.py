@@ -9,7 +9,7 @@ import jax
 
 from fsrf_jax.arguments import to_yaml
 from fsrf_jax.config import Config, OutputConfig
-from fsrf_jax.experiments.run import teacher_config
+from fsrf_jax.experiments.experiment import teacher_config
 from fsrf_jax.options import split
 
 Item = TypeVar("Item")

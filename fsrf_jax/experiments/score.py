@@ -9,7 +9,7 @@ from fsrf_jax.evaluation.predictions import align, check_digest, read_prediction
 from fsrf_jax.evaluation.protocols.masks import Observer, make_observer
 from fsrf_jax.evaluation.protocols.registry import Protocol
 from fsrf_jax.evaluation.results import Results, results_dict
-from fsrf_jax.experiments.run import metrics_of
+from fsrf_jax.experiments.experiment import metrics_of
 from fsrf_jax.source import Source, fingerprint
 
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import jax
 
-from fsrf_jax import sharding
+from fsrf_jax import arguments, sharding
+from fsrf_jax.config import flatten
 from fsrf_jax.data import normalise
+from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.results import Results
 from fsrf_jax.experiments import folder as run_folder
+from fsrf_jax.experiments.experiment import Experiment, teacher_config
 from fsrf_jax.experiments.outputs import write_results
-from fsrf_jax.experiments.run import Run, teacher_config
 from fsrf_jax.inference import make_batch
 from fsrf_jax.source import fingerprint
 from fsrf_jax.training import checkpoints, loop
@@ -21,6 +23,9 @@ from fsrf_jax.training.journal import open_journal
 from fsrf_jax.training.loop import EpochRecord
 from fsrf_jax.training.state import TrainState, is_complete
 from fsrf_jax.training.validation import make_validation
+
+# What a teacher that is given must have in common with the run that it teaches.
+SHARED_WITH_TEACHER = ("data.", "task.", "method.name", "model.")
 
 Show = Callable[[EpochRecord], None]
 Progress = Callable[[int, int], contextlib.AbstractContextManager[Show]]
@@ -37,7 +42,7 @@ def quiet(done: int, epochs: int) -> contextlib.AbstractContextManager[Show]:
     return contextlib.nullcontext(lambda record: None)
 
 
-def train_run(run: Run, folder: Path, progress: Progress = quiet) -> Results:
+def train_run(run: Experiment, folder: Path, progress: Progress = quiet) -> Results:
     """Train a run in its folder, evaluate it, and write everything there.
 
     A run that was interrupted goes on, and ends as if it had not been; of a finished one the
@@ -48,6 +53,7 @@ def train_run(run: Run, folder: Path, progress: Progress = quiet) -> Results:
         RunError: the folder belongs to other data or another process, or a loss became NaN.
     """
     normaliser = _fit_normaliser(run)  # or an error before there is a folder
+    given_teacher(run)
     with run_folder.opened(folder, run.config, fingerprint(run.source.dataset)) as record:
         states, normaliser = _train_alone(run, normaliser, folder, record, progress)
         results = _finished_results(folder, loop.epochs_done(run.recipe, states))
@@ -57,11 +63,11 @@ def train_run(run: Run, folder: Path, progress: Progress = quiet) -> Results:
     return results
 
 
-def train_teacher(run: Run, folder: Path, progress: Progress = quiet) -> Any:
+def train_teacher(run: Experiment, folder: Path, progress: Progress = quiet) -> Any:
     """Inference parameters of the teacher that the run's method asks for; None if it asks for none.
 
     The teacher is a run with the same settings, but for its method and missingness. It is trained
-    in its own folder unless it stands there already.
+    in its own folder unless it stands there already, or the method names another run.
 
     Raises:
         InterruptedTraining, RunError: see `train_run`.
@@ -69,19 +75,49 @@ def train_teacher(run: Run, folder: Path, progress: Progress = quiet) -> Any:
     config = teacher_config(run.config, folder)
     if config is None:
         return None
+    if (given := given_teacher(run)) is not None:
+        return given
     run_folder.check_same(folder, config)
-    teacher = Run.make(config, run.source, run.protocol)
+    teacher = Experiment.make(config, run.source, run.protocol)
     with run_folder.opened(folder, config, fingerprint(run.source.dataset)) as record:
         states, _ = _train_alone(teacher, _fit_normaliser(teacher), folder, record, progress)
     return sharding.replicate(loop.member(states, 0).best, run.mesh)
 
 
-def _fit_normaliser(run: Run) -> normalise.Normaliser:
+def given_teacher(run: Experiment) -> Any:
+    """Inference parameters of the trained run that the method names as its teacher, or None.
+
+    Raises:
+        RunError: it is no run, or it is of another method, network, task or other data.
+    """
+    wanted = run.config.method.teacher_method()
+    if wanted is None or wanted.run is None:
+        return None
+    folder = Path(wanted.run)
+    if not (folder / "config.yaml").is_file():
+        raise RunError(f"method.teacher: found no run folder {folder}, with a config.yaml in it.")
+    run_folder.check_data(folder, fingerprint(run.source.dataset), "train the teacher on them")
+    config = arguments.load(folder / "config.yaml")
+    there, here = flatten(config), flatten(run.config)
+    differing = [
+        f"  {key}: {there.get(key)!r} there, {value!r} here"
+        for key, value in here.items()
+        if key.startswith(SHARED_WITH_TEACHER) and key != "data.path" and there.get(key) != value
+    ]
+    if differing:
+        lines = "\n".join(differing)
+        raise RunError(f"method.teacher: {folder} differs in\n{lines}\nGive a teacher of the same.")
+    teacher = Experiment.make(config, run.source, run.protocol)
+    state, _ = teacher.load(folder)
+    return sharding.replicate(state.best, run.mesh)
+
+
+def _fit_normaliser(run: Experiment) -> normalise.Normaliser:
     return normalise.fit(run.source.split("train"), run.config.data.clip)
 
 
 def train_population(
-    runs: Sequence[Run],
+    runs: Sequence[Experiment],
     normaliser: normalise.Normaliser,
     place: Path,
     reporting: Reporting,
@@ -128,7 +164,7 @@ def train_population(
 
 
 def _train_alone(
-    run: Run,
+    run: Experiment,
     normaliser: normalise.Normaliser,
     folder: Path,
     record: Callable[[], None],

@@ -2,10 +2,19 @@
 
 Read in this order: `averaging` and `codes` (means by weights); the measures (`divergences`,
 `dependence`); `task`; and the terms (of DHF `factorization`, `heterogeneous`, `noise` and
-`reconstruction`; of DAS `distillation`), with the options of each in the same file. Which arrays a
-term is given, and what is summed up, is up to a method. docs/losses.md shows each.
+`reconstruction`; of DAS `distillation`; of CorrKD `correlation`), with the options of each in the
+same file. Which arrays a term is given, and what is summed up, is up to a method. docs/losses.md
+shows each.
+
+Example:
+    >>> import numpy as np
+    >>> h_language, h_audio = np.eye(4, dtype=np.float32), -np.eye(4, dtype=np.float32)
+    >>> weights = np.array([1, 1, 0, 1], np.float32)  # one sample lacks a modality
+    >>> float(fsrf_jax.losses.mse(h_language, h_audio, weights))
+    1.0
 """
 
+from fsrf_jax.losses import correlation as correlation
 from fsrf_jax.losses import distillation as distillation
 from fsrf_jax.losses import factorization as factorization
 from fsrf_jax.losses import heterogeneous as heterogeneous

@@ -66,7 +66,7 @@ def homogeneous(
 def redundancy(
     h_mbd: jax.Array,
     s_mbd: jax.Array,
-    n_mbd: jax.Array,
+    n_mbd: jax.Array | None,
     available_mb: jax.Array,
     weights_b: jax.Array,
     dependence: Dependence,
@@ -76,7 +76,8 @@ def redundancy(
     """No two codes share anything: the mean of a dependence over all active pairs of codes.
 
     The pairs are (H_m, S_m), (H_m, N_m), (S_m, N_m) of each modality and (S_m, S_n) of each pair of
-    modalities, every pair counting the same: 12 for three modalities. The H_m are meant to agree.
+    modalities, every pair counting the same: 12 for three modalities, or 6 if there are no N_m. The
+    H_m are meant to agree.
 
     The value does not determine which of two codes is to give way. With H_m held still, it is the
     others that lose what H_m holds, however large the weight and however weak `homogeneous`.
@@ -90,12 +91,11 @@ def redundancy(
     weights_pb = pair_weights(available_mb, weights_b)
     weights_mb = available_mb * weights_b[None]
     first, second = pairs(len(s_mbd))
-    return mean_over(
-        dependence,
-        jnp.concatenate([_entries(s_mbd, first), h_mbd, h_mbd, s_mbd]),
-        jnp.concatenate([_entries(s_mbd, second), s_mbd, n_mbd, n_mbd]),
-        jnp.concatenate([weights_pb, weights_mb, weights_mb, weights_mb]),
-    )
+    shared = [(_entries(s_mbd, first), _entries(s_mbd, second), weights_pb)]
+    shared += [(h_mbd, s_mbd, weights_mb)]
+    if n_mbd is not None:
+        shared += [(h_mbd, n_mbd, weights_mb), (s_mbd, n_mbd, weights_mb)]
+    return mean_over(dependence, *(jnp.concatenate(part) for part in zip(*shared, strict=True)))
 
 
 def pairs(m: int) -> tuple[np.ndarray, np.ndarray]:

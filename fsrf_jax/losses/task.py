@@ -11,7 +11,7 @@ of `Task`, so that no other module compares strings.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -217,6 +217,36 @@ class Task(TaskOptions):
         if self.form == "class":
             return jax.nn.one_hot(labels.astype(jnp.int32), self.outputs, dtype=jnp.float32)
         return labels if self.form == "binary" else labels[:, None]
+
+    def categories(self, labels: jax.Array, cuts: Sequence[float]) -> jax.Array:
+        """The category of each label, int32 [b, g]: of g = 1 question, or of g binary tasks.
+
+        Args:
+            cuts: increasing; a number is of category k if k of them are at most it. Classes and
+                binary tasks need none.
+        """
+        if self.form == "binary":
+            return (labels > 0.5).astype(jnp.int32)
+        if self.form == "class":
+            return labels.astype(jnp.int32)[:, None]
+        at_least = labels[:, None] >= jnp.asarray(cuts, labels.dtype)[None]
+        return jnp.sum(at_least, axis=1, dtype=jnp.int32)[:, None]
+
+    def category_probabilities(
+        self, raw_bo: jax.Array, cuts: Sequence[float], softness: float | jax.Array
+    ) -> jax.Array:
+        """Probabilities of all c categories, [b, g, c]; see `categories`.
+
+        Of a number, `P(k) = F((c_{k+1} - y) / softness) - F((c_k - y) / softness)` with F the
+        logistic function: a threshold model (McCullagh 1980). A Gaussian head counts by its mean.
+        """
+        if self.form == "class":
+            return jax.nn.softmax(raw_bo)[:, None]
+        if self.form == "binary":
+            return jnp.stack([jax.nn.sigmoid(-raw_bo), jax.nn.sigmoid(raw_bo)], axis=-1)
+        distance_bc = (jnp.asarray(cuts, raw_bo.dtype)[None] - raw_bo[:, :1]) / softness
+        below_bc = jnp.pad(jax.nn.sigmoid(distance_bc), ((0, 0), (1, 0)))
+        return jnp.diff(below_bc, axis=1, append=1.0)[:, None]
 
     def prediction(self, raw_bo: jax.Array) -> jax.Array:
         """What a user is given: numbers [b]; mean and log-variance [b, 2] of a Gaussian head;

@@ -33,6 +33,7 @@ from fsrf_jax.losses.noise import NoiseOptions
 from fsrf_jax.losses.reconstruction import ReconstructionOptions
 from fsrf_jax.losses.task import Task
 from fsrf_jax.methods.method import Parameters, Setting
+from fsrf_jax.methods.stacking import stack_views, unstack_views
 from fsrf_jax.missing import completeness
 from fsrf_jax.models.encoder import Encoders
 from fsrf_jax.models.factorizer import Factorizer
@@ -40,7 +41,7 @@ from fsrf_jax.models.fusion import Fusion
 from fsrf_jax.models.initialise import initialise
 from fsrf_jax.models.layers import Perceptron, dense, per_modality, reverse_gradient
 from fsrf_jax.options import expect, number, numbers, prefixed, split
-from fsrf_jax.types import Batch, ByModality, Codes
+from fsrf_jax.types import Batch, ByModality, Codes, View
 
 
 class Factors(NamedTuple):
@@ -68,20 +69,17 @@ class Network(nn.Module):
     setting: Setting
 
     @nn.compact
-    def __call__(
-        self, features: ByModality, valid: ByModality, observed: ByModality, *, train: bool
-    ) -> Factors:
-        """What one view becomes; for the arguments see `Encoders`."""
+    def __call__(self, view: View, *, train: bool) -> Factors:
+        """What one view becomes."""
         model, task = self.setting.model, self.setting.task
         # Z_m = Pool(Transformer_m(Conv1D(X_m * O_m) + positions)); 0 without a frame [F: HRLF].
-        encoders = Encoders(model, name="encoders")
-        z_mbd, available_mb = encoders(features, valid, observed, train=train)
+        z_mbd, available_mb = Encoders(model, name="encoders")(*view, train=train)
         # H_m = E_H(Z_m), one encoder for all; S_m = E_S_m(Z_m), N_m = E_N_m(Z_m) [S].
         random_noise = self.method.noise.kind == "bottleneck"
         factorizer = Factorizer(model.width, model.dropout, random_noise, name="factorizer")
         h_mbd, s_mbd, n_mbd, moments = factorizer(z_mbd, available_mb, train=train)
         # F = Fuse(H_1, S_1, H_2, ..): noise is dropped, [missing] tokens fill the gaps [R].
-        f_bd = Fusion(model, name="fusion")(h_mbd, s_mbd, available_mb, train=train)
+        f_bd = Fusion(model, name="fusion")([h_mbd, s_mbd], available_mb, train=train)
         raw_bo = dense(task.head_width, name="head")(f_bd)
         codes = available_mb, z_mbd, h_mbd, s_mbd, n_mbd
         return Factors(*codes, moments, fused=f_bd[None], raw=raw_bo[None])
@@ -300,10 +298,10 @@ class Fsrf:
     def init(self, setting: Setting, example: Batch, key: jax.Array) -> Parameters:
         """Of `Network` for inference, of the heads in `Constraints` for training."""
         network_key, heads_key = jax.random.split(key)
-        inputs = example.features, example.valid, example.valid
-        inference = initialise(Network(self, setting), network_key, *inputs, train=False)
-        view = self._forward(setting, inference, *inputs)
-        target = jax.tree.map(lambda x: x[0], self._targets(_apart(view, 1), example))
+        whole = View(example.features, example.valid, example.valid)
+        inference = initialise(Network(self, setting), network_key, whole, train=False)
+        view = self._forward(setting, inference, whole)
+        target = jax.tree.map(lambda x: x[0], self._targets(unstack_views(view, 1), example))
         heads = initialise(Constraints(self, setting), heads_key, view, target, example)
         return {"inference": inference, "training": heads}
 
@@ -320,14 +318,9 @@ class Fsrf:
         """L_task and every term of DHF and DAS, each a mean over the views that have weight."""
         del teacher, progress
         # All views in ONE pass, stacked along the batch axis [F: HRLF].
-        k = len(views)
-        features, valid = jax.tree.map(
-            lambda x: jnp.concatenate([x] * k), (batch.features, batch.valid)
-        )
-        observed = jax.tree.map(lambda *masks: jnp.concatenate(masks), *views)
         forward = partial(Network(self, setting).apply, train=True, rngs={"dropout": key})
-        stacked = forward({"params": parameters["inference"]}, features, valid, observed)
-        seen = _apart(stacked, k)
+        stacked: Any = forward({"params": parameters["inference"]}, stack_views(batch, views))
+        seen: Factors = unstack_views(stacked, len(views))
 
         task = partial(setting.task.loss, labels=batch.labels, weights_b=batch.weights)
         terms = {"task": jnp.mean(jax.vmap(task)(seen.raw[:, 0]))}
@@ -340,41 +333,26 @@ class Fsrf:
         share_kb = jnp.stack([completeness(batch.valid, view) for view in views])
         return terms | distil(self, setting, seen, share_kb, batch.weights)
 
-    def predict(
-        self,
-        setting: Setting,
-        inference: Any,
-        features: ByModality,
-        valid: ByModality,
-        observed: ByModality,
-    ) -> jax.Array:
+    def predict(self, setting: Setting, inference: Any, view: View) -> jax.Array:
         """One network, one pass, without dropout."""
-        view = self._forward(setting, inference, features, valid, observed)
-        return setting.task.prediction(view.raw[0])
+        return setting.task.prediction(self._forward(setting, inference, view).raw[0])
 
-    def codes(
-        self,
-        setting: Setting,
-        inference: Any,
-        features: ByModality,
-        valid: ByModality,
-        observed: ByModality,
-    ) -> Codes:
+    def codes(self, setting: Setting, inference: Any, view: View) -> Codes:
         """Z, H, S, N and F."""
-        view = self._forward(setting, inference, features, valid, observed)
+        seen = self._forward(setting, inference, view)
         return Codes(
-            modalities=tuple(sorted(features)),
-            available=view.available,
-            pooled=view.pooled,
-            homogeneous=view.homogeneous,
-            heterogeneous=view.heterogeneous,
-            noise=view.noise,
-            fused=view.fused[0],
+            modalities=tuple(sorted(view.features)),
+            available=seen.available,
+            pooled=seen.pooled,
+            homogeneous=seen.homogeneous,
+            heterogeneous=seen.heterogeneous,
+            noise=seen.noise,
+            fused=seen.fused[0],
         )
 
-    def _forward(self, setting: Setting, inference: Any, *inputs: ByModality) -> Factors:
-        view: Any = Network(self, setting).apply({"params": inference}, *inputs, train=False)
-        return view
+    def _forward(self, setting: Setting, inference: Any, view: View) -> Factors:
+        seen: Any = Network(self, setting).apply({"params": inference}, view, train=False)
+        return seen
 
     def _targets(self, views: Factors, batch: Batch) -> ByModality:
         """What the decoders of every view give back, [k, b, f] per modality."""
@@ -386,12 +364,3 @@ class Fsrf:
         if self.reconstruction.target == "complete":  # sg(Z_m) of the complete, last view [R]
             z_kmbd = jnp.broadcast_to(z_kmbd[-1], z_kmbd.shape)
         return {m: z_kmbd[:, i] for i, m in enumerate(sorted(batch.features))}
-
-
-def _apart(stacked: Any, k: int) -> Any:
-    """Views that are stacked along the batch axis: [m, k * b, ..] to [k, m, b, ..]."""
-
-    def apart(x: jax.Array) -> jax.Array:
-        return x.reshape(len(x), k, -1, *x.shape[2:]).swapaxes(0, 1)
-
-    return jax.tree.map(apart, stacked)

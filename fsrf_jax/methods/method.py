@@ -7,14 +7,14 @@ does is a pure function of pytrees; it knows nothing of files, configs, loops or
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 
 from fsrf_jax.losses.task import Task
 from fsrf_jax.missing import Missing
 from fsrf_jax.models.options import ModelOptions
-from fsrf_jax.types import Batch, ByModality, Codes
+from fsrf_jax.types import Batch, ByModality, Codes, View
 
 Parameters = dict[str, Any]
 """Two pytrees: `inference`, all that a prediction needs, and `training`, what only losses need."""
@@ -31,6 +31,20 @@ class Setting:
 
     task: Task
     model: ModelOptions
+
+
+class Teacher(NamedTuple):
+    """What is trained first, and then frozen.
+
+    Attributes:
+        method: what it is trained by.
+        missing: under which missingness.
+        run: run folder of one that is trained already; None: it is still to be trained.
+    """
+
+    method: "Method"
+    missing: Missing
+    run: str | None = None
 
 
 class Method(Protocol):
@@ -62,8 +76,8 @@ class Method(Protocol):
                 or a schedule depends on. The names do not depend on it.
         """
 
-    def teacher_method(self) -> "tuple[Method, Missing] | None":
-        """A method to be trained first, under its own missingness, and then frozen; or None."""
+    def teacher_method(self) -> Teacher | None:
+        """Whom it learns from, or None."""
 
     def init(self, setting: Setting, example: Batch, key: jax.Array) -> Parameters:
         """Parameters for arrays of the example's shapes (its number of rows does not matter)."""
@@ -91,22 +105,8 @@ class Method(Protocol):
             key: typed key for dropout and the like.
         """
 
-    def predict(
-        self,
-        setting: Setting,
-        inference: Any,
-        features: ByModality,
-        valid: ByModality,
-        observed: ByModality,
-    ) -> jax.Array:
+    def predict(self, setting: Setting, inference: Any, view: View) -> jax.Array:
         """Predictions of one view, see `Task.prediction`; numbers are at their defaults here."""
 
-    def codes(
-        self,
-        setting: Setting,
-        inference: Any,
-        features: ByModality,
-        valid: ByModality,
-        observed: ByModality,
-    ) -> Codes | None:
+    def codes(self, setting: Setting, inference: Any, view: View) -> Codes | None:
         """The codes of one view, as far as the method has some."""

@@ -1,12 +1,10 @@
 """DHF: one code of a modality becomes a homogeneous, a heterogeneous and a noise code."""
 
-from collections.abc import Callable
-
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fsrf_jax.models.layers import Perceptron, where_available
+from fsrf_jax.models.layers import Perceptron, per_modality, where_available
 
 # Softly limits the log-variance of a random noise code: exp of it must stay finite.
 LARGEST_LOG_VARIANCE = 6.0
@@ -36,21 +34,17 @@ class Factorizer(nn.Module):
             H, S, N, each [m, b, d]; and mean and log-variance of a random N, or None.
         """
 
-        def shared(encoder: Perceptron, z_mbd: jax.Array) -> jax.Array:
-            return encoder(z_mbd, train=train)
+        def encoder(name: str, width: int = self.width) -> Perceptron:
+            return Perceptron(2 * self.width, width, self.dropout, name=name)
 
-        private = nn.vmap(
-            shared, variable_axes={"params": 0}, split_rngs={"params": True, "dropout": True}
-        )
+        def private(name: str, width: int = self.width) -> jax.Array:
+            return per_modality(encoder(name, width), z_mbd, train=train)
 
-        def encode(how: Callable, name: str, width: int = self.width) -> jax.Array:
-            return how(Perceptron(2 * self.width, width, self.dropout, name=name), z_mbd)
-
-        h_mbd = where_available(available_mb, encode(shared, "homogeneous"))
-        s_mbd = where_available(available_mb, encode(private, "heterogeneous"))
+        h_mbd = where_available(available_mb, encoder("homogeneous")(z_mbd, train=train))
+        s_mbd = where_available(available_mb, private("heterogeneous"))
         if not self.random_noise:
-            return h_mbd, s_mbd, where_available(available_mb, encode(private, "noise")), None
-        mean_mbd, raw_mbd = jnp.split(encode(private, "noise", 2 * self.width), 2, axis=-1)
+            return h_mbd, s_mbd, where_available(available_mb, private("noise")), None
+        mean_mbd, raw_mbd = jnp.split(private("noise", 2 * self.width), 2, axis=-1)
         log_variance_mbd = LARGEST_LOG_VARIANCE * jnp.tanh(raw_mbd / LARGEST_LOG_VARIANCE)
         n_mbd = mean_mbd
         if train:

@@ -1,4 +1,6 @@
-"""Homogeneous and heterogeneous codes of all modalities become one vector."""
+"""The codes of all modalities become one vector."""
+
+from collections.abc import Sequence
 
 import flax.linen as nn
 import jax
@@ -10,9 +12,9 @@ from fsrf_jax.models.options import ModelOptions
 
 
 class Fusion(nn.Module):
-    """One token for each H_m and S_m, then a Transformer or a perceptron over all tokens.
+    """One token for each code of each modality, then a Transformer or a perceptron over all tokens.
 
-    The code of an absent modality is replaced by a learned `[missing]` token of its slot.
+    A code of an absent modality is replaced by a learned `[missing]` token of its slot.
 
     Attributes:
         options: `fusion` is "transformer" over a class token and the tokens, each with a learned
@@ -23,19 +25,19 @@ class Fusion(nn.Module):
 
     @nn.compact
     def __call__(
-        self, h_mbd: jax.Array, s_mbd: jax.Array, available_mb: jax.Array, *, train: bool
+        self, codes: Sequence[jax.Array], available_mb: jax.Array, *, train: bool
     ) -> jax.Array:
-        """Fuse codes [m, b, d] with availabilities [m, b] into F [b, d]."""
-        token_bsd = self._tokens(h_mbd, s_mbd, available_mb)
+        """Fuse codes, each [m, b, d], with availabilities [m, b] into F [b, d]."""
+        token_bsd = self._tokens(codes, available_mb)
         fuse = self._concatenate if self.options.fusion == "concatenation" else self._attend
         return nn.LayerNorm()(fuse(token_bsd, train))
 
-    def _tokens(self, h_mbd: jax.Array, s_mbd: jax.Array, available_mb: jax.Array) -> jax.Array:
-        """Codes, or `[missing]` tokens in their place, in slots H_1, S_1, H_2, ..: [b, s, d]."""
-        m, b, d = h_mbd.shape
-        code_bsd = jnp.stack([h_mbd, s_mbd], axis=1).reshape(2 * m, b, d).swapaxes(0, 1)
-        present_bs = jnp.repeat(available_mb, 2, axis=0).T > 0
-        missing_sd = self.param("missing", token_scale, (2 * m, d))
+    def _tokens(self, codes: Sequence[jax.Array], available_mb: jax.Array) -> jax.Array:
+        """Codes, or `[missing]` tokens in their place, [b, s, d], modality by modality."""
+        (m, b, d), n = codes[0].shape, len(codes)
+        code_bsd = jnp.stack(codes, axis=1).reshape(m * n, b, d).swapaxes(0, 1)
+        present_bs = jnp.repeat(available_mb, n, axis=0).T > 0
+        missing_sd = self.param("missing", token_scale, (m * n, d))
         return jnp.where(present_bs[..., None], code_bsd, missing_sd[None])
 
     def _attend(self, token_bsd: jax.Array, train: bool) -> jax.Array:

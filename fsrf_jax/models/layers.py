@@ -153,15 +153,15 @@ def where_available(available_b: jax.Array, x_bd: jax.Array) -> jax.Array:
     return jnp.where(available_b[..., None] > 0, x_bd, 0.0)
 
 
-def per_modality(perceptron: Perceptron, x_mbd: jax.Array) -> jax.Array:
+def per_modality(perceptron: Perceptron, x_mbd: jax.Array, *, train: bool = False) -> jax.Array:
     """One perceptron per modality, each with parameters of its own: [m, b, d] to [m, b, out].
 
     Must be called inside a module, which then holds the parameters.
     """
     apply = nn.vmap(
-        lambda module, x_bd: module(x_bd, train=False),
+        lambda module, x_bd: module(x_bd, train=train),
         variable_axes={"params": 0},
-        split_rngs={"params": True},
+        split_rngs={"params": True, "dropout": True},
     )
     return apply(perceptron, x_mbd)
 

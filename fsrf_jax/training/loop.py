@@ -11,6 +11,7 @@ parameters and its own early stopping, and trains as it would alone, to float to
 import contextlib
 import dataclasses
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -219,8 +220,14 @@ def epoch_record(
 
 @contextlib.contextmanager
 def signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM; a second signal acts at once, as it did before."""
+    """Collect SIGINT and SIGTERM; a second signal acts at once, as it did before.
+
+    Only the main thread can ask for signals; in another one none is collected.
+    """
     received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
     previous: dict[int, Any] = {}
 
     def remember(signum: int, frame: Any) -> None:

@@ -15,9 +15,9 @@ from fsrf_jax.data import normalise
 from fsrf_jax.errors import ConfigError, RunError
 from fsrf_jax.experiments import ablation
 from fsrf_jax.experiments import folder as run_folder
-from fsrf_jax.experiments.run import Run, open_run
+from fsrf_jax.experiments.experiment import Experiment, open_experiment
 from fsrf_jax.losses.task import FORMS
-from fsrf_jax.methods import Fsrf
+from fsrf_jax.methods import Fsrf, Teacher
 from fsrf_jax.missing import Missing
 from fsrf_jax.source import fingerprint
 from fsrf_jax.training import checkpoints, loop
@@ -310,7 +310,7 @@ def fit(monkeypatch):
         evaluated.append((self.config, state))
         return None, {"seed": self.config.training.seed}
 
-    monkeypatch.setattr(Run, "evaluate", evaluate)
+    monkeypatch.setattr(Experiment, "evaluate", evaluate)
     monkeypatch.setattr(
         ablation,
         "write_results",
@@ -321,7 +321,7 @@ def fit(monkeypatch):
 
 
 def states_of(members):
-    run = open_run(members[0].config)
+    run = open_experiment(members[0].config)
     return run, run.initial_states([one.seed for one in members])
 
 
@@ -415,7 +415,7 @@ def test_of_a_resumed_part_those_that_are_done_are_not_evaluated_again(fit, tmp_
         return None, {"seed": 0}
 
     with monkeypatch.context() as patch:
-        patch.setattr(Run, "evaluate", broken)
+        patch.setattr(Experiment, "evaluate", broken)
         with pytest.raises(InterruptedError):
             train(tmp_path, members)
     assert plans(tmp_path) == [names(members)]
@@ -454,7 +454,7 @@ class Taught(Fsrf):
     """A method with a teacher, which is the same whatever the weights are."""
 
     def teacher_method(self):
-        return Fsrf(), Missing(max_rate=0.0)
+        return Teacher(Fsrf(), Missing(max_rate=0.0))
 
 
 def test_all_parts_have_one_teacher(fit, tmp_path, monkeypatch):
@@ -492,7 +492,7 @@ def test_probes_are_measured_once(fit, tmp_path, monkeypatch):
         probed.append((self.config.training.seed, state.step.shape, state.key))
         return {"seed": self.config.training.seed}
 
-    monkeypatch.setattr(Run, "probe", probe)
+    monkeypatch.setattr(Experiment, "probe", probe)
     monkeypatch.setattr(
         ablation, "write_probes", lambda path, probes: path.write_text(json.dumps(probes))
     )
@@ -511,6 +511,6 @@ def test_probes_are_measured_once(fit, tmp_path, monkeypatch):
 def test_the_data_are_those_that_the_folders_record(training, tmp_path):
     members = full(tmp_path, 1)
     train(tmp_path, members)
-    digest = fingerprint(open_run(members[0].config).source.dataset)
+    digest = fingerprint(open_experiment(members[0].config).source.dataset)
     environment = read_json(members[0].folder / "environment.json")
     assert environment["data_fingerprint"] == digest

@@ -17,8 +17,8 @@ from fsrf_jax.data import normalise
 from fsrf_jax.errors import DataError, RunError
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments import train
-from fsrf_jax.experiments.run import Run, open_run
-from fsrf_jax.methods import Fsrf
+from fsrf_jax.experiments.experiment import Experiment, open_experiment
+from fsrf_jax.methods import Corrkd, Fsrf, Teacher
 from fsrf_jax.missing import Missing
 from fsrf_jax.source import fingerprint
 from fsrf_jax.training import checkpoints, loop
@@ -27,7 +27,7 @@ from fsrf_jax.training.loop import EpochRecord, InterruptedTraining
 
 @pytest.fixture(scope="module")
 def run():
-    return open_run(parse("--training.seed", "3"))
+    return open_experiment(parse("--training.seed", "3"))
 
 
 class Fit:
@@ -70,7 +70,7 @@ def fit(monkeypatch):
         return None, {"epochs_trained": int(state.step) // self.recipe.steps_per_epoch}
 
     monkeypatch.setattr(loop, "fit", fake)
-    monkeypatch.setattr(Run, "evaluate", evaluate)
+    monkeypatch.setattr(Experiment, "evaluate", evaluate)
     monkeypatch.setattr(train, "write_results", lambda path, _, r: path.write_text(json.dumps(r)))
     return fake
 
@@ -143,7 +143,7 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(run, fit, tmp_path):
 
 def test_more_epochs_go_on_and_are_recorded(run, fit, tmp_path):
     train.train_run(run, tmp_path)
-    longer = open_run(parse("--training.seed", "3", "--training.epochs", "4"))
+    longer = open_experiment(parse("--training.seed", "3", "--training.epochs", "4"))
     assert train.train_run(longer, tmp_path) == {"epochs_trained": 4}
     assert fit.calls[1][0].step.tolist() == [run.recipe.steps]
     assert arguments.load(tmp_path / "config.yaml").training.epochs == 4
@@ -201,12 +201,12 @@ class Taught(Fsrf):
     """A method that a network which was trained on complete samples teaches."""
 
     def teacher_method(self):
-        return Fsrf(complete_view=True), Missing(max_rate=0.0)
+        return Teacher(Fsrf(complete_view=True), Missing(max_rate=0.0))
 
 
 def test_a_teacher_is_trained_first_in_its_own_folder_and_only_once(run, fit, tmp_path):
     config = dataclasses.replace(run.config, method=Taught())
-    taught = Run.make(config, run.source, run.protocol)
+    taught = Experiment.make(config, run.source, run.protocol)
     fit.stops = 1
     for _ in range(2):  # the teacher is interrupted, then the run itself
         with pytest.raises(InterruptedTraining):
@@ -227,3 +227,65 @@ def test_a_teacher_is_trained_first_in_its_own_folder_and_only_once(run, fit, tm
     assert (found.method.complete_view, found.missing) == (True, Missing(max_rate=0.0))
     assert not (tmp_path / "teacher" / "results.json").exists()
     assert len(fit.evaluated) == 1
+
+
+def learning(run, teacher, **changes):
+    """An experiment of CorrKD whose teacher is in that folder."""
+    config = dataclasses.replace(run.config, method=Corrkd(teacher=teacher), **changes)
+    return Experiment.make(config, run.source, run.protocol)
+
+
+@pytest.fixture
+def taught(run, fit, tmp_path):
+    """A run that trained its teacher first, in RUN/teacher."""
+    train.train_run(learning(run, None), tmp_path / "run")
+    fit.calls.clear()
+    return tmp_path / "run"
+
+
+def test_a_teacher_that_is_given_is_not_trained(run, fit, taught, tmp_path):
+    """It may have been trained otherwise, as long as it is the same network for the same data."""
+    other = dataclasses.replace(run.config.training, seed=8)
+    student = learning(run, str(taught / "teacher"), training=other)
+    assert train.train_run(student, tmp_path / "other") == {"epochs_trained": 2}
+    ((_, _, kwargs),) = fit.calls
+    own = learning(run, None)
+    expected, _ = Experiment.make(
+        arguments.load(taught / "teacher" / "config.yaml"), run.source, run.protocol
+    ).load(taught / "teacher")
+    for found, best in zip(*map(jax.tree.leaves, (kwargs["teacher"], expected.best)), strict=True):
+        np.testing.assert_array_equal(found, best)
+    assert not (tmp_path / "other" / "teacher").exists()
+    assert own.config.method.teacher_method().run is None
+
+
+@pytest.mark.parametrize(
+    ("folder", "changes", "message"),
+    [
+        ("nothing", {}, r"^method\.teacher: found no run folder .*nothing"),
+        (
+            "run/teacher",
+            {"model": {"width": 16}},
+            r"differs in\n  model\.width: \d+ there, 16 here",
+        ),
+        ("run/teacher", {"data": {"clip": 3.0}}, r"differs in\n  data\.clip: 10\.0 there, 3\.0"),
+    ],
+)
+def test_a_teacher_that_does_not_fit_is_refused(run, taught, tmp_path, folder, changes, message):
+    """Before there is a folder."""
+    changed = {
+        section: dataclasses.replace(getattr(run.config, section), **values)
+        for section, values in changes.items()
+    }
+    student = learning(run, str(tmp_path / folder), **changed)
+    with pytest.raises(RunError, match=message):
+        train.train_run(student, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_teacher_of_other_data_is_refused(run, taught, tmp_path):
+    path = taught / "teacher" / "environment.json"
+    path.write_text(json.dumps({"data_fingerprint": "0"}))
+    with pytest.raises(RunError, match="the run began with other data"):
+        train.train_run(learning(run, str(taught / "teacher")), tmp_path / "other")
+    assert not (tmp_path / "other").exists()

@@ -16,7 +16,7 @@ from fsrf_jax.config import Config, DataConfig, TrainingConfig
 from fsrf_jax.data import normalise
 from fsrf_jax.data.synthetic import SyntheticOptions
 from fsrf_jax.evaluation.protocols.masks import make_observer
-from fsrf_jax.experiments.run import Run, open_run
+from fsrf_jax.experiments.experiment import Experiment, open_experiment
 from fsrf_jax.inference import make_batch
 from fsrf_jax.missing import random_view
 from fsrf_jax.models.options import ModelOptions
@@ -35,7 +35,7 @@ CONFIG = Config(
 
 def record() -> dict:
     """What the run draws at the start, and its terms in the first epoch of 20 steps."""
-    run = open_run(CONFIG)
+    run = open_experiment(CONFIG)
     samples = normalise.fit(run.source.split("train"), CONFIG.data.clip)
     data = make_batch(samples.apply(run.source.split("train")))
     valid = samples.apply(run.source.split("valid"))
@@ -74,7 +74,7 @@ def summary(leaf: jax.Array) -> list[float]:
     return [*leaf.shape, float(x[0]), float(x[-1]), float(x.sum()), float(np.linalg.norm(x))]
 
 
-def masks_of_test(run: Run) -> dict:
+def masks_of_test(run: Experiment) -> dict:
     """The masks of the first random condition of the protocol."""
     condition = next(c for c in run.protocol.conditions if c.random)
     observe = make_observer(run.source.split("test"), CONFIG.evaluation.mask_seeds)

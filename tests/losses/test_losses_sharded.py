@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from command_case import with_flags
+
 MEASURES = """
 import jax, numpy as np
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
@@ -95,7 +97,9 @@ def printed_on_8_devices(program):
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiles faster
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",
+        "XLA_FLAGS": with_flags(
+            "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+        ),
         "PYTHONPATH": os.pathsep.join(
             [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
         ),

@@ -18,9 +18,11 @@ import measures_reference as measures
 
 from fsrf_jax.losses import Task
 from fsrf_jax.methods import Fsrf, Setting
-from fsrf_jax.methods.fsrf import Network, _apart
+from fsrf_jax.methods.fsrf import Network
+from fsrf_jax.methods.stacking import unstack_views
 from fsrf_jax.models.options import ModelOptions
 from fsrf_jax.options import merge, split
+from fsrf_jax.types import View
 
 KEY = jax.random.key(0)
 PROGRESS = jnp.float32(0.5)
@@ -102,11 +104,11 @@ def terms_and_factors(static, setting, hyper, parameters, batch, views):
     terms = method.loss(setting, parameters, None, batch, views, PROGRESS, KEY)
     k = len(views)
     stack = partial(jax.tree.map, lambda *x: jnp.concatenate(x))
-    inputs = stack(*[batch.features] * k), stack(*[batch.valid] * k), stack(*views)
+    view = View(stack(*[batch.features] * k), stack(*[batch.valid] * k), stack(*views))
     network = Network(method, setting)
     variables = {"params": parameters["inference"]}
-    stacked = network.apply(variables, *inputs, train=True, rngs={"dropout": KEY})
-    return terms, _apart(stacked, k)
+    stacked = network.apply(variables, view, train=True, rngs={"dropout": KEY})
+    return terms, unstack_views(stacked, k)
 
 
 def case_of(kind, changes, model=MODEL):

@@ -17,7 +17,7 @@ from fsrf_jax.losses import Task
 from fsrf_jax.methods import METHODS, Setting
 from fsrf_jax.models.options import ModelOptions
 from fsrf_jax.options import check, merge, split
-from fsrf_jax.types import Batch
+from fsrf_jax.types import Batch, View
 
 FRAMES, FEATURES = {"language": 3, "audio": 4}, {"language": 4, "audio": 3}
 MODEL = ModelOptions(width=4, heads=2, expansion=1, dropout=0.0)
@@ -85,13 +85,17 @@ def make_views(method, batch, patterns=None):
     return views + [batch.valid] * method.complete_view
 
 
+def init(method):
+    return jax.jit(lambda key: method.init(SETTING, BATCH, key))(KEY)
+
+
 @pytest.fixture(scope="module", params=METHODS)
 def subject(request):
     method = METHODS[request.param]()
     static, hyper = split(method)
     traced = []
     taught = method.teacher_method()
-    teacher = None if taught is None else taught[0].init(SETTING, BATCH, KEY)["inference"]
+    teacher = None if taught is None else init(taught.method)["inference"]
 
     @jax.jit
     def loss(hyper, parameters, batch, views, key):
@@ -109,13 +113,13 @@ def subject(request):
 
     @jax.jit
     def predict(inference, *inputs):
-        return static.predict(SETTING, inference, *inputs)
+        return static.predict(SETTING, inference, View(*inputs))
 
     @jax.jit
     def codes(inference, *inputs):
-        return static.codes(SETTING, inference, *inputs)
+        return static.codes(SETTING, inference, View(*inputs))
 
-    made = jax.jit(lambda key: method.init(SETTING, BATCH, key))(KEY)
+    made = init(method)
     # As after some steps: no bias is 0, so that one in front of another has a gradient.
     rng = np.random.default_rng(1)
     parameters = jax.tree.map(
@@ -193,6 +197,39 @@ def test_without_weights_only_the_task_is_learnt(subject, usual):
     chex.assert_trees_all_equal(terms, usual[1])  # raw terms know nothing of weights
     assert_zero(of_parameters["training"])
     assert max(np.abs(x).max() for x in jax.tree.leaves(of_parameters["inference"])) > 0
+
+
+def test_a_weight_of_0_turns_a_term_off(subject, usual):
+    """The gradient is what the other terms give: each term's own times its weight, added up."""
+    weights = [name for name in subject.hyper if name.startswith("weights.")]
+    doubled = {}
+    for name in weights:
+        assert float(subject.hyper[name]) > 0, name  # or its default would be no term at all
+        off = run(subject, hyper=subject.hyper | {name: jnp.zeros(())})
+        assert usual[1] == off[1]  # raw terms know nothing of weights
+        twice = run(subject, hyper=subject.hyper | {name: 2 * subject.hyper[name]})
+        own = jax.tree.map(lambda full, without: full - without, usual[0], off[0])
+        again = jax.tree.map(lambda twice, full: twice - full, twice[0], usual[0])
+        chex.assert_trees_all_close(own, again, rtol=1e-2, atol=1e-5)
+        doubled[name] = max(np.abs(x).max() for x in jax.tree.leaves(own))
+    assert all(size > 0 for size in doubled.values()), doubled
+
+
+def test_what_a_sample_never_had_is_neither_input_nor_target(subject):
+    """Whole modalities that are padding throughout, with all terms at work."""
+    never = {m: np.arange(B) % 3 == i for i, m in enumerate(ALL)}  # the other third has both
+    valid = {m: v & ~jnp.asarray(never[m])[:, None] for m, v in BATCH.valid.items()}
+    batch = dataclasses.replace(BATCH, valid=valid)
+    views = [{m: v & valid[m] for m, v in view.items()} for view in subject.views]
+    (of_parameters, of_features), terms = run(subject, batch, views)
+    changed = {m: jnp.where(never[m][:, None, None], 1e3, x) for m, x in BATCH.features.items()}
+    again = run(subject, dataclasses.replace(batch, features=changed), views)
+    assert again[1] == terms
+    chex.assert_trees_all_equal(again[0][0], of_parameters)
+    chex.assert_tree_all_finite((of_parameters, terms))
+    for m in ALL:
+        assert_zero(of_features[m][never[m]])
+        assert np.abs(of_features[m][~never[m]]).max() > 0
 
 
 @pytest.mark.parametrize("pattern", PATTERNS, ids="+".join)
@@ -339,10 +376,10 @@ def test_every_task(subject, kind, outputs, width):
     def everything(key):
         parameters = method.init(setting, batch, key)
         taught = method.teacher_method()
-        teacher = None if taught is None else taught[0].init(setting, batch, key)["inference"]
+        teacher = None if taught is None else taught.method.init(setting, batch, key)["inference"]
         terms = method.loss(setting, parameters, teacher, batch, subject.views, PROGRESS, key)
-        inputs = batch.features, batch.valid, subject.views[0]
-        return parameters, terms, method.predict(setting, parameters["inference"], *inputs)
+        view = View(batch.features, batch.valid, subject.views[0])
+        return parameters, terms, method.predict(setting, parameters["inference"], view)
 
     parameters, terms, prediction = jax.eval_shape(everything, KEY)
     assert set(parameters) == {"inference", "training"}

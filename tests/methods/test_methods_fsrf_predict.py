@@ -13,6 +13,7 @@ import pytest
 from fsrf_jax.losses.task import LARGEST_LOG_VARIANCE
 from fsrf_jax.methods import Fsrf, Setting
 from fsrf_jax.options import check, split
+from fsrf_jax.types import View
 
 METHOD, SETTING, PARAMETERS, BATCH, VIEWS = case.case_of("l1", {}, case.BLOCKS)
 STATIC, _ = split(METHOD)
@@ -20,12 +21,12 @@ STATIC, _ = split(METHOD)
 
 @partial(case.jit, static_argnums=(0, 1))
 def predict(method, setting, inference, *inputs):
-    return method.predict(setting, inference, *inputs)
+    return method.predict(setting, inference, View(*inputs))
 
 
 @partial(case.jit, static_argnums=(0, 1))
 def codes(method, setting, inference, *inputs):
-    return method.codes(setting, inference, *inputs)
+    return method.codes(setting, inference, View(*inputs))
 
 
 INFERENCE = PARAMETERS["inference"]

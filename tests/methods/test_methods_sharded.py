@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command_case import with_flags
 
 # Slow: the default loss on 8 devices is in tests/training, its terms are in tests/losses.
 pytestmark = pytest.mark.slow
@@ -58,12 +59,16 @@ print(count, float(one[0][0]))
 
 @pytest.mark.parametrize("name", CASES)
 def test_8_devices_agree_with_1(name):
-    here = str(Path(__file__).parent)
+    here = Path(__file__).parent
     environment = os.environ | {
         "JAX_PLATFORMS": "cpu",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # compiles faster
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0",
-        "PYTHONPATH": os.pathsep.join([here, os.environ.get("PYTHONPATH", "")]),
+        "XLA_FLAGS": with_flags(
+            "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+        ),
+        "PYTHONPATH": os.pathsep.join(
+            [str(here), str(here.parent), os.environ.get("PYTHONPATH", "")]
+        ),
     }
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM, name],

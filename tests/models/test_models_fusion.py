@@ -21,7 +21,7 @@ S = case.normal(5, M, B, D)
 AVAILABLE = jnp.asarray([[1.0, 1, 0, 0], [1.0, 0, 1, 0]])
 WHOLE = jnp.ones((M, B))
 PARAMETERS = {
-    kind: case.parameters_of(fusion, H, S, AVAILABLE, train=False)
+    kind: case.parameters_of(fusion, [H, S], AVAILABLE, train=False)
     for kind, fusion in FUSIONS.items()
 }
 every = pytest.mark.parametrize("kind", KINDS)
@@ -30,14 +30,14 @@ every = pytest.mark.parametrize("kind", KINDS)
 @partial(jax.jit, static_argnums=0)
 def fuse(kind, h_mbd, s_mbd, available_mb):
     variables = {"params": PARAMETERS[kind]}
-    return FUSIONS[kind].apply(variables, h_mbd, s_mbd, available_mb, train=False)
+    return FUSIONS[kind].apply(variables, [h_mbd, s_mbd], available_mb, train=False)
 
 
 @partial(jax.jit, static_argnums=0)
 def gradients_of_row(kind, row):
     def value(parameters, h_mbd, s_mbd):
         variables = {"params": parameters}
-        fused_bd = FUSIONS[kind].apply(variables, h_mbd, s_mbd, AVAILABLE, train=False)
+        fused_bd = FUSIONS[kind].apply(variables, [h_mbd, s_mbd], AVAILABLE, train=False)
         return (fused_bd[row] * case.normal(9, D)).sum()
 
     return jax.grad(value, (0, 1, 2))(PARAMETERS[kind], H, S)
@@ -140,6 +140,6 @@ def test_dropout(kind):
     @jax.jit
     def run(key):
         variables = {"params": PARAMETERS[kind]}
-        return fusion.apply(variables, H, S, AVAILABLE, train=True, rngs={"dropout": key})
+        return fusion.apply(variables, [H, S], AVAILABLE, train=True, rngs={"dropout": key})
 
     assert np.abs(run(jax.random.key(0)) - run(jax.random.key(1))).max() > 1e-2

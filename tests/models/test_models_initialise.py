@@ -292,7 +292,7 @@ def test_the_parameters_of_options_start_as_they_should():
         }
         fusion = Fusion(concatenation)
         return made | {
-            "fusion": initialise(fusion, next(keys), codes, codes, available, train=False)
+            "fusion": initialise(fusion, next(keys), [codes, codes], available, train=False)
         }
 
     made = make(KEY)

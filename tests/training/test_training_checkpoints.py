@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from command_case import with_flags
 
 from fsrf_jax.errors import RunError
 from fsrf_jax.training import checkpoints
@@ -128,7 +129,7 @@ def in_a_child(function, *arguments, devices=1):
         env=os.environ
         | {
             "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "XLA_FLAGS": with_flags(f"--xla_force_host_platform_device_count={devices}"),
         },
         capture_output=True,
         text=True,

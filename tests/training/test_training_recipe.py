@@ -8,7 +8,7 @@ import pytest
 import training_case as case
 
 from fsrf_jax.config import Config
-from fsrf_jax.experiments.run import make_recipe
+from fsrf_jax.experiments.experiment import make_recipe
 from fsrf_jax.losses.distillation import DistillationOptions
 from fsrf_jax.losses.heterogeneous import HeterogeneousOptions
 from fsrf_jax.losses.noise import NoiseOptions

@@ -20,6 +20,7 @@ from fsrf_jax.options import split
 from fsrf_jax.training import loop
 from fsrf_jax.training.loop import train_epoch
 from fsrf_jax.training.step import epoch_order, take, train_step, validation_error
+from fsrf_jax.types import View
 
 TRACED = []
 
@@ -233,8 +234,8 @@ def test_a_step_compiles_once_for_all_numbers_and_equal_recipes():
 
 @jax.jit
 def predictions(inference, batch, observed):
-    inputs = batch.features, batch.valid, observed
-    return case.RECIPE.method.predict(case.RECIPE.setting, inference, *inputs)
+    view = View(batch.features, batch.valid, observed)
+    return case.RECIPE.method.predict(case.RECIPE.setting, inference, view)
 
 
 def test_validation_error_against_a_plain_mean():

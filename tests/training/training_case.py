@@ -136,6 +136,19 @@ class Compilations(logging.Handler):
         self.count += record.getMessage().startswith("Finished XLA compilation of jit(train_epoch)")
 
 
+def without_key_biases(inference):
+    """Inference parameters without the biases of attention's keys.
+
+    They have no influence on anything; their gradient is rounding, which Adam scales up.
+    """
+
+    def cut(path, x):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        return np.delete(x, 1, 0) if name.endswith("query_key_value/bias") else x
+
+    return jax.tree_util.tree_map_with_path(cut, inference)
+
+
 def weak(tree):
     """Leaves of a weak type: they would make another program of the next call."""
     return [leaf for leaf in jax.tree.leaves(tree) if getattr(leaf, "weak_type", False)]

@@ -34,7 +34,7 @@ from fsrf_jax.training.state import Recipe, TrainState, init_states
 
 
 @dataclass(frozen=True)
-class Run:
+class Experiment:
     """A config and its data, ready to train or to restore.
 
     Attributes:
@@ -56,7 +56,7 @@ class Run:
     family: MetricFamily
 
     @classmethod
-    def make(cls, config: Config, source: Source, protocol: Protocol) -> "Run":
+    def make(cls, config: Config, source: Source, protocol: Protocol) -> "Experiment":
         """The run of a config, its data and its protocol."""
         recipe, hyper = split(make_recipe(config, len(source.split("train")), source.outputs))
         family = metrics_of(config, source)
@@ -187,7 +187,7 @@ class Run:
         return {"split": self.config.evaluation.split, "data_fingerprint": digest}
 
 
-def open_run(config: Config) -> Run:
+def open_experiment(config: Config) -> Experiment:
     """The run of a config: protocol and data are opened, and their splits looked for.
 
     Raises:
@@ -198,7 +198,7 @@ def open_run(config: Config) -> Run:
     source = open_source(config.data, config.task.form)
     for name in ("train", "valid", config.evaluation.split):
         source.split(name)
-    return Run.make(config, source, protocol)
+    return Experiment.make(config, source, protocol)
 
 
 def make_recipe(config: Config, samples: int, outputs: int) -> Recipe:
@@ -229,9 +229,8 @@ def teacher_config(config: Config, folder: Path) -> Config | None:
     wanted = config.method.teacher_method()
     if wanted is None:
         return None
-    method, missing = wanted
     output = replace(config.output, directory=str(folder))
-    return replace(config, method=method, missing=missing, output=output)
+    return replace(config, method=wanted.method, missing=wanted.missing, output=output)
 
 
 def metrics_of(config: Config, source: Source) -> MetricFamily:

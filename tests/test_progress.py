@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from fsrf_jax.cli import progress
+from fsrf_jax import progress
 from fsrf_jax.training.loop import EpochRecord
 
 

@@ -12,7 +12,7 @@ from fsrf_jax import arguments
 from fsrf_jax.data import normalise
 from fsrf_jax.errors import ConfigError, DataError, RunError, UserError
 from fsrf_jax.evaluation.protocols.files import resolve
-from fsrf_jax.experiments.run import Run, make_recipe, open_run
+from fsrf_jax.experiments.experiment import Experiment, make_recipe, open_experiment
 from fsrf_jax.source import fingerprint, open_source
 from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.state import is_complete
@@ -22,7 +22,7 @@ from fsrf_jax.training.state import is_complete
 def run(trained):
     config = arguments.load(trained.folder / "config.yaml")
     protocol = resolve(config.evaluation.protocol, config.data.modalities)
-    return Run.make(config, open_source(config.data), protocol)
+    return Experiment.make(config, open_source(config.data), protocol)
 
 
 def restore(run, folder, members=1):
@@ -38,7 +38,7 @@ def parse(*argv):
 
 def again(run, *argv):
     """The run of a config that differs in some options, on the same data."""
-    return Run.make(parse(*argv), run.source, run.protocol)
+    return Experiment.make(parse(*argv), run.source, run.protocol)
 
 
 def test_the_normaliser_travels_with_the_checkpoint(run, trained):
@@ -148,13 +148,15 @@ def test_an_encoder_gives_the_codes_of_all_samples(run, trained):
 
 def test_there_is_no_recovery_of_a_code_that_a_method_has_not(run, trained, monkeypatch):
     states, normaliser = restore(run, trained.folder / "checkpoints")
-    monkeypatch.setattr(Run, "encoder", lambda *_: lambda observed: SimpleNamespace(fused=None))
+    monkeypatch.setattr(
+        Experiment, "encoder", lambda *_: lambda observed: SimpleNamespace(fused=None)
+    )
     with pytest.raises(UserError, match=r"^The method fsrf has no fused code\.$"):
         run.recovery(loop.member(states, 0), normaliser)
 
 
 def test_opening_a_run_opens_protocol_and_data(run):
-    found = open_run(run.config)
+    found = open_experiment(run.config)
     assert found.recipe == run.recipe
     assert found.protocol.name == "corrkd"
     assert fingerprint(found.source.dataset) == fingerprint(run.source.dataset)
@@ -166,8 +168,8 @@ def test_mistakes_show_when_a_run_is_opened(run):
         return dataclasses.replace(run.config, evaluation=evaluation)
 
     with pytest.raises(DataError, match="no split 'tets'"):
-        open_run(changed(split="tets"))
+        open_experiment(changed(split="tets"))
     with pytest.raises(ConfigError, match=r"evaluation\.protocol: found 'lnnl'"):
-        open_run(changed(protocol="lnnl"))
+        open_experiment(changed(protocol="lnnl"))
     with pytest.raises(ConfigError, match=r"labels in \[-1, 1\]"):
-        open_run(changed(metrics="sims"))
+        open_experiment(changed(metrics="sims"))

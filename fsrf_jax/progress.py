@@ -1,4 +1,4 @@
-"""Progress of a training run: a bar on a terminal, a line an epoch elsewhere."""
+"""Progress of a training run: a bar on a terminal or in a notebook, a line an epoch elsewhere."""
 
 import contextlib
 import time
@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fsrf_jax.training.loop import EpochRecord
+
+BAR_WIDTH = 30  # characters, in a notebook
 
 
 @contextlib.contextmanager
@@ -32,6 +34,21 @@ def training_progress(
                 progress.update(task, completed=record.epoch, description=_summary(record))
 
             yield advance
+    elif console.is_jupyter:
+        from IPython.display import display  # which a notebook has
+
+        def plain(epoch: int, text: str) -> dict[str, str]:
+            done = BAR_WIDTH * epoch // epochs
+            bar = "█" * done + "░" * (BAR_WIDTH - done)
+            return {"text/plain": f"training {bar} {epoch}/{epochs}  {text}"}
+
+        # One line that changes: widgets need another package, and are lost in a saved notebook.
+        line = display(plain(epochs_done, "compiling"), raw=True, display_id=True)
+
+        def redraw(record: EpochRecord) -> None:
+            line.update(plain(record.epoch, _summary(record)), raw=True)
+
+        yield redraw
     else:
         ends: list[float] = []
 

@@ -1,0 +1,213 @@
+"""Runs from Python: `train`, `load` and `evaluate`, all on one class, `Run`.
+
+The commands are users of it. A run lives in its folder; an object of `Run` only looks into it, also
+while another process trains there. Errors are those of `fsrf_jax.errors`; nothing exits.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from fsrf_jax import arguments
+from fsrf_jax.config import Config
+from fsrf_jax.config import check as check_config
+from fsrf_jax.data.describe import describe
+from fsrf_jax.data.normalise import Normaliser
+from fsrf_jax.errors import RunError
+from fsrf_jax.evaluation.protocols.files import resolve
+from fsrf_jax.evaluation.protocols.masks import Masks
+from fsrf_jax.evaluation.results import Results
+from fsrf_jax.experiments import folder as run_folder
+from fsrf_jax.experiments.experiment import Experiment, open_experiment
+from fsrf_jax.experiments.train import train_run
+from fsrf_jax.progress import training_progress
+from fsrf_jax.source import fingerprint
+from fsrf_jax.training.state import TrainState
+from fsrf_jax.types import Codes
+
+
+class Run:
+    """A run in its folder: what it was asked, how it went, and the network that came out.
+
+    Made by `train` and `load`.
+
+    Attributes:
+        folder: the run folder.
+        config: the experiment.
+
+    Example:
+        >>> run.config.method.name
+        'fsrf'
+        >>> run.history[-1]["epoch"] == run.config.training.epochs
+        True
+        >>> run.codes().fused.shape == (run.results["n"], run.config.model.width)
+        True
+    """
+
+    def __init__(self, folder: str | Path, config: Config) -> None:
+        self.folder = Path(folder)
+        self.config = config
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}, method={self.config.method.name!r})"
+
+    @property
+    def results(self) -> Results:
+        """What results.json holds.
+
+        Raises:
+            RunError: the run is not finished.
+        """
+        path = self.folder / "results.json"
+        if not path.is_file():
+            raise RunError(f"{self.folder}: found no results.json: the run is not finished.")
+        return json.loads(path.read_text("utf-8"))
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """What every epoch so far gave: `epoch`, `validation_error`, `best_epoch` and all terms."""
+        path = self.folder / "metrics.jsonl"
+        text = path.read_text("utf-8") if path.is_file() else ""
+        # A process that trains may be in the middle of a line.
+        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+    def evaluate(self, protocol: str | None = None, **settings: Any) -> Results:
+        """Evaluate the best network so far; nothing is written.
+
+        Args:
+            protocol: name or file; None: that of the run.
+            settings: other fields of `config.evaluation`: `split`, `mask_seeds`, `bootstrap`, ..
+
+        Returns:
+            What results.json would hold.
+
+        Raises:
+            ConfigError: there is no such protocol or setting.
+            DataError: the data cannot be read, or are not those of the run.
+            RunError: there is no checkpoint yet.
+        """
+        if protocol is not None:
+            settings["protocol"] = protocol
+        changes = {f"evaluation.{name}": value for name, value in settings.items()}
+        config = arguments.load(self.config, changes)
+        own = self._experiment
+        resolved = resolve(config.evaluation.protocol, config.data.modalities)
+        experiment = Experiment.make(config, own.source, resolved)
+        return experiment.evaluate(*self._best)[1]
+
+    def codes(self, split: str | None = None, observed: Masks | None = None) -> Codes:
+        """The codes that the best network so far makes of a split, as NumPy arrays.
+
+        Args:
+            split: its name; None: the one that is evaluated.
+            observed: bool [n, t] per modality; None: all valid frames.
+
+        Raises:
+            UserError: the method has no codes.
+        """
+        samples = self._experiment.source.split(split or self.config.evaluation.split)
+        encoder = self._experiment.encoder(*self._best, samples)
+        return encoder(samples.valid if observed is None else observed)
+
+    @cached_property
+    def _experiment(self) -> Experiment:
+        experiment = open_experiment(self.config)
+        digest = fingerprint(experiment.source.dataset)
+        run_folder.check_data(self.folder, digest, "load the run with its data_path")
+        return experiment
+
+    @property
+    def _best(self) -> tuple[TrainState, Normaliser]:
+        """State, which has the best parameters so far, and normaliser: of the newest checkpoint."""
+        return self._experiment.load(self.folder)
+
+
+def train(
+    config: Config | Mapping[str, Any] | str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    folder: str | Path | None = None,
+    overwrite: bool = False,
+) -> Run:
+    """Train and evaluate a method, as `bin/train` does: a run that was interrupted goes on.
+
+    Args:
+        config: a `Config`; a mapping of sections, or of dotted names; or a YAML file.
+        overrides: values by dotted name, in place of those of the config.
+        folder: run folder; None: `output.directory` of the config, or a new one in runs/.
+        overwrite: start anew; a run folder that is there is renamed, never deleted.
+
+    Raises:
+        ConfigError, DataError, RunError: as the message says.
+        InterruptedTraining: SIGINT or SIGTERM came; the same call goes on.
+
+    Example:
+        >>> tiny = {"data.synthetic.train": 32, "output.progress": False}
+        >>> overrides = {"method.name": "late_fusion", "training.epochs": 1}
+        >>> run = fsrf_jax.train(tiny, overrides, folder="runs/tiny")
+        >>> sorted(run.results["conditions"][0]["metrics"])[:2]
+        ['acc2_has0', 'acc2_non0']
+    """
+    config, name = arguments.load(config, overrides), _name(config)
+    place = run_folder.choose(config, name) if folder is None else Path(folder)
+    if not overwrite:
+        run_folder.check_same(place, config)
+    experiment = open_experiment(config)
+    console = Console()
+    if overwrite and (old := run_folder.set_aside(place)):
+        console.out(f"The old run folder is now {old}.", highlight=False)
+    shown = config.output.progress
+    if shown:
+        dataset = experiment.source.dataset
+        notes = [f"- {note}" for note in dataset.notes]
+        for line in (describe(dataset), *notes, f"Run folder: {place}"):
+            console.out(line, highlight=False)
+    train_run(experiment, place, partial(training_progress, console, shown=shown))
+    return Run(place, config)
+
+
+def load(folder: str | Path, *, data_path: str | Path | None = None) -> Run:
+    """Open a run folder that `train` made, finished or not.
+
+    Args:
+        folder: the run folder.
+        data_path: the data file, if it was moved.
+
+    Raises:
+        RunError: it is no run folder.
+
+    Example:
+        >>> fsrf_jax.load(run.folder).results == run.results
+        True
+    """
+    folder = Path(folder)
+    saved = folder / "config.yaml"
+    if not saved.is_file():
+        raise RunError(f"{folder}: found no config.yaml, expected a run folder made by train.")
+    config = arguments.load(saved)
+    if data_path is not None:
+        data = dataclasses.replace(config.data, path=str(data_path))
+        config = check_config(dataclasses.replace(config, data=data))
+    return Run(folder, config)
+
+
+def evaluate(run: Run | str | Path, protocol: str | None = None, **settings: Any) -> Results:
+    """Evaluate a run, or the run of a folder; see `Run.evaluate`.
+
+    Example:
+        >>> results = fsrf_jax.evaluate(run, protocol="lnln", bootstrap=0)
+        >>> [condition["name"] for condition in results["conditions"]][:2]
+        ['rate=0.0', 'rate=0.1']
+    """
+    opened = run if isinstance(run, Run) else load(run)
+    return opened.evaluate(protocol, **settings)
+
+
+def _name(config: Config | Mapping[str, Any] | str | Path) -> str:
+    """What the default run folder is named after."""
+    return Path(config).stem if isinstance(config, str | Path) else "run"

@@ -1,0 +1,122 @@
+"""Late fusion: one predictor for each modality, and the mean of those that have something to see.
+
+No term but the task's: what it reaches is the floor that any fusion of codes, distillation or
+factorization has to rise above. Modalities meet only in the mean of the raw outputs, so nothing is
+learnt of how they interact, and nothing is recovered.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from fsrf_jax.losses.task import Task
+from fsrf_jax.methods.method import Parameters, Setting
+from fsrf_jax.methods.stacking import stack_views, unstack_views
+from fsrf_jax.models.encoder import Encoders
+from fsrf_jax.models.initialise import initialise
+from fsrf_jax.models.layers import Perceptron, per_modality
+from fsrf_jax.options import within
+from fsrf_jax.types import Batch, ByModality, Codes, View
+
+
+class Predictors(NamedTuple):
+    """All that the network makes of one view; of k views each array has a leading axis k."""
+
+    available: jax.Array  # a_m, [m, b]
+    pooled: jax.Array  # Z_m, [m, b, d]
+    raw: jax.Array  # the mean of the heads, [1, b, o]
+
+
+class Network(nn.Module):
+    """y = sum_m a_m head_m(Z_m) / sum_m a_m.
+
+    Attributes:
+        setting: task and bricks.
+    """
+
+    setting: Setting
+
+    @nn.compact
+    def __call__(self, view: View, *, train: bool) -> Predictors:
+        """What one view becomes."""
+        model, task = self.setting.model, self.setting.task
+        z_mbd, available_mb = Encoders(model, name="encoders")(*view, train=train)
+        heads = Perceptron(model.width, task.head_width, model.dropout, name="heads")
+        raw_mbo = per_modality(heads, z_mbd, train=train)
+        # Where nothing at all is observed every Z_m is 0, and all heads say what they make of that.
+        nothing_b = ~available_mb.any(axis=0)
+        share_mb = jnp.where(nothing_b[None], 1.0, available_mb)
+        share_mb = share_mb / share_mb.sum(axis=0, keepdims=True)
+        raw_bo = jnp.sum(share_mb[..., None] * raw_mbo, axis=0)
+        return Predictors(available_mb, z_mbd, raw_bo[None])
+
+
+@dataclass(frozen=True)
+class LateFusion:
+    """Late fusion; see `fsrf_jax.methods.method.Method` for what its functions are."""
+
+    name: Literal["late_fusion"] = "late_fusion"
+    """The method."""
+    views: int = within(2, 1)
+    """Incomplete views of each training sample; FSRF has 2."""
+    complete_view: bool = False
+    """One more view of each training sample, with nothing missing."""
+
+    def check(self) -> None:
+        """No options contradict each other."""
+
+    def check_task(self, task: Task) -> None:
+        """Every task fits."""
+
+    def teacher_method(self) -> None:
+        """Nobody teaches."""
+
+    def term_weights(self, progress: jax.Array) -> dict[str, jax.Array]:
+        """There is no term but the task's."""
+        del progress
+        return {}
+
+    def init(self, setting: Setting, example: Batch, key: jax.Array) -> Parameters:
+        """Of `Network`; no head is for training alone."""
+        whole = View(example.features, example.valid, example.valid)
+        return {
+            "inference": initialise(Network(setting), key, whole, train=False),
+            "training": {},
+        }
+
+    def loss(
+        self,
+        setting: Setting,
+        parameters: Parameters,
+        teacher: Any,
+        batch: Batch,
+        views: Sequence[ByModality],
+        progress: jax.Array,
+        key: jax.Array,
+    ) -> dict[str, jax.Array]:
+        """L_task, the mean over the views."""
+        del teacher, progress
+        variables = {"params": parameters["inference"]}
+        forward = partial(Network(setting).apply, train=True, rngs={"dropout": key})
+        stacked: Any = forward(variables, stack_views(batch, views))
+        seen: Predictors = unstack_views(stacked, len(views))
+        task = partial(setting.task.loss, labels=batch.labels, weights_b=batch.weights)
+        return {"task": jnp.mean(jax.vmap(task)(seen.raw[:, 0]))}
+
+    def predict(self, setting: Setting, inference: Any, view: View) -> jax.Array:
+        """One pass, without dropout."""
+        return setting.task.prediction(self._forward(setting, inference, view).raw[0])
+
+    def codes(self, setting: Setting, inference: Any, view: View) -> Codes:
+        """Z alone: nothing is factorized, and nothing fused."""
+        seen = self._forward(setting, inference, view)
+        return Codes(tuple(sorted(view.features)), seen.available, pooled=seen.pooled)
+
+    def _forward(self, setting: Setting, inference: Any, view: View) -> Predictors:
+        seen: Any = Network(setting).apply({"params": inference}, view, train=False)
+        return seen
