@@ -284,7 +284,7 @@ def plain(monkeypatch):
     monkeypatch.setitem(METHODS, "plain", Plain)
 
 
-ONE_OF = "expected one of fsrf, corrkd, late_fusion."
+ONE_OF = "expected one of fsrf, corrkd, late_fusion, misa."
 # Configs of methods that are not a method's default, and whose they are.
 VARIANTS = {"task_only": "fsrf"}
 

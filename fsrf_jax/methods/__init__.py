@@ -2,7 +2,7 @@
 
 Example:
     >>> sorted(fsrf_jax.methods.METHODS)
-    ['corrkd', 'fsrf', 'late_fusion']
+    ['corrkd', 'fsrf', 'late_fusion', 'misa']
     >>> weights = fsrf_jax.methods.Fsrf().term_weights(progress=1.0)
     >>> round(float(weights["homogeneous"]), 2)
     0.3
@@ -15,9 +15,11 @@ from fsrf_jax.methods.method import Method as Method
 from fsrf_jax.methods.method import Parameters as Parameters
 from fsrf_jax.methods.method import Setting as Setting
 from fsrf_jax.methods.method import Teacher as Teacher
+from fsrf_jax.methods.misa import Misa as Misa
 
 METHODS: dict[str, type] = {
     "fsrf": Fsrf,
     "corrkd": Corrkd,
     "late_fusion": LateFusion,
+    "misa": Misa,
 }
