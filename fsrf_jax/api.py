@@ -108,7 +108,7 @@ class Run:
             observed: bool [n, t] per modality; None: all valid frames.
 
         Raises:
-            UserError: the method has no codes.
+            NoCodesError: the method has no codes.
         """
         samples = self._experiment.source.split(split or self.config.evaluation.split)
         encoder = self._experiment.encoder(*self._best, samples)

@@ -16,6 +16,10 @@ class ConfigError(UserError):
     status = 2
 
 
+class NoCodesError(UserError):
+    """A method does not have the codes that something asks for."""
+
+
 class DataError(UserError):
     """A data file cannot be read, or what it holds cannot be used."""
 

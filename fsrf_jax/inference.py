@@ -17,7 +17,7 @@ from jax.sharding import Mesh
 
 from fsrf_jax import sharding
 from fsrf_jax.data.dataset import Split
-from fsrf_jax.errors import UserError
+from fsrf_jax.errors import NoCodesError, UserError
 from fsrf_jax.methods.method import Method, Setting
 from fsrf_jax.types import Batch, ByModality, Codes, View
 
@@ -144,7 +144,8 @@ def make_encoder(
 ) -> Encoder:
     """Observed masks to the codes of a normalised split, without dropout; NumPy arrays.
 
-    The function given raises UserError if the method has no codes, or one is not finite.
+    The function given raises NoCodesError if the method has no codes, and UserError if one is not
+    finite.
     """
     batch, inference = sharding.replicate((make_batch(split), inference), mesh)
 
@@ -152,7 +153,9 @@ def make_encoder(
         masks = _on_devices(observed, mesh)
         found = _encode(method, setting, mesh, inference, batch, masks, batch_size)
         if found is None:
-            raise UserError(f"The method {method.name} has no codes: there is nothing to measure.")
+            raise NoCodesError(
+                f"The method {method.name} has no codes: there is nothing to measure."
+            )
         codes = jax.tree.map(np.asarray, found)
         if not all(np.isfinite(x).all() for x in jax.tree.leaves(codes)):
             raise UserError(

@@ -76,7 +76,9 @@ def command(argv: Sequence[str]) -> int:
         return interruption.status
     comparison = compare(results)
     if options.probes:
-        comparison["probes"] = compare_probes(probe_members(members, say))
+        probes = probe_members(members, say)
+        if probes:
+            comparison["probes"] = compare_probes(probes)
     _write(folder, comparison)
     console.print(Markdown(ablation_markdown(comparison)))
     console.out(f"Ablation folder: {folder}", highlight=False)

@@ -16,7 +16,8 @@ import jax
 from fsrf_jax import arguments, sharding
 from fsrf_jax.config import Config, OutputConfig
 from fsrf_jax.data import normalise
-from fsrf_jax.errors import ConfigError, RunError
+from fsrf_jax.errors import ConfigError, NoCodesError, RunError
+from fsrf_jax.evaluation.protocols.masks import Observer, make_observer
 from fsrf_jax.evaluation.protocols.registry import Protocol
 from fsrf_jax.evaluation.results import Results
 from fsrf_jax.experiments import folder as run_folder
@@ -59,6 +60,7 @@ class Shared:
         source: the data.
         protocol: under which all are evaluated.
         normaliser: fitted to the training split.
+        observe: the test masks.
         seed: of the teachers, where methods ask for one: the same for all members.
         say: is given a line about what happens.
     """
@@ -66,6 +68,7 @@ class Shared:
     source: Source
     protocol: Protocol
     normaliser: normalise.Normaliser
+    observe: Observer
     seed: int
     say: Callable[[str], None]
 
@@ -112,7 +115,8 @@ def probe_members(
         say: is given a line about what happens.
 
     Returns:
-        What `fsrf_jax.evaluation.probes.probe` gives, by variant and training seed.
+        What `fsrf_jax.evaluation.probes.probe` gives, by variant and training seed; without those
+        that have no codes.
     """
     shared = _open(members, say)
     for member in members:
@@ -120,9 +124,14 @@ def probe_members(
         if path.exists():
             continue
         run = shared.run(member)
-        write_probes(path, run.probe(*run.load(member.folder)))
-        say(f"{_name(member)}: probed")
-    return _by_variant(members, "probes.json")
+        try:
+            write_probes(path, run.probe(*run.load(member.folder)))
+        except NoCodesError:
+            say(f"{_name(member)}: has no codes to probe")
+        else:
+            say(f"{_name(member)}: probed")
+    probed = [member for member in members if (member.folder / "probes.json").exists()]
+    return _by_variant(probed, "probes.json")
 
 
 def _open(members: Sequence[Member], say: Callable[[str], None]) -> Shared:
@@ -136,7 +145,9 @@ def _open(members: Sequence[Member], say: Callable[[str], None]) -> Shared:
     first = open_experiment(members[0].config)
     normaliser = normalise.fit(first.source.split("train"), members[0].config.data.clip)
     seed = min(member.seed for member in members)
-    return Shared(first.source, first.protocol, normaliser, seed, say)
+    settings = members[0].config.evaluation
+    observe = make_observer(first.source.split(settings.split), settings.mask_seeds)
+    return Shared(first.source, first.protocol, normaliser, observe, seed, say)
 
 
 def _by_variant(members: Sequence[Member], file: str) -> dict[str, dict[int, dict[str, Any]]]:
@@ -223,7 +234,7 @@ def _train_and_evaluate(place: Path, members: list[Member], shared: Shared) -> N
         with checkpoints.open_manager(member.folder / "checkpoints") as manager:
             arrays = {"state": alone, "preparation": shared.normaliser.to_tree()}
             checkpoints.save(manager, loop.epochs_done(run.recipe, alone), arrays)
-        evaluation, results = run.evaluate(state, shared.normaliser)
+        evaluation, results = run.evaluate(state, shared.normaliser, shared.observe)
         write_results(member.folder / "results.json", evaluation, results)
         shared.say(f"{_name(member)}: evaluated")
 

@@ -15,7 +15,7 @@ from fsrf_jax.config import Config
 from fsrf_jax.data import normalise
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.data.normalise import Normaliser
-from fsrf_jax.errors import UserError
+from fsrf_jax.errors import NoCodesError
 from fsrf_jax.evaluation.evaluate import Evaluation, evaluate
 from fsrf_jax.evaluation.metrics.choice import choose_family
 from fsrf_jax.evaluation.metrics.families import MetricFamily
@@ -170,7 +170,7 @@ class Experiment:
         def fused(observed: Masks) -> np.ndarray:
             codes = encoder(observed)
             if codes.fused is None:
-                raise UserError(f"The method {self.recipe.method.name} has no fused code.")
+                raise NoCodesError(f"The method {self.recipe.method.name} has no fused code.")
             return np.asarray(codes.fused)
 
         measured = measure_protocol(

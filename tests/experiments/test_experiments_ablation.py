@@ -12,7 +12,7 @@ from command_case import read_json, read_lines
 
 from fsrf_jax import arguments
 from fsrf_jax.data import normalise
-from fsrf_jax.errors import ConfigError, RunError
+from fsrf_jax.errors import ConfigError, NoCodesError, RunError
 from fsrf_jax.experiments import ablation
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.experiment import Experiment, open_experiment
@@ -506,6 +506,25 @@ def test_probes_are_measured_once(fit, tmp_path, monkeypatch):
     assert (key == states.key[1]).all()
     assert ablation.probe_members(members, lines.append) == found
     assert len(probed) == 1
+
+
+def test_members_without_codes_are_not_probed(fit, tmp_path, monkeypatch):
+    """The others are; nothing is written for those."""
+    members, lines = full(tmp_path, 2), []
+    train(tmp_path, members)
+
+    def probe(self, state, normaliser):
+        if self.config.training.seed == 0:
+            raise NoCodesError("none")
+        return {"seed": 1}
+
+    monkeypatch.setattr(Experiment, "probe", probe)
+    monkeypatch.setattr(
+        ablation, "write_probes", lambda path, probes: path.write_text(json.dumps(probes))
+    )
+    assert ablation.probe_members(members, lines.append) == {"full": {1: {"seed": 1}}}
+    assert lines == ["full/seed-0: has no codes to probe", "full/seed-1: probed"]
+    assert not (members[0].folder / "probes.json").exists()
 
 
 def test_the_data_are_those_that_the_folders_record(training, tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 
 from fsrf_jax.data import synthetic
 from fsrf_jax.data.dataset import Split
-from fsrf_jax.errors import UserError
+from fsrf_jax.errors import NoCodesError
 from fsrf_jax.evaluation.probes import measures
 from fsrf_jax.evaluation.probes.inputs import label_columns, latents_of
 from fsrf_jax.evaluation.probes.measures import Figures
@@ -45,7 +45,7 @@ def probe_split(
         world: the world the split was drawn from; None for data from a file.
 
     Raises:
-        UserError: the method has none of the codes H, S and N.
+        NoCodesError: the method has none of the codes H, S and N.
     """
     latents = None if world is None else latents_of(world, [str(i) for i in split.ids])
     return probe(codes, modalities, label_columns(task, split.labels), latents)
@@ -82,7 +82,7 @@ def probe(
         `folds` and `noise_floor`.
 
     Raises:
-        UserError: the method has none of the codes H, S and N.
+        NoCodesError: the method has none of the codes H, S and N.
     """
     place = {m: codes.modalities.index(m) for m in modalities}
     there = {m: np.asarray(codes.available[place[m]]) > 0 for m in modalities}
@@ -131,7 +131,7 @@ def _rows(codes: Codes, place: Mapping[str, int]) -> Rows:
         if code_mnd is not None
     }
     if not rows:
-        raise UserError("The method has no homogeneous, heterogeneous or noise codes to probe.")
+        raise NoCodesError("The method has no homogeneous, heterogeneous or noise codes to probe.")
     return rows
 
 
