@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fsrf_jax import options
+from fsrf_jax.data.load import Format
 from fsrf_jax.data.synthetic import SyntheticOptions
 from fsrf_jax.errors import ConfigError
 from fsrf_jax.losses.task import Task, TaskOptions
@@ -30,7 +31,7 @@ class DataConfig:
     """Built-in synthetic data, or a file."""
     path: str | None = None
     """Data file, for source file."""
-    format: Literal["auto", "mmsa", "arrays", "store"] = "auto"
+    format: Format = "auto"
     """Format of the file; auto looks at its content."""
     modalities: tuple[str, ...] = ("language", "audio", "vision")
     """Names of the modalities to use, two or more, as the file names them."""

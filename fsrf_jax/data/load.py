@@ -1,7 +1,8 @@
 """Any data file to a clean data set."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fsrf_jax.data import store
 from fsrf_jax.data.clean import clean
@@ -10,9 +11,30 @@ from fsrf_jax.data.formats import arrays, mmsa, signature
 from fsrf_jax.data.names import hint, listed
 from fsrf_jax.errors import DataError
 
-Format = Literal["auto", "mmsa", "arrays", "store"]
 
-_READERS = {"mmsa": mmsa.read, "arrays": arrays.read, "store": store.read}
+class Reader(NamedTuple):
+    """A data format.
+
+    Attributes:
+        recognises: whether a file is of this format, by its first bytes or its name.
+        read: path and names of the modalities to the splits as they stand in the file.
+    """
+
+    recognises: Callable[[Path], bool]
+    read: Callable[[Path, tuple[str, ...]], Dataset]
+
+
+READERS: dict[str, Reader] = {
+    "mmsa": Reader(lambda path: signature.kind(path) == "pickle", mmsa.read),
+    "arrays": Reader(lambda path: signature.kind(path) in ("zip", "npy", "hdf5"), arrays.read),
+    "store": Reader(store.is_store, store.read),
+}
+"""By name; the last one that recognises a file reads it."""
+
+if TYPE_CHECKING:  # the registry is the only list of names
+    Format = str
+else:
+    Format = Literal[("auto", *READERS)]
 
 
 def load(path: str | Path, modalities: tuple[str, ...], *, format: Format = "auto") -> Dataset:
@@ -32,13 +54,13 @@ def load(path: str | Path, modalities: tuple[str, ...], *, format: Format = "aut
     path = Path(path)
     if not modalities or len(set(modalities)) < len(modalities):
         raise DataError(f"modalities are {modalities}; expected one or more different names")
-    if format not in get_args(Format):
-        raise DataError(
-            f"unknown format {format!r}; expected {listed(get_args(Format))}"
-            f"{hint(format, get_args(Format))}"
-        )
+    known = ("auto", *READERS)
+    if format not in known:
+        message = f"unknown format {format!r}; expected {listed(known)}{hint(format, known)}"
+        raise DataError(message)
     _check_exists(path)
-    return clean(_READERS[_detect(path) if format == "auto" else format](path, tuple(modalities)))
+    reader = READERS[_detect(path) if format == "auto" else format]
+    return clean(reader.read(path, tuple(modalities)))
 
 
 def _check_exists(path: Path) -> None:
@@ -54,10 +76,9 @@ def _check_exists(path: Path) -> None:
 
 
 def _detect(path: Path) -> str:
+    """The format of a file; what nobody recognises is left to the reader of pickles to refuse."""
     try:
-        kind = signature.kind(path)
+        found = [name for name, reader in READERS.items() if reader.recognises(path)]
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from None
-    if kind == "hdf5":
-        return "store" if store.is_store(path) else "arrays"
-    return "arrays" if kind in ("zip", "npy") else "mmsa"
+    return found[-1] if found else "mmsa"
