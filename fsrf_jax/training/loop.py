@@ -92,7 +92,7 @@ def train_epoch(
     hypers: Hyper,
     teacher: Any = None,
 ) -> tuple[TrainState, dict[str, jax.Array], jax.Array]:
-    """One epoch of every member, one program; members that are complete stay as they are.
+    """One epoch of every member, one program; of several, those that are complete stay as they are.
 
     One member has its rows spread over the devices. Several are spread themselves, where they
     divide evenly: a device then trains its members and waits for no other.
@@ -110,17 +110,17 @@ def train_epoch(
     def of_member(
         state: TrainState, hyper: Hyper, data: Batch, validation: Validation, teacher: Any
     ) -> tuple[TrainState, dict[str, jax.Array], jax.Array]:
-        rows = mesh if p == 1 else None
-        new, terms, score = run_epoch(recipe, rows, state, data, validation, hyper, teacher)
+        new, terms, score = run_epoch(recipe, None, state, data, validation, hyper, teacher)
         stays = is_complete(recipe, state)
         return jax.tree.map(lambda a, b: jnp.where(stays, a, b), state, new), terms, score
 
     p = states.step.shape[0]
     shared = data, validation, teacher
     if p == 1:
-        # No axis of one through every product: a run alone costs nothing for being a population.
-        found = of_member(member(states, 0), member(hypers, 0), *shared)
-        return jax.tree.map(lambda leaf: leaf[None], found)
+        # No axis of one through every product, and nobody to wait for: a run alone costs nothing for
+        # being a population.
+        alone = member(states, 0), data, validation, member(hypers, 0), teacher
+        return jax.tree.map(lambda leaf: leaf[None], run_epoch(recipe, mesh, *alone))
     of_members = jax.vmap(of_member, in_axes=(0, 0, None, None, None))
     if members_axis(p, mesh):
         # `shard_map` says so outright, whatever the compiler would make of the program by itself.
