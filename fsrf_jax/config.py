@@ -98,8 +98,8 @@ class EvaluationConfig:
     """What is evaluated at the end and by bin/evaluate."""
 
     protocol: str = "corrkd"
-    """Conditions and averages: corrkd (not the method of that name), lnln, tfrnet, gcnet, cmad, or a
-    path to a .yaml file with a protocol of your own; see docs/protocols.md."""
+    """Conditions and averages: corrkd (not the method of that name), lnln, tfrnet, gcnet, cmad, or
+    a path to a .yaml file with a protocol of your own; see docs/protocols.md."""
     split: str = "test"
     """Split to evaluate."""
     mask_seeds: tuple[int, ...] = (0, 1, 2)

@@ -117,8 +117,8 @@ def train_epoch(
     p = states.step.shape[0]
     shared = data, validation, teacher
     if p == 1:
-        # No axis of one through every product, and nobody to wait for: a run alone costs nothing for
-        # being a population.
+        # No axis of one through every product, and nobody to wait for: a run alone costs nothing
+        # for being a population.
         alone = member(states, 0), data, validation, member(hypers, 0), teacher
         return jax.tree.map(lambda leaf: leaf[None], run_epoch(recipe, mesh, *alone))
     of_members = jax.vmap(of_member, in_axes=(0, 0, None, None, None))
