@@ -98,6 +98,13 @@ def test_evaluation_knows_neither_training_nor_experiments():
     assert PARTS["evaluation"] & {"training", "experiments"} == set()
 
 
+def test_numbers_know_no_words_and_words_measure_nothing():
+    """Of the metrics and comparisons, reports know what is in the results, and their names."""
+    assert "reporting" not in PARTS["evaluation"]
+    around = {"training", "experiments", "inference", "methods", "cli"}
+    assert PARTS["reporting"] & around == set()
+
+
 def test_nobody_imports_commands():
     assert {part for part, others in PARTS.items() if "cli" in others} == set()
 

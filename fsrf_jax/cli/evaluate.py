@@ -16,7 +16,6 @@ from fsrf_jax.api import load
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.config import Config, EvaluationConfig
 from fsrf_jax.errors import ConfigError
-from fsrf_jax.evaluation import tables
 from fsrf_jax.evaluation.protocols.files import from_description, is_file, resolve
 from fsrf_jax.evaluation.protocols.mask_files import MaskFile, observer_of, read_masks
 from fsrf_jax.evaluation.protocols.registry import Protocol
@@ -29,6 +28,7 @@ from fsrf_jax.experiments.outputs import (
     write_results,
 )
 from fsrf_jax.experiments.score import score_file
+from fsrf_jax.reporting import results_tables
 from fsrf_jax.source import fingerprint, open_source
 
 DESCRIPTION = """Evaluate the best network of a run folder and write the results into it, or
@@ -79,7 +79,7 @@ def command(argv: Sequence[str]) -> int:
     if request.predictions is not None:
         evaluation, results = score_file(request.predictions, config, source, protocol, observe)
         write_results(request.output, evaluation, results)
-        console.print(tables.terminal_table(results))
+        console.print(results_tables.terminal_table(results))
         console.out(f"Results: {request.output}", highlight=False)
         return 0
     assert request.folder is not None  # _check
@@ -90,7 +90,7 @@ def command(argv: Sequence[str]) -> int:
     state, normaliser = run.load(request.folder)
     evaluation, results = run.evaluate(state, normaliser, observe)
     write_results(request.output, evaluation, results)
-    console.print(tables.terminal_table(results))
+    console.print(results_tables.terminal_table(results))
     console.out(f"Results: {request.output}", highlight=False)
     if "probes" in request.more:
         write_probes(place := _beside(request.output, "probes"), run.probe(state, normaliser))

@@ -13,13 +13,13 @@ from fsrf_jax.config import Config
 from fsrf_jax.errors import ConfigError, RunError
 from fsrf_jax.evaluation.comparison import compare_methods
 from fsrf_jax.evaluation.evaluated import check_comparable
-from fsrf_jax.evaluation.report.build import DETAILED, build
-from fsrf_jax.evaluation.report.html import to_html
-from fsrf_jax.evaluation.report.markdown import markdown_table, to_markdown
-from fsrf_jax.evaluation.report.material import Material, Method, group, read_material
-from fsrf_jax.evaluation.report.paper_table import latex_table, paper_table
 from fsrf_jax.experiments.report_inputs import codes_of, open_data
 from fsrf_jax.files import write_text
+from fsrf_jax.reporting.build import DETAILED, build
+from fsrf_jax.reporting.html import to_html
+from fsrf_jax.reporting.markdown import markdown_table, to_markdown
+from fsrf_jax.reporting.material import Material, RunGroup, group, read_material
+from fsrf_jax.reporting.paper_table import latex_table, paper_table
 
 DESCRIPTION = """Write a report on finished runs: one HTML page that needs no network, the same as
 Markdown, and the table for a paper as Markdown and LaTeX. RUN is a run folder made by train, a
@@ -32,7 +32,7 @@ compared with the first one. Runs that were not evaluated alike are refused."""
 class Found:
     """What the arguments name: methods, and notes on members that are left out."""
 
-    methods: Sequence[Method]
+    methods: Sequence[RunGroup]
     left_out: Sequence[str]
 
 
@@ -72,7 +72,7 @@ def command(argv: Sequence[str]) -> int:
     return 0
 
 
-def _tables(page: Path, methods: Sequence[Method]) -> dict[Path, str]:
+def _tables(page: Path, methods: Sequence[RunGroup]) -> dict[Path, str]:
     table = paper_table(methods)
     return {
         _beside(page, "table.md"): markdown_table(table) + "\n",
@@ -158,7 +158,7 @@ def _load(folder: Path) -> Config:
     return arguments.load(folder / "config.yaml")
 
 
-def _members(folder: Path) -> tuple[list[Method], list[str]]:
+def _members(folder: Path) -> tuple[list[RunGroup], list[str]]:
     """The variants of an ablation, in its order, and notes on members that are not finished."""
     methods, left_out = [], []
     for variant in _variants(folder):
@@ -171,7 +171,7 @@ def _members(folder: Path) -> tuple[list[Method], list[str]]:
         ]
         runs = [read_material(place, _load(place)) for place in done]
         if runs:
-            methods.append(Method(variant.name, runs))
+            methods.append(RunGroup(variant.name, runs))
     if not methods:
         raise RunError(f"{folder}: no member is finished; go on with the command that began it.")
     return methods, left_out

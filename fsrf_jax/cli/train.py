@@ -8,8 +8,8 @@ from rich.console import Console
 from fsrf_jax import arguments
 from fsrf_jax.api import train
 from fsrf_jax.cli.main import guarded
-from fsrf_jax.evaluation import tables
 from fsrf_jax.experiments import folder as run_folder
+from fsrf_jax.reporting import results_tables
 from fsrf_jax.training.loop import InterruptedTraining
 
 DESCRIPTION = """Train a method on incomplete samples, evaluate it under all missing conditions, and
@@ -38,7 +38,7 @@ def command(argv: Sequence[str]) -> int:
         print(f"{interruption}; go on with --output.directory {folder}", file=sys.stderr)
         return interruption.status
     console = Console()
-    console.print(tables.terminal_table(run.results))
+    console.print(results_tables.terminal_table(run.results))
     console.out(f"Run folder: {folder}", highlight=False)
     return 0
 

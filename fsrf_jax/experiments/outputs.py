@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from fsrf_jax.evaluation import plots, tables
 from fsrf_jax.evaluation.evaluate import Evaluation
-from fsrf_jax.evaluation.probes.plots import save_probes_plot
-from fsrf_jax.evaluation.probes.recovery import recovery_markdown
-from fsrf_jax.evaluation.probes.tables import probes_markdown
 from fsrf_jax.evaluation.results import Results, save_predictions, save_results
 from fsrf_jax.files import write_text
+from fsrf_jax.reporting import results_plot, results_tables
+from fsrf_jax.reporting.probes_plot import save_probes_plot
+from fsrf_jax.reporting.probes_tables import probes_markdown
+from fsrf_jax.reporting.recovery_table import recovery_markdown
 
 
 def write_recovery(path: Path, recovery: Results) -> None:
@@ -31,8 +31,8 @@ def write_results(path: Path, evaluation: Evaluation, results: Results) -> None:
     FILE.json, FILE.md, FILE.png and FILE.predictions.npz.
     """
     save_predictions(predictions_beside(path), evaluation)
-    write_text(path.with_suffix(".md"), tables.markdown_table(results))
-    plots.save_plot(path.with_suffix(".png"), results)
+    write_text(path.with_suffix(".md"), results_tables.markdown_table(results))
+    results_plot.save_plot(path.with_suffix(".png"), results)
     save_results(path, results)  # last: whoever finds it finds the others
 
 

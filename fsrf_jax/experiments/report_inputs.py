@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from fsrf_jax.errors import UserError
 from fsrf_jax.evaluation.protocols.files import from_description
-from fsrf_jax.evaluation.report.material import Absent, Material
 from fsrf_jax.experiments.experiment import Experiment
+from fsrf_jax.reporting.material import Absent, Material
 from fsrf_jax.source import Source, fingerprint, open_source
 from fsrf_jax.types import Codes
 

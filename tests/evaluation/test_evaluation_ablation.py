@@ -6,7 +6,8 @@ import pytest
 from evaluation_case import run_results
 
 from fsrf_jax.errors import RunError
-from fsrf_jax.evaluation.ablation.compare import ablation_markdown, compare
+from fsrf_jax.evaluation.ablation.compare import compare
+from fsrf_jax.reporting.ablation_table import ablation_markdown
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from fsrf_jax.evaluation.ablation.probes import compare_probes, probes_section
+from fsrf_jax.evaluation.ablation.probes import compare_probes
+from fsrf_jax.reporting.ablation_table import probes_section
 
 KINDS = "HSN"
 

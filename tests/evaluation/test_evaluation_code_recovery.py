@@ -11,8 +11,8 @@ from fsrf_jax.evaluation.probes.recovery import (
     FIGURES,
     code_recovery,
     measure_protocol,
-    recovery_markdown,
 )
+from fsrf_jax.reporting.recovery_table import recovery_markdown
 
 MODALITIES = ("language", "audio", "vision")
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from evaluation_case import MODALITIES
 
-from fsrf_jax.evaluation.ablation.compare import ablation_markdown, compare
+from fsrf_jax.evaluation.ablation.compare import compare
 from fsrf_jax.evaluation.ablation.matched import match
-from fsrf_jax.evaluation.ablation.plots import save_ablation_plot
 from fsrf_jax.evaluation.protocols.averages import weights_of
 from fsrf_jax.evaluation.protocols.files import describe
 from fsrf_jax.evaluation.protocols.registry import PROTOCOLS
+from fsrf_jax.reporting.ablation_plot import save_ablation_plot
+from fsrf_jax.reporting.ablation_table import ablation_markdown
 
 NAMES = ("mae", "acc2_non0")
 ALL = ("mae", "corr", "acc2_non0", "f1_non0", "acc2_has0", "f1_has0", "acc5", "acc7")

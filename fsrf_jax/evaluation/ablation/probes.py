@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from fsrf_jax.evaluation.probes.measures import Figures
 from fsrf_jax.evaluation.protocols.averages import mean_and_std
 from fsrf_jax.evaluation.results import Results
 
@@ -63,13 +62,6 @@ UNKNOWN_LATENTS: dict[str, Figure] = {
     "CKA of H, N": _alignment("H", "N"),
     "CKA of S, N": _alignment("S", "N"),
 }
-EXPLAINED = {
-    True: "Share of a code's variance that u (shared, relevant), w (private, relevant) or r "
-    "(private, irrelevant) explains, of what the three explain together; `N: u and w`, of all the "
-    "variance. H is homogeneous, S heterogeneous, N noise.",
-    False: "R^2 of a linear probe for the label; accuracy of telling the modality from a code; "
-    "linear CKA between codes of one modality. H is homogeneous, S heterogeneous, N noise.",
-}
 
 
 def compare_probes(probes: Mapping[str, Mapping[int, Results]]) -> dict[str, Any]:
@@ -95,18 +87,3 @@ def compare_probes(probes: Mapping[str, Mapping[int, Results]]) -> dict[str, Any
             for variant, by_seed in probes.items()
         },
     }
-
-
-def probes_section(comparison: Mapping[str, Any]) -> tuple[list[str], list[list[str]], str]:
-    """Header, rows and note of the table of `compare_probes`."""
-    variants = comparison["variants"]
-    header = ["variant", *next(iter(variants.values()))]
-    rows = [[name, *map(_shown, figures.values())] for name, figures in variants.items()]
-    return header, rows, EXPLAINED[comparison["known_latents"]]
-
-
-def _shown(cell: Figures) -> str:
-    mean, std = cell["mean"], cell["std"]
-    if mean is None:
-        return "-"
-    return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"

@@ -1,0 +1,1 @@
+"""Words and pictures: tables, plots and reports of results; nothing is measured here."""

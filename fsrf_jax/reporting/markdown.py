@@ -1,0 +1,75 @@
+"""A report as Markdown; pictures are only told of."""
+
+from collections.abc import Iterable, Sequence
+
+from fsrf_jax.reporting.document import (
+    Block,
+    Code,
+    Document,
+    Figure,
+    Folded,
+    Items,
+    Paragraph,
+    Table,
+)
+
+
+def to_markdown(document: Document, page: str) -> str:
+    """Write a document.
+
+    Args:
+        document: the report.
+        page: name of the HTML file beside it, which has the pictures.
+    """
+    parts = [f"# {document.title}", *_blocks(document.lead, page)]
+    for section in document.sections:
+        parts += [f"## {section.title}", *_blocks(section.blocks, page)]
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown_table(table: Table) -> str:
+    """A table under its caption, followed by its notes."""
+    plain = len(table.rows) - table.strong
+    body = []
+    for index, row in enumerate(table.rows):
+        cells = [_escaped(cell) for cell in row]
+        body.append([f"**{c}**" if c else c for c in cells] if index >= plain else cells)
+    parts = [f"**{table.caption}**", markdown_rows(table.header, body)]
+    if table.notes:
+        parts.append(_listed(table.notes))
+    return "\n\n".join(parts)
+
+
+def markdown_rows(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, its first column to the left and all others to the right."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join(f"|{'|'.join(row)}|" for row in (header, rule, *body))
+
+
+def _blocks(blocks: Iterable[Block], page: str) -> list[str]:
+    return [text for block in blocks for text in _block(block, page)]
+
+
+def _block(block: Block, page: str) -> list[str]:
+    match block:
+        case Paragraph(text):
+            return [text]
+        case Items(texts):
+            return [_listed(texts)]
+        case Code(text):
+            return [f"```\n{text}\n```"]
+        case Table():
+            return [markdown_table(block)]
+        case Figure(caption, panels):
+            alts = [f"{panel.title}: {panel.alt}" for panel in panels]
+            return [f"Figure, drawn in {page}: {caption}", _listed(alts)]
+        case Folded(summary, blocks):
+            return [f"### {summary}", *_blocks(blocks, page)]
+
+
+def _listed(texts: Sequence[str]) -> str:
+    return "\n".join(f"- {text}" for text in texts)
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("*", "\\*")

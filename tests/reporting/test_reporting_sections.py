@@ -1,0 +1,109 @@
+"""The tables beside the main one, from the results alone."""
+
+import numpy as np
+import pytest
+from evaluation_case import SEEDS, corrkd_at, make_split, observer, run
+from rich.console import Console
+
+from fsrf_jax.evaluation.evaluate import Gaussian, evaluate
+from fsrf_jax.evaluation.results import results_dict
+from fsrf_jax.reporting.results_tables import markdown_table, terminal_table
+from fsrf_jax.reporting.sections import brief_sections, sections
+
+
+def _results(form="number", **options):
+    return results_dict(run(form=form), "test", 0, "abc", **options)
+
+
+def _by_title(results):
+    return {section.caption: section for section in sections(results)}
+
+
+def _row(section, name):
+    return dict(zip(section.header, next(r for r in section.rows if r[0] == name), strict=True))
+
+
+@pytest.fixture(scope="module")
+def binary():
+    return _results("binary", resamples=40, compat=True)
+
+
+def test_certainty_collapse_and_recovery_of_a_condition():
+    results = _results(resamples=40)
+    section = _by_title(results)["Certainty, collapse, recovery"]
+    entry = results["conditions"][9]
+    low, high = (f"{100 * end:.1f}" for end in entry["bootstrap"]["acc2_non0"])
+    assert _row(section, "rate=0.3") == {
+        "condition": "rate=0.3",
+        "Acc2 95 %": f"{low} .. {high}",
+        "masks": f"{100 * entry['metrics_std']['acc2_non0']:.1f}",
+        "majority": f"{100 * entry['collapse']['majority_share']:.1f}",
+        "above floor": f"+{100 * entry['collapse']['floor_distance']:.1f}",
+        "variance": f"{entry['collapse']['variance']:.3f}",
+        "recovery": f"{100 * entry['recovery']:.1f}",
+    }
+    assert _row(section, "vision (collapsed)")["majority"] == "100.0"
+    assert _row(section, "average")["variance"] == ""
+    assert "40 resamples" in markdown_table(results)
+    low, high = (f"{100 * end:.1f}" for end in results["average"]["bootstrap"]["acc2_non0"])
+    assert f"Acc2 of the average lies in {low} .. {high}" in markdown_table(results)
+
+
+def test_without_resamples_no_interval_is_spoken_of():
+    text = markdown_table(_results())
+    assert "95 %" not in text
+    assert "resamples" not in text
+
+
+def test_each_task_has_its_f1(binary):
+    section = _by_title(binary)["F1 by task"]
+    assert section.header == ["condition", "task0", "task1"]
+    figure = binary["conditions"][0]["metrics"]["f1_task1"]
+    assert _row(section, "language")["task1"] == f"{100 * figure:.1f}"
+    assert section.rows[-1][0] == "floor"
+
+
+def test_compat_figures_are_called_so_in_every_row_and_asked_for(binary):
+    section = _by_title(binary)["Compat figures"]
+    assert all(row[0].endswith(", compat") for row in section.rows)
+    figure = binary["average"]["compat"]["f1_swapped"]
+    assert _row(section, "average, compat")["f1_swapped"] == f"{100 * figure:.1f}"
+    floor = binary["conditions"][0]["compat_floor"]["f1_swapped"]
+    assert section.rows[-1] == ["floor, compat", f"{100 * floor:.1f}"]
+    assert "compat" not in markdown_table(_results("binary"))
+
+
+def test_calibration_of_classes_and_of_gaussians():
+    found = _by_title(_results("class"))["Calibration"]
+    assert found.header == ["condition", "ECE", "confidence"]
+    split, oracle = make_split(60)
+    evaluation = evaluate(
+        corrkd_at(0.5, 1.0),
+        split,
+        lambda observed: Gaussian(oracle.predict(observed), np.zeros(60)),
+        SEEDS,
+        observer(split),
+    )
+    results = results_dict(evaluation, "test", 0, "abc")
+    section = _by_title(results)["Calibration"]
+    row = _row(section, "rate=0.5")
+    calibration = results["conditions"][-2]["calibration"]
+    assert row["NLL"] == f"{calibration['nll']:.3f}"
+    assert row["90 %"] == f"{100 * calibration['coverage90']:.1f}"
+    assert row["sharpness"] == "1.000"
+    assert max(len(line) for line in markdown_table(results).splitlines() if line[0:1] == "|") <= 80
+
+
+def test_short_tables_are_on_the_terminal_and_fit_80_columns(binary):
+    console = Console(width=80, color_system=None)
+    with console.capture() as capture:
+        console.print(terminal_table(binary))
+    text = capture.get()
+    for section in brief_sections(binary):
+        assert section.caption in text
+    assert [section.caption for section in brief_sections(binary)] == [
+        "F1 by task",
+        "Compat figures",
+    ]
+    assert max(map(len, text.splitlines())) <= 80
+    assert "Certainty" not in text
