@@ -82,10 +82,7 @@ def _tables(page: Path, methods: Sequence[RunGroup]) -> dict[Path, str]:
 
 def _report(page: Path, found: Found) -> dict[Path, str]:
     methods = found.methods
-    comparisons = {
-        method.name: compare_methods(method.evaluated, methods[0].evaluated)
-        for method in methods[1:]
-    }
+    comparisons = compare_methods({method.name: method.evaluated for method in methods})
     source = open_data([run for method in methods for run in method.runs])
     codes = {method.name: codes_of(method.first, source) for method in methods[:DETAILED]}
     document = build(methods, comparisons, source, codes, found.left_out)

@@ -1,10 +1,13 @@
-"""Two methods on the same masks: how large is the difference, and is it more than chance?
+"""Methods on the same masks against the first: how large is a difference, and is it chance?
 
-There are two kinds of chance, kept apart. Other test samples: a paired bootstrap over the samples.
-Other training seeds: a paired t-test over the seeds, and their standard deviation.
+There are two kinds of chance, kept apart. Other test samples: a paired bootstrap whose unit is the
+sample. Other training seeds: a paired t-test whose unit is the seed, and their standard deviation.
+Each p-value is corrected over the methods that are compared with the same one (Holm), figure by
+figure. Tables of ablations and reports all have their differences from here.
 """
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +23,7 @@ from fsrf_jax.evaluation.metrics.bootstrap import (
     two_sided_p,
 )
 from fsrf_jax.evaluation.metrics.families import family_of_results
-from fsrf_jax.evaluation.metrics.statistics import Difference, paired_difference
+from fsrf_jax.evaluation.metrics.statistics import Difference, holm, paired_difference
 from fsrf_jax.evaluation.results import AVERAGE, EVERYTHING, entry_of
 
 RESAMPLES = 1000
@@ -51,9 +54,10 @@ class Compared:
         reference: of the other one.
         difference: mean of score - reference; None if either is undefined.
         samples: its 95 % bootstrap interval over the test samples; None if undefined.
-        samples_p: two-sided, see `fsrf_jax.evaluation.metrics.bootstrap.two_sided_p`.
-        seeds: the same difference over training seeds, with its t-interval and p; None if the
-            methods do not have the same two or more seeds, or the figure is undefined in one.
+        samples_p: two-sided, see `fsrf_jax.evaluation.metrics.bootstrap.two_sided_p`; corrected.
+        seeds: the same difference over training seeds, with its t-interval and p, corrected; None
+            if the methods do not have the same two or more seeds, or the figure is undefined in
+            one.
         within_spread: a warning: the difference is smaller than the larger standard deviation over
             training seeds; None where that is unknown, with one seed each.
     """
@@ -75,29 +79,64 @@ Rows = dict[str, dict[str, np.ndarray]]
 
 
 def compare_methods(
-    method: Sequence[Evaluated], reference: Sequence[Evaluated], resamples: int = RESAMPLES
-) -> Comparison:
-    """Compare two methods figure by figure; each is one run or several training seeds.
+    methods: Mapping[str, Sequence[Evaluated]], resamples: int = RESAMPLES
+) -> dict[str, Comparison]:
+    """Compare methods with the first one, figure by figure.
 
     Args:
-        method: runs, one a training seed.
-        reference: runs of the other method.
+        methods: runs by the method's name, one a training seed; the first is the reference.
         resamples: of the test samples, at least 1.
+
+    Returns:
+        By the name of every method but the first.
 
     Raises:
         RunError: no run, a seed twice, or runs that were not evaluated alike on the same masks.
     """
-    for side in (method, reference):
-        _check_seeds(side)
-    check_comparable([*method, *reference])
-    drawn = resample_rows(method, resamples), resample_rows(reference, resamples)
-    names = family_of_results(method[0].results).names
+    for runs in methods.values():
+        _check_seeds(runs)
+    check_comparable([run for runs in methods.values() for run in runs])
+    first, *others = methods
+    base = resample_rows(methods[first], resamples)
+    drawn = {name: resample_rows(methods[name], resamples) for name in others}
+    metrics = family_of_results(methods[first][0].results).names
+    found: dict[str, Comparison] = {name: {row: {} for row in base} for name in others}
+    for row, figures in base.items():
+        for metric in metrics:
+            cells = {
+                name: _compare(
+                    methods[name],
+                    methods[first],
+                    row,
+                    metric,
+                    drawn[name][row][metric] - figures[metric],
+                )
+                for name in others
+            }
+            for name, cell in _corrected(cells).items():
+                found[name][row][metric] = cell
+    return found
+
+
+def differences_over_seeds(
+    scores: Mapping[str, Sequence[float | None]], reference: Sequence[float | None]
+) -> dict[str, Difference | None]:
+    """The paired difference of each method to the reference, its p corrected over the methods.
+
+    Args:
+        scores: a score for each training seed, by method.
+        reference: scores of the same seeds, in the same order.
+
+    Returns:
+        None where a score of either is undefined.
+    """
+    found = {
+        name: None if None in own or None in reference else paired_difference(own, reference)  # type: ignore[arg-type]
+        for name, own in scores.items()
+    }
+    corrected = holm({name: cell.p if cell else None for name, cell in found.items()})
     return {
-        row: {
-            name: _compare(method, reference, row, name, drawn[0][row][name] - base[name])
-            for name in names
-        }
-        for row, base in drawn[1].items()
+        name: cell and dataclasses.replace(cell, p=corrected[name]) for name, cell in found.items()
     }
 
 
@@ -169,6 +208,20 @@ def _compare(
         seeds=_over_seeds(method, reference, row, metric),
         within_spread=abs(difference) < max(spreads) if spreads else None,
     )
+
+
+def _corrected(cells: Mapping[str, Compared]) -> dict[str, Compared]:
+    """One figure of several methods, with p-values that take account of how many they are."""
+    samples_p = holm({name: cell.samples_p for name, cell in cells.items()})
+    seeds_p = holm({name: cell.seeds.p if cell.seeds else None for name, cell in cells.items()})
+    return {
+        name: dataclasses.replace(
+            cell,
+            samples_p=samples_p[name],
+            seeds=cell.seeds and dataclasses.replace(cell.seeds, p=seeds_p[name]),
+        )
+        for name, cell in cells.items()
+    }
 
 
 def _over_seeds(

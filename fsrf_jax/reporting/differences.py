@@ -16,7 +16,7 @@ def differences(methods: Sequence[RunGroup], comparisons: Mapping[str, Compariso
 
     Args:
         methods: two or more.
-        comparisons: what `compare_methods` gave for each but the first, by name.
+        comparisons: what `compare_methods` gave.
     """
     first = methods[0].first
     family = family_of_results(first.results)
@@ -68,7 +68,8 @@ _NOTES = (
     "over the training seeds, where both methods have the same two or more.",
     "within spread: the difference is smaller than the larger standard deviation over training "
     "seeds; with one seed each this is unknown, and the difference may be chance.",
-    "No p-value is corrected for the number of comparisons.",
+    "Both p-values are corrected for the number of methods that are compared with the first "
+    "(Holm), as in the tables of ablations.",
 )
 
 

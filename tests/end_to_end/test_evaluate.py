@@ -95,7 +95,7 @@ def test_recovery_is_written_beside_the_results(copied):
 
 def test_a_run_is_compared_with_itself(trained):
     run = read_evaluated(trained.folder)
-    found = compare_methods([run], [run], resamples=20)["average"]["mae"]
+    found = compare_methods({"a": [run], "b": [run]}, resamples=20)["b"]["average"]["mae"]
     assert (found.difference, found.samples) == (0.0, [0.0, 0.0])
 
 

@@ -8,6 +8,7 @@ import pytest
 from evaluation_case import SEEDS, corrkd_at, make_split, observer, run
 
 from fsrf_jax.errors import RunError
+from fsrf_jax.evaluation.ablation.compare import compare
 from fsrf_jax.evaluation.comparison import compare_methods, figure_of, rows_of, spread_of
 from fsrf_jax.evaluation.evaluate import evaluate
 from fsrf_jax.evaluation.evaluated import check_comparable, read_evaluated
@@ -53,7 +54,63 @@ def methods(folders):
 
 @pytest.fixture(scope="module")
 def compared(methods):
-    return compare_methods(methods["good"], methods["bad"], resamples=200)
+    return compare_methods({"bad": methods["bad"], "good": methods["good"]}, resamples=200)["good"]
+
+
+def pair(method, reference):
+    return compare_methods({"reference": reference, "method": method}, resamples=50)["method"]
+
+
+def test_p_values_are_corrected_over_the_methods(methods):
+    """Holm: of two equal ones each counts twice, of one alone once; nothing else changes."""
+    bad, good = methods["bad"], methods["good"]
+    alone = pair(good, bad)
+    both = compare_methods({"bad": bad, "a": good, "b": good}, resamples=50)
+    for row, metric in (("average", "mae"), ("audio", "corr"), ("all_conditions", "f1_non0")):
+        one = alone[row][metric]
+        for name in ("a", "b"):
+            found = both[name][row][metric]
+            assert found.samples_p == min(1, 2 * one.samples_p)
+            assert found.seeds.p == min(1, 2 * one.seeds.p)
+            assert (
+                dataclasses.replace(
+                    found,
+                    samples_p=one.samples_p,
+                    seeds=dataclasses.replace(found.seeds, p=one.seeds.p),
+                )
+                == one
+            )
+
+
+def test_a_difference_is_the_same_in_an_ablation_and_in_a_report(methods):
+    bad, good = methods["bad"], methods["good"]
+    half = [dataclasses.replace(run, results=_moved(run.results, 0.01)) for run in good]
+    groups = {"bad": bad, "good": good, "half": half}
+    report = compare_methods(groups, resamples=20)
+    table = compare(
+        {
+            name: {run.results["training_seed"]: {**run.results, "n": 80} for run in runs}
+            for name, runs in groups.items()
+        }
+    )
+    for name, rows in report.items():
+        for row, metrics in rows.items():
+            for metric, found in metrics.items():
+                cell = table["variants"][name][row][metric]
+                assert cell["difference"] == pytest.approx(found.difference, abs=1e-12)
+                assert cell["p"] == found.seeds.p
+                assert (cell["low"], cell["high"]) == (found.seeds.low, found.seeds.high)
+                assert cell["mean"] == pytest.approx(found.score.mean, abs=1e-12)
+
+
+def _moved(results, step):
+    """The results with every figure moved a little, seed by seed."""
+    changed = json.loads(json.dumps(results))
+    by = step * (1 + results["training_seed"] ** 2)
+    average = changed["average"]
+    for entry in (*changed["conditions"], average, average["all_conditions"]):
+        entry["metrics"] = {k: v and v - by for k, v in entry["metrics"].items()}
+    return changed
 
 
 def test_rows_are_conditions_and_averages(compared, methods):
@@ -111,17 +168,17 @@ def test_spreads_over_training_seeds_and_mask_seeds_are_apart(methods):
 
 
 def test_one_run_a_side_has_no_word_on_training_seeds(methods):
-    found = compare_methods(methods["good"][:1], methods["bad"][1:2], 50)["average"]["acc2_non0"]
+    found = pair(methods["good"][:1], methods["bad"][1:2])["average"]["acc2_non0"]
     assert found.score.training_std is found.seeds is found.within_spread is None
     assert found.samples is not None
 
 
 def test_a_difference_within_the_seed_spread_is_warned_of(methods):
     good = methods["good"]
-    found = compare_methods(good[:2], good[1:], 50)["audio"]["mae"]
+    found = pair(good[:2], good[1:])["audio"]["mae"]
     assert abs(found.difference) < found.score.training_std + found.reference.training_std
     assert found.seeds is None  # other seeds
-    same = compare_methods(good, good, 50)["audio"]["mae"]
+    same = pair(good, good)["audio"]["mae"]
     assert (same.difference, same.samples, same.within_spread) == (0.0, [0.0, 0.0], True)
 
 
@@ -130,7 +187,7 @@ def test_an_undefined_figure_has_no_difference(folders, methods):
     for entry in changed["conditions"]:
         entry["metrics"]["corr"] = None
     undefined = dataclasses.replace(methods["good"][0], results=changed)
-    found = compare_methods([undefined], methods["bad"][:1], 50)["audio"]["corr"]
+    found = pair([undefined], methods["bad"][:1])["audio"]["corr"]
     assert (found.difference, found.samples, found.samples_p) == (None, None, None)
     assert found.reference.mean is not None
 
@@ -153,7 +210,7 @@ def test_a_seed_given_twice_and_no_run_are_refused(methods):
     one = methods["good"][0]
     for side in ([one, one], []):
         with pytest.raises(RunError, match="each of another seed"):
-            compare_methods(side, [one])
+            pair(side, [one])
 
 
 def test_files_elsewhere_are_read_by_their_name(tmp_path, folders):

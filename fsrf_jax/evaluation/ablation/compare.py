@@ -9,8 +9,8 @@ from typing import Any
 from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation import evaluated
 from fsrf_jax.evaluation.ablation.matched import match
+from fsrf_jax.evaluation.comparison import differences_over_seeds
 from fsrf_jax.evaluation.metrics.families import family_of_results
-from fsrf_jax.evaluation.metrics.statistics import holm, paired_difference
 from fsrf_jax.evaluation.protocols.averages import mean_and_std
 from fsrf_jax.evaluation.results import AVERAGE, EVERYTHING, Results, entry_of
 
@@ -87,22 +87,14 @@ def _check_alike(runs: Runs) -> None:
 
 def _cells(scores: Mapping[str, list[float | None]], reference: str) -> dict[str, dict[str, Any]]:
     """Mean, deviation and difference of one metric in one row, for every variant."""
-    cells: dict[str, dict[str, Any]] = {}
-    for variant, found in scores.items():
-        cells[variant] = mean_and_std(found)
-    base = scores[reference]
-    for variant, found in scores.items():
-        if variant == reference or None in found or None in base:
-            continue
-        difference = paired_difference(found, base)  # type: ignore[arg-type]
-        cells[variant] |= {
-            "difference": difference.mean,
-            "low": difference.low,
-            "high": difference.high,
-            "p": difference.p,
-        }
-    corrected = holm({variant: cell.get("p") for variant, cell in cells.items()})
-    for variant, cell in cells.items():
-        if "p" in cell:
-            cell["p"] = corrected[variant]
+    cells: dict[str, dict[str, Any]] = {v: mean_and_std(found) for v, found in scores.items()}
+    others = {variant: found for variant, found in scores.items() if variant != reference}
+    for variant, difference in differences_over_seeds(others, scores[reference]).items():
+        if difference is not None:
+            cells[variant] |= {
+                "difference": difference.mean,
+                "low": difference.low,
+                "high": difference.high,
+                "p": difference.p,
+            }
     return cells
