@@ -36,6 +36,7 @@ class ConditionResult:
         metrics: their mean.
         bayes_per_seed: metrics of the oracle on the same samples and masks; empty without one.
         bayes: their mean; None without an oracle.
+        missing_per_seed: see `missing_shares`, for each mask seed.
     """
 
     condition: Condition
@@ -45,6 +46,7 @@ class ConditionResult:
     metrics: Metrics
     bayes_per_seed: list[Metrics]
     bayes: Metrics | None
+    missing_per_seed: list[Metrics]
 
 
 @dataclass(frozen=True)
@@ -127,9 +129,11 @@ def score(
         predictions: list[np.ndarray | Gaussian] = []
         per_seed: list[Metrics] = []
         bayes: list[Metrics] = []
+        missing: list[Metrics] = []
         for seed in mask_seeds:
             masks = observe(condition, seed)
             _check_masks(condition, masks, split)
+            missing.append(missing_shares(masks, split.valid))
             predictions.append(answer(condition, seed, masks))
             per_seed.append(_score(family, condition, _points(predictions[-1]), split.labels))
             if oracle is not None and (condition.random or not bayes):
@@ -144,6 +148,7 @@ def score(
             # One table stands for every seed where nothing is random.
             bayes_per_seed=[dict(table) for table in (bayes * len(mask_seeds))[: len(mask_seeds)]],
             bayes=mean_of(bayes, bayes[0]) if bayes else None,
+            missing_per_seed=missing,
         )
 
     ids = [str(i) for i in split.ids]
@@ -157,6 +162,25 @@ def score(
         conditions=tuple(measure(condition) for condition in protocol.conditions),
         masks_digest=masks_digest(protocol.conditions, mask_seeds, ids, split.valid, observe),
     )
+
+
+def missing_shares(masks: Masks, valid: Masks) -> Metrics:
+    """What is really missing, whatever a condition is called.
+
+    Returns:
+        `frames`: the share of the valid frames of all modalities that are not observed;
+        `modalities`: the share of the modalities that samples have of which no frame is. None where
+        there is nothing to miss.
+    """
+    hidden = [valid[m] & ~masks[m] for m in valid]
+    frames = sum(int(valid[m].sum()) for m in valid)
+    has = [valid[m].any(axis=1) for m in valid]
+    lost = [h & ~masks[m].any(axis=1) for m, h in zip(valid, has, strict=True)]
+    modalities = sum(int(h.sum()) for h in has)
+    return {
+        "frames": sum(int(h.sum()) for h in hidden) / frames if frames else None,
+        "modalities": sum(int(x.sum()) for x in lost) / modalities if modalities else None,
+    }
 
 
 def _points(predictions: np.ndarray | Gaussian) -> np.ndarray:

@@ -16,7 +16,7 @@ from fsrf_jax.evaluation.details import (
     resample_evaluation,
 )
 from fsrf_jax.evaluation.evaluate import ConditionResult, Evaluation
-from fsrf_jax.evaluation.metrics.figures import std_metrics
+from fsrf_jax.evaluation.metrics.figures import mean_of, std_metrics
 from fsrf_jax.evaluation.protocols.averages import (
     Weights,
     equal_weights,
@@ -44,6 +44,8 @@ def results_dict(
     """Build what `results.json` holds; figures are fractions, undefined ones None.
 
     `metrics` are means over the mask seeds, `metrics_std` their sample standard deviations.
+
+    `missing` is the share of frames and of modalities that were really missing under a condition.
 
     Beside the protocol's own average, `average["all_conditions"]` is the mean over every condition
     that observes something, that is, all but `rate=1.0`.
@@ -129,6 +131,8 @@ def _entry(evaluation: Evaluation, result: ConditionResult, drawn: Resamples) ->
         "metrics": result.metrics,
         "metrics_std": std_metrics(result.per_seed),
         "metrics_per_mask_seed": result.per_seed,
+        "missing": mean_of(result.missing_per_seed, result.missing_per_seed[0]),
+        "missing_per_mask_seed": result.missing_per_seed,
         "floor": evaluation.floor,
         **condition_details(evaluation, result),
     }

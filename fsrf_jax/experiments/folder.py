@@ -1,7 +1,7 @@
 """The run folder: who may use it, what it holds, and never losing one.
 
 RUN/config.yaml, RUN/environment.json, RUN/checkpoints/, RUN/metrics.jsonl, RUN/tensorboard/,
-RUN/results.json, RUN/results.md, RUN/results.png, RUN/predictions.npz,
+RUN/results.json, RUN/results.md, RUN/results.png, RUN/conditions.csv, RUN/predictions.npz,
 RUN/probes.json, RUN/probes.md, RUN/probes.png, RUN/recovery.json, RUN/recovery.md,
 RUN/report.html, RUN/report.md, RUN/table.md, RUN/table.tex.
 """

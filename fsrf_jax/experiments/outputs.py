@@ -9,6 +9,7 @@ from fsrf_jax.reporting import results_plot, results_tables
 from fsrf_jax.reporting.probes_plot import save_probes_plot
 from fsrf_jax.reporting.probes_tables import probes_markdown
 from fsrf_jax.reporting.recovery_table import recovery_markdown
+from fsrf_jax.reporting.results_csv import conditions_csv
 
 
 def write_recovery(path: Path, recovery: Results) -> None:
@@ -27,10 +28,11 @@ def write_probes(path: Path, probes: Results) -> None:
 def write_results(path: Path, evaluation: Evaluation, results: Results) -> None:
     """Write FILE.json, and with it the table, the plot and the predictions.
 
-    For `results.json` these are results.md, results.png and predictions.npz; for any other
-    FILE.json, FILE.md, FILE.png and FILE.predictions.npz.
+    For `results.json` these are results.md, results.png, conditions.csv and predictions.npz; for
+    any other FILE.json, FILE.md, FILE.png, FILE.conditions.csv and FILE.predictions.npz.
     """
     save_predictions(predictions_beside(path), evaluation)
+    write_text(_beside(path, "conditions.csv"), conditions_csv(results))
     write_text(path.with_suffix(".md"), results_tables.markdown_table(results))
     results_plot.save_plot(path.with_suffix(".png"), results)
     save_results(path, results)  # last: whoever finds it finds the others
@@ -38,6 +40,10 @@ def write_results(path: Path, evaluation: Evaluation, results: Results) -> None:
 
 def predictions_beside(path: Path) -> Path:
     """Where the predictions of a results file stand."""
-    if path.name == "results.json":
-        return path.with_name("predictions.npz")
-    return path.with_suffix(".predictions.npz")
+    return _beside(path, "predictions.npz")
+
+
+def _beside(path: Path, name: str) -> Path:
+    """Results of a run have NAME beside them, those of FILE.json FILE.NAME."""
+    own = path.name == "results.json"
+    return path.with_name(name) if own else path.with_suffix(f".{name}")

@@ -16,7 +16,10 @@ FREE = ("data.path", "output.", "training.seed")
 
 # What results of this version have beside what `read_evaluated` asks for.
 NEEDED = ("protocol_description", "mask_law", "masks_digest", "training_seed", "data_fingerprint")
-NEEDED_OF_CONDITION = ("floor", "collapse", "recovery", "metrics_std", "metrics_per_mask_seed")
+NEEDED_OF_CONDITION = (
+    *("floor", "collapse", "recovery", "missing"),
+    *("metrics_std", "metrics_per_mask_seed"),
+)
 
 
 @dataclass(frozen=True)

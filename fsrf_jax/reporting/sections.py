@@ -27,7 +27,12 @@ PLAIN = ("nll", "sharpness")  # no percentages
 
 def sections(results: Mapping[str, Any]) -> list[Table]:
     """All tables that the results have figures for, for a document."""
-    return [*brief_sections(results), _certainty(results), *_calibration(results)]
+    return [
+        *brief_sections(results),
+        _certainty(results),
+        *_calibration(results),
+        _missing(results),
+    ]
 
 
 def brief_sections(results: Mapping[str, Any]) -> list[Table]:
@@ -113,6 +118,20 @@ def _certainty_notes(results: Mapping[str, Any]) -> list[str]:
         )
         notes.insert(0, text)
     return notes
+
+
+def _missing(results: Mapping[str, Any]) -> Table:
+    """What was really missing, beside what the conditions are called."""
+    kinds = ("frames", "modalities")
+    body = [
+        [row_name(entry), *(percent(entry["missing"][kind]) for kind in kinds)]
+        for entry in results["conditions"]
+    ]
+    notes = [
+        "frames: share of the frames inside the sequences that were not observed; modalities: "
+        "share of the modalities that samples have of which nothing was. In percent.",
+    ]
+    return Table("What was missing", ["condition", *kinds], body, notes)
 
 
 def _calibration(results: Mapping[str, Any]) -> list[Table]:

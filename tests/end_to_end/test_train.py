@@ -37,7 +37,8 @@ WEIGHTS = {name: float(w) for name, w in split(Config().method.weights)[1].items
 RATES = tuple(f"rate={rate / 10}" for rate in range(1, 11))
 FILES = (
     *(".lock", "checkpoints", "config.yaml", "environment.json", "metrics.jsonl"),
-    *("predictions.npz", "results.json", "results.md", "results.png", "tensorboard"),
+    *("conditions.csv", "predictions.npz", "results.json", "results.md", "results.png"),
+    "tensorboard",
 )
 MANY = "40"
 
@@ -85,7 +86,7 @@ def test_results_have_the_keys_of_the_interface(trained):
     assert tuple(entry["name"] for entry in results["conditions"]) == SUBSETS + RATES
     for entry in results["conditions"]:
         measured = {"metrics", "metrics_std", "metrics_per_mask_seed"}
-        details = {"collapse", "recovery", "bootstrap"}
+        details = {"collapse", "recovery", "bootstrap", "missing", "missing_per_mask_seed"}
         bayes = {"bayes", "bayes_per_mask_seed"}
         assert set(entry) == {"name", *measured, "floor", *bayes, *details}
         assert len(entry["metrics_per_mask_seed"]) == len(entry["bayes_per_mask_seed"]) == 3

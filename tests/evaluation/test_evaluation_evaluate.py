@@ -13,7 +13,7 @@ from evaluation_case import (
 )
 
 from fsrf_jax.errors import UserError
-from fsrf_jax.evaluation.evaluate import evaluate
+from fsrf_jax.evaluation.evaluate import evaluate, missing_shares
 from fsrf_jax.evaluation.metrics.families import FAMILIES
 from fsrf_jax.evaluation.metrics.regression import regression_metrics
 from fsrf_jax.evaluation.protocols.registry import corrkd
@@ -125,3 +125,20 @@ def test_masks_of_another_shape_or_type_are_refused():
 
     with pytest.raises(ValueError, match="expected a bool mask"):
         evaluate(corrkd(MODALITIES), split, oracle, SEEDS, numbers)
+
+
+def test_what_is_missing_by_hand():
+    """Padding, and modalities that a sample never had, are not missing."""
+    valid = {
+        "audio": np.array([[1, 1, 0], [1, 1, 1], [0, 0, 0]], bool),
+        "vision": np.array([[1, 1], [1, 0], [1, 1]], bool),
+    }
+    masks = {
+        "audio": np.array([[1, 0, 0], [0, 0, 0], [0, 0, 0]], bool),
+        "vision": np.array([[1, 1], [0, 0], [0, 1]], bool),
+    }
+    assert missing_shares(masks, valid) == {"frames": 6 / 10, "modalities": 2 / 5}
+    assert missing_shares(valid, valid) == {"frames": 0, "modalities": 0}
+    nothing = {m: np.zeros_like(v) for m, v in valid.items()}
+    assert missing_shares(nothing, valid) == {"frames": 1, "modalities": 1}
+    assert missing_shares(nothing, nothing) == {"frames": None, "modalities": None}

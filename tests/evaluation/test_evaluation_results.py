@@ -42,6 +42,7 @@ def test_results_have_the_agreed_keys():
         assert set(entry) == {
             *("name", "metrics", "metrics_std", "metrics_per_mask_seed", "floor"),
             *("bayes", "bayes_per_mask_seed", "collapse", "recovery"),
+            *("missing", "missing_per_mask_seed"),
         }
         tables = [entry["metrics"], entry["metrics_std"], entry["floor"], entry["bayes"]]
         seeds = entry["metrics_per_mask_seed"], entry["bayes_per_mask_seed"]

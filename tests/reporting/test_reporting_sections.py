@@ -1,5 +1,8 @@
 """The tables beside the main one, from the results alone."""
 
+import csv
+import io
+
 import numpy as np
 import pytest
 from evaluation_case import SEEDS, corrkd_at, make_split, observer, run
@@ -7,6 +10,7 @@ from rich.console import Console
 
 from fsrf_jax.evaluation.evaluate import Gaussian, evaluate
 from fsrf_jax.evaluation.results import results_dict
+from fsrf_jax.reporting.results_csv import conditions_csv
 from fsrf_jax.reporting.results_tables import markdown_table, terminal_table
 from fsrf_jax.reporting.sections import brief_sections, sections
 
@@ -107,3 +111,34 @@ def test_short_tables_are_on_the_terminal_and_fit_80_columns(binary):
     ]
     assert max(map(len, text.splitlines())) <= 80
     assert "Certainty" not in text
+
+
+def test_what_was_missing_stands_beside_what_conditions_are_called():
+    results = _results()
+    section = _by_title(results)["What was missing"]
+    assert [row[0].partition(" (")[0] for row in section.rows] == [
+        entry["name"] for entry in results["conditions"]
+    ]
+    assert _row(section, "audio")["modalities"] == "66.7"
+    assert _row(section, "language+audio+vision") == {
+        "condition": "language+audio+vision",
+        "frames": "0.0",
+        "modalities": "0.0",
+    }
+    assert _row(section, "rate=1.0 (nothing seen)")["frames"] == "100.0"
+    found = float(_row(section, "rate=0.3")["frames"])
+    assert 29 < found < 31
+    assert "What was missing" in markdown_table(results)
+
+
+@pytest.mark.parametrize("form", ["number", "binary"])
+def test_rows_of_conditions_and_mask_seeds_for_other_programs(form):
+    results = _results(form)
+    rows = list(csv.DictReader(io.StringIO(conditions_csv(results))))
+    cells = [(entry, s) for entry in results["conditions"] for s in range(len(SEEDS))]
+    for row, (entry, s) in zip(rows, cells, strict=True):
+        assert (row["condition"], row["mask_seed"]) == (entry["name"], str(SEEDS[s]))
+        assert float(row["missing_frames"]) == entry["missing_per_mask_seed"][s]["frames"]
+        assert float(row["missing_modalities"]) == entry["missing_per_mask_seed"][s]["modalities"]
+        for name, figure in entry["metrics_per_mask_seed"][s].items():
+            assert row[name] == ("" if figure is None else repr(figure))
