@@ -3,6 +3,9 @@
 import pytest
 from command_case import TINY, call, finish, read_json, read_lines, start
 
+# Slow: one and eight devices are compared in tests/training, tests/methods, tests/test_inference.
+pytestmark = pytest.mark.slow
+
 # 37 samples in 3 batches of 12 or 13: no multiple of 8. 7 epochs are 21 steps.
 ARGV = (*TINY, "--data.synthetic.train", "37", "--training.epochs", "7")
 

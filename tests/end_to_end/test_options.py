@@ -166,7 +166,12 @@ def default(key):
     return value
 
 
-@pytest.mark.parametrize("row", ROWS, ids=range(len(ROWS)))
+@pytest.mark.parametrize(
+    "row",
+    # Each is a program of its own: the later ones by `-m slow`.
+    [pytest.param(row, marks=pytest.mark.slow if i > 4 else ()) for i, row in enumerate(ROWS)],
+    ids=range(len(ROWS)),
+)
 def test_the_choices_train_and_evaluate(row, tmp_path):
     argv = [
         f"--{key}={json.dumps(value) if not isinstance(value, str) else value}"

@@ -497,6 +497,7 @@ for a, b in zip(*map(jax.tree.leaves, map(case.as_numpy, (states, restored))), s
 """
 
 
+@pytest.mark.slow
 def test_devices_train_their_own_members_without_waiting_for_each_other(tmp_path, trained):
     here = Path(__file__).parent
     environment = os.environ | {
