@@ -21,7 +21,7 @@ from fsrf_jax.data.normalise import Normaliser
 from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.protocols.files import resolve
 from fsrf_jax.evaluation.protocols.masks import Masks
-from fsrf_jax.evaluation.results import Results
+from fsrf_jax.evaluation.results import Results, read_results
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.experiment import Experiment, open_experiment
 from fsrf_jax.experiments.train import train_run
@@ -61,12 +61,12 @@ class Run:
         """What results.json holds.
 
         Raises:
-            RunError: the run is not finished.
+            RunError: the run is not finished, or the file is damaged or of another version.
         """
         path = self.folder / "results.json"
         if not path.is_file():
             raise RunError(f"{self.folder}: found no results.json: the run is not finished.")
-        return json.loads(path.read_text("utf-8"))
+        return read_results(path)
 
     @property
     def history(self) -> list[dict[str, float]]:

@@ -1,6 +1,5 @@
 """Results and predictions of a finished evaluation, read back from its files and checked."""
 
-import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fsrf_jax.errors import RunError
+from fsrf_jax.evaluation.results import read_results
 
 ARRAYS = ("ids", "labels", "conditions", "mask_seeds", "predictions")
 
@@ -54,8 +54,8 @@ def read_evaluated(path: Path) -> Evaluated:
                 f"{needed}: not found, expected the files of an evaluation: give a finished run "
                 "folder, or make them with bin/evaluate."
             )
+    results = read_results(path)
     try:
-        results = json.loads(path.read_text("utf-8"))
         # NumPy does not close a damaged file that it opened itself.
         with arrays_path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             arrays = {name: content[name] for name in ARRAYS}
@@ -66,10 +66,7 @@ def read_evaluated(path: Path) -> Evaluated:
             f"{path.parent}: cannot read the results ({error}); evaluate the run again."
         ) from error
     if missing:
-        raise RunError(
-            f"{path}: found no {', '.join(missing)}, expected results of this version: evaluate "
-            "the run again."
-        )
+        raise RunError(f"{path}: found no {', '.join(missing)}; evaluate the run again.")
     shape = (len(names), len(results["mask_seeds"]), results["n"])
     if arrays["conditions"].tolist() != names or arrays["predictions"].shape[:3] != shape:
         raise RunError(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.details import (
     Resamples,
     average_details,
@@ -27,6 +28,9 @@ from fsrf_jax.evaluation.protocols.files import describe
 from fsrf_jax.files import replacing, write_text
 
 Results = dict[str, Any]
+
+VERSION = 2
+"""Of what a results file holds: raised with every key that readers need."""
 
 AVERAGE, EVERYTHING = "average", "all_conditions"
 """Rows that stand for several conditions, by their key in the results."""
@@ -70,6 +74,7 @@ def results_dict(
     if evaluation.family.form == "number":
         counts["n_non0"] = int(np.count_nonzero(evaluation.labels))
     return {
+        "version": VERSION,
         "form": evaluation.family.form,
         "metrics": evaluation.family.name,
         "tasks": list(evaluation.family.tasks),
@@ -94,6 +99,27 @@ def results_dict(
             },
         },
     }
+
+
+def read_results(path: Path) -> Results:
+    """What a results file holds.
+
+    Raises:
+        RunError: it cannot be read, or is of another version.
+    """
+    try:
+        results = json.loads(path.read_text("utf-8"))
+        found = results.get("version", 1)
+    except (OSError, ValueError, AttributeError) as error:
+        raise RunError(
+            f"{path}: cannot read the results ({error}); evaluate the run again with bin/evaluate."
+        ) from error
+    if found != VERSION:
+        raise RunError(
+            f"{path}: holds results of version {found}, expected {VERSION}: evaluate the run again "
+            "with bin/evaluate."
+        )
+    return results
 
 
 def save_results(path: Path, results: Mapping[str, Any]) -> None:

@@ -1,7 +1,6 @@
 """One run in its folder: trained, resumed where it was interrupted, evaluated."""
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from fsrf_jax import arguments, sharding
 from fsrf_jax.config import flatten
 from fsrf_jax.data import normalise
 from fsrf_jax.errors import RunError
-from fsrf_jax.evaluation.results import Results
+from fsrf_jax.evaluation.results import Results, read_results
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.experiment import Experiment, teacher_config
 from fsrf_jax.experiments.outputs import write_results
@@ -193,7 +192,9 @@ def _train_alone(
 
 
 def _finished_results(folder: Path, epochs: int) -> Results | None:
-    """The results file, if it is of the state after this many epochs."""
-    path = folder / "results.json"
-    results = json.loads(path.read_text()) if path.exists() else {}
+    """The results file, if it is whole, of this version, and of the state after these epochs."""
+    try:
+        results = read_results(folder / "results.json")
+    except RunError:
+        return None  # it is made again, from the checkpoint
     return results if results.get("epochs_trained") == epochs else None

@@ -14,13 +14,6 @@ from fsrf_jax.evaluation.evaluated import Evaluated, read_evaluated
 # Keys that may differ between the runs of one method; those that end in a dot are sections.
 FREE = ("data.path", "output.", "training.seed")
 
-# What results of this version have beside what `read_evaluated` asks for.
-NEEDED = ("protocol_description", "mask_law", "masks_digest", "training_seed", "data_fingerprint")
-NEEDED_OF_CONDITION = (
-    *("floor", "collapse", "recovery", "missing"),
-    *("metrics_std", "metrics_per_mask_seed"),
-)
-
 
 @dataclass(frozen=True)
 class Absent:
@@ -97,21 +90,9 @@ def read_material(path: Path, config: Config | None, name: str | None = None) ->
         name: of the run; by default that of the folder or file.
 
     Raises:
-        RunError: it has no results, is damaged, or was written by an older version.
+        RunError: it has no results, is damaged, or is of another version.
     """
     evaluated = read_evaluated(path)
-    results = evaluated.results
-    missing = [key for key in NEEDED if key not in results]
-    missing += [
-        key
-        for key in NEEDED_OF_CONDITION
-        if any(key not in entry for entry in results["conditions"])
-    ]
-    if missing:
-        raise RunError(
-            f"{evaluated.path}: found no {', '.join(missing)}, expected results of this version: "
-            "evaluate the run again."
-        )
     of_run = path.is_dir()
     return Material(
         name=name or (path.resolve().name if of_run else path.stem),

@@ -10,6 +10,7 @@ from evaluation_case import SEEDS, run, run_results
 from fsrf_jax.evaluation.metrics.families import FAMILIES
 from fsrf_jax.evaluation.metrics.regression import METRICS, regression_metrics
 from fsrf_jax.evaluation.results import (
+    VERSION,
     results_dict,
     save_predictions,
     save_results,
@@ -24,6 +25,7 @@ def test_results_have_the_agreed_keys():
     assert re.fullmatch("[0-9a-f]{64}", head.pop("masks_digest"))
     assert head.pop("mask_law").startswith("each frame of a present modality is missing")
     assert head == {
+        "version": VERSION,
         "form": "number",
         "metrics": "mosi",
         "tasks": [],

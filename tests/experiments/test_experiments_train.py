@@ -15,6 +15,7 @@ from command_case import read_json, read_lines
 from fsrf_jax import arguments
 from fsrf_jax.data import normalise
 from fsrf_jax.errors import DataError, RunError
+from fsrf_jax.evaluation.results import VERSION
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments import train
 from fsrf_jax.experiments.experiment import Experiment, open_experiment
@@ -23,6 +24,8 @@ from fsrf_jax.missing import Missing
 from fsrf_jax.source import fingerprint
 from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.loop import EpochRecord, InterruptedTraining
+
+RESULTS = {"version": VERSION, "epochs_trained": 2}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +70,10 @@ def fit(monkeypatch):
 
     def evaluate(self, state, normaliser, observe=None):
         fake.evaluated.append((state, normaliser))
-        return None, {"epochs_trained": int(state.step) // self.recipe.steps_per_epoch}
+        return None, {
+            "version": VERSION,
+            "epochs_trained": int(state.step) // self.recipe.steps_per_epoch,
+        }
 
     monkeypatch.setattr(loop, "fit", fake)
     monkeypatch.setattr(Experiment, "evaluate", evaluate)
@@ -78,9 +84,12 @@ def fit(monkeypatch):
 def test_results_of_another_epoch_are_not_the_finished_ones(tmp_path):
     path = tmp_path / "results.json"
     assert train._finished_results(tmp_path, 2) is None
-    path.write_text('{"epochs_trained": 2}')
-    assert train._finished_results(tmp_path, 2) == {"epochs_trained": 2}
+    path.write_text(json.dumps(RESULTS))
+    assert train._finished_results(tmp_path, 2) == RESULTS
     assert train._finished_results(tmp_path, 3) is None
+    for text in ('{"epochs_trained": 2}', '{"version": 2, "epochs_tr', ""):  # older, damaged
+        path.write_text(text)
+        assert train._finished_results(tmp_path, 2) is None
 
 
 def test_quiet_progress_takes_every_record():
@@ -90,7 +99,7 @@ def test_quiet_progress_takes_every_record():
 
 def test_a_run_is_a_population_of_one_in_its_folder(run, fit, tmp_path):
     folder = tmp_path / "run"
-    assert train.train_run(run, folder) == {"epochs_trained": 2}
+    assert train.train_run(run, folder) == RESULTS
     ((states, hypers, kwargs),) = fit.calls
     assert (states.key == run.initial_states([3]).key).all()
     assert set(hypers) == set(run.hyper)
@@ -104,7 +113,7 @@ def test_a_run_is_a_population_of_one_in_its_folder(run, fit, tmp_path):
     ((state, used),) = fit.evaluated
     assert (state.step.shape, int(state.step)) == ((), run.recipe.steps)
     np.testing.assert_equal(used.to_tree(), normaliser.to_tree())
-    assert read_json(folder / "results.json") == {"epochs_trained": 2}
+    assert read_json(folder / "results.json") == RESULTS
     assert arguments.load(folder / "config.yaml") == run.config
     environment = read_json(folder / "environment.json")
     assert environment["data_fingerprint"] == fingerprint(run.source.dataset)
@@ -114,16 +123,16 @@ def test_a_run_is_a_population_of_one_in_its_folder(run, fit, tmp_path):
 
 def test_a_finished_run_is_read(run, fit, tmp_path):
     train.train_run(run, tmp_path)
-    (tmp_path / "results.json").write_text('{"epochs_trained": 2, "mine": 1}')
-    assert train.train_run(run, tmp_path) == {"epochs_trained": 2, "mine": 1}
+    (tmp_path / "results.json").write_text(json.dumps({**RESULTS, "mine": 1}))
+    assert train.train_run(run, tmp_path) == {**RESULTS, "mine": 1}
     assert len(fit.calls) == len(fit.evaluated) == 1
     # Results that are lost, or of other epochs, are computed from the checkpoint.
     for change in ((tmp_path / "results.json").unlink, None):
         if change is None:
-            (tmp_path / "results.json").write_text('{"epochs_trained": 1}')
+            (tmp_path / "results.json").write_text(json.dumps({**RESULTS, "epochs_trained": 1}))
         else:
             change()
-        assert train.train_run(run, tmp_path) == {"epochs_trained": 2}
+        assert train.train_run(run, tmp_path) == RESULTS
     assert len(fit.calls) == 1
     assert len(fit.evaluated) == 3
 
@@ -134,7 +143,7 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(run, fit, tmp_path):
         train.train_run(run, tmp_path)
     assert not (tmp_path / "results.json").exists()
     fit.stops = None
-    assert train.train_run(run, tmp_path) == {"epochs_trained": 2}
+    assert train.train_run(run, tmp_path) == RESULTS
     first, second = fit.calls
     assert first[0].step.tolist() == [0]
     assert second[0].step.tolist() == [run.recipe.steps_per_epoch]
@@ -144,7 +153,7 @@ def test_an_interrupted_run_goes_on_from_its_checkpoint(run, fit, tmp_path):
 def test_more_epochs_go_on_and_are_recorded(run, fit, tmp_path):
     train.train_run(run, tmp_path)
     longer = open_experiment(parse("--training.seed", "3", "--training.epochs", "4"))
-    assert train.train_run(longer, tmp_path) == {"epochs_trained": 4}
+    assert train.train_run(longer, tmp_path) == {**RESULTS, "epochs_trained": 4}
     assert fit.calls[1][0].step.tolist() == [run.recipe.steps]
     assert arguments.load(tmp_path / "config.yaml").training.epochs == 4
     assert [line["epoch"] for line in read_lines(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4]
@@ -212,7 +221,7 @@ def test_a_teacher_is_trained_first_in_its_own_folder_and_only_once(run, fit, tm
         with pytest.raises(InterruptedTraining):
             train.train_run(taught, tmp_path)
     fit.stops = None
-    assert train.train_run(taught, tmp_path) == {"epochs_trained": 2}
+    assert train.train_run(taught, tmp_path) == RESULTS
     teacher, own = fit.recipes[0], fit.recipes[-1]
     assert (teacher.method.complete_view, teacher.missing.max_rate) == (True, 0)
     assert own == taught.recipe
@@ -247,7 +256,7 @@ def test_a_teacher_that_is_given_is_not_trained(run, fit, taught, tmp_path):
     """It may have been trained otherwise, as long as it is the same network for the same data."""
     other = dataclasses.replace(run.config.training, seed=8)
     student = learning(run, str(taught / "teacher"), training=other)
-    assert train.train_run(student, tmp_path / "other") == {"epochs_trained": 2}
+    assert train.train_run(student, tmp_path / "other") == RESULTS
     ((_, _, kwargs),) = fit.calls
     own = learning(run, None)
     expected, _ = Experiment.make(

@@ -83,14 +83,24 @@ def test_a_run_folder_is_read(folder):
     assert read_material(folder, Config()).name == folder.name
 
 
-@pytest.mark.parametrize("key", ["mask_law", "resamples", "collapse"])
-def test_results_of_an_older_version_are_refused(folder, key):
+@pytest.mark.parametrize(("found", "named"), [(None, 1), (3, 3), ("2", 2)])
+def test_results_of_another_version_are_refused(folder, found, named):
+    """Those of before there were versions are of the first."""
     path = folder / "results.json"
     results = json.loads(path.read_text())
-    for table in (results, *results["conditions"]):
-        table.pop(key, None)
-    path.write_text(json.dumps(results))
-    with pytest.raises(RunError, match=f"found no {key}, .* evaluate the run again"):
+    del results["version"]
+    path.write_text(json.dumps(results if found is None else {**results, "version": found}))
+    message = (
+        rf"results\.json: holds results of version {named}, expected 2: evaluate the run again"
+    )
+    with pytest.raises(RunError, match=message):
+        read_material(folder, Config())
+
+
+@pytest.mark.parametrize("text", ["{", "[]", ""])
+def test_damaged_results_are_refused(folder, text):
+    (folder / "results.json").write_text(text)
+    with pytest.raises(RunError, match=r"results\.json: cannot read the results"):
         read_material(folder, Config())
 
 
