@@ -2,13 +2,14 @@
 
 `train` makes a `Run` from a `Config`, `load` opens one again, and `evaluate` tests it under a
 protocol. What runs are made of are pure functions, for use alone: `losses`, `missing`, `metrics`
-and `methods`. All else may change without notice.
+and `methods`. `errors` are what is raised. All else may change without notice.
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fsrf_jax import errors as errors
     from fsrf_jax import losses as losses
     from fsrf_jax import methods as methods
     from fsrf_jax import missing as missing
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Config": "fsrf_jax.config",
     "Run": "fsrf_jax.api",
+    "errors": "fsrf_jax",
     "evaluate": "fsrf_jax.api",
     "load": "fsrf_jax.api",
     "losses": "fsrf_jax",
@@ -39,7 +41,7 @@ def __getattr__(name: str) -> Any:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name in ("losses", "methods", "metrics", "missing"):
+    if name in ("errors", "losses", "methods", "metrics", "missing"):
         return importlib.import_module(f"{home}.{name}")
     return getattr(importlib.import_module(home), name)
 

@@ -1,7 +1,7 @@
 """Runs from Python: `train`, `load` and `evaluate`, all on one class, `Run`.
 
 The commands are users of it. A run lives in its folder; an object of `Run` only looks into it, also
-while another process trains there. Errors are those of `fsrf_jax.errors`; nothing exits.
+while another process trains there. What goes wrong is raised, see `fsrf_jax.errors`; nothing exits.
 """
 
 import dataclasses
@@ -17,17 +17,15 @@ from fsrf_jax import arguments
 from fsrf_jax.config import Config
 from fsrf_jax.config import check as check_config
 from fsrf_jax.data.describe import describe
-from fsrf_jax.data.normalise import Normaliser
 from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.protocols.files import resolve
 from fsrf_jax.evaluation.protocols.masks import Masks
 from fsrf_jax.evaluation.results import Results, read_results
 from fsrf_jax.experiments import folder as run_folder
-from fsrf_jax.experiments.experiment import Experiment, open_experiment
+from fsrf_jax.experiments.experiment import Experiment, open_experiment, protocol_of
 from fsrf_jax.experiments.train import train_run
 from fsrf_jax.progress import training_progress
-from fsrf_jax.source import fingerprint
-from fsrf_jax.training.state import TrainState
+from fsrf_jax.source import Source, fingerprint, open_source
 from fsrf_jax.types import Codes
 
 
@@ -50,7 +48,7 @@ class Run:
     """
 
     def __init__(self, folder: str | Path, config: Config) -> None:
-        self.folder = Path(folder)
+        self.folder = Path(folder).absolute()
         self.config = config
 
     def __repr__(self) -> str:
@@ -65,12 +63,21 @@ class Run:
         """
         path = self.folder / "results.json"
         if not path.is_file():
-            raise RunError(f"{self.folder}: found no results.json: the run is not finished.")
+            raise RunError(
+                f"{self.folder}: found no results.json: the run is not finished, or a teacher, "
+                "which nobody evaluated."
+            )
         return read_results(path)
 
     @property
     def history(self) -> list[dict[str, float]]:
-        """What every epoch so far gave: `epoch`, `validation_error`, `best_epoch` and all terms."""
+        """What every epoch so far gave: `epoch`, `validation_error`, `best_epoch` and all terms.
+
+        Raises:
+            RunError: the folder is gone.
+        """
+        if not self.folder.is_dir():
+            raise RunError(f"{self.folder}: found no such folder, expected that of a run.")
         path = self.folder / "metrics.jsonl"
         text = path.read_text("utf-8") if path.is_file() else ""
         # A process that trains may be in the middle of a line.
@@ -88,17 +95,19 @@ class Run:
 
         Raises:
             ConfigError: there is no such protocol or setting.
-            DataError: the data cannot be read, or are not those of the run.
-            RunError: there is no checkpoint yet.
+            DataError: the data cannot be read.
+            RunError: there is no checkpoint yet, or the data are not those of the run.
         """
         if protocol is not None:
             settings["protocol"] = protocol
         changes = {f"evaluation.{name}": value for name, value in settings.items()}
         config = arguments.load(self.config, changes)
-        own = self._experiment
-        resolved = resolve(config.evaluation.protocol, config.data.modalities)
-        experiment = Experiment.make(config, own.source, resolved)
-        return experiment.evaluate(*self._best)[1]
+        if protocol is None:
+            resolved = protocol_of(self.folder, config)
+        else:
+            resolved = resolve(protocol, config.data.modalities)
+        experiment = Experiment.make(config, self._source, resolved)
+        return experiment.evaluate(*experiment.load(self.folder))[1]
 
     def codes(self, split: str | None = None, observed: Masks | None = None) -> Codes:
         """The codes that the best network so far makes of a split, as NumPy arrays.
@@ -109,22 +118,20 @@ class Run:
 
         Raises:
             NoCodesError: the method has no codes.
+            DataError, RunError: as for `evaluate`.
         """
-        samples = self._experiment.source.split(split or self.config.evaluation.split)
-        encoder = self._experiment.encoder(*self._best, samples)
+        samples = self._source.split(split or self.config.evaluation.split)
+        any_protocol = resolve("corrkd", self.config.data.modalities)  # codes are of none
+        experiment = Experiment.make(self.config, self._source, any_protocol)
+        encoder = experiment.encoder(*experiment.load(self.folder), samples)
         return encoder(samples.valid if observed is None else observed)
 
     @cached_property
-    def _experiment(self) -> Experiment:
-        experiment = open_experiment(self.config)
-        digest = fingerprint(experiment.source.dataset)
+    def _source(self) -> Source:
+        source = open_source(self.config.data, self.config.task.form)
+        digest = fingerprint(source.dataset)
         run_folder.check_data(self.folder, digest, "load the run with its data_path")
-        return experiment
-
-    @property
-    def _best(self) -> tuple[TrainState, Normaliser]:
-        """State, which has the best parameters so far, and normaliser: of the newest checkpoint."""
-        return self._experiment.load(self.folder)
+        return source
 
 
 def train(

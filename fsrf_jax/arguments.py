@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonargparse
+import numpy as np
 import yaml
 
 from fsrf_jax import config as configuration
@@ -160,10 +161,8 @@ def load(
     """
     where = "config" if isinstance(config, Config | Mapping) else str(config)
     if isinstance(config, Config):
-        if not overrides:
-            return configuration.check(config)
         content = _plain(dataclasses.asdict(config))
-        if overrides.get("method.name", config.method.name) != config.method.name:
+        if (overrides or {}).get("method.name", config.method.name) != config.method.name:
             content.pop("method")  # a config holds every option, and these are of another method
     elif isinstance(config, Mapping):
         content = _nested(config)
@@ -234,12 +233,14 @@ def _name_in(content: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A value as YAML has it: dictionaries, lists and scalars."""
+    """A value as YAML has it: dictionaries, lists and scalars; NumPy's as Python's own."""
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, Path):
         return str(value)
-    return [_plain(item) for item in value] if isinstance(value, tuple | list) else value
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return [_plain(item) for item in value] if isinstance(value, tuple | list | range) else value
 
 
 def _nested(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,16 @@
 """What goes wrong through the user's input: one clear message and an exit status, no traceback.
 
 Every message says what was found, what was expected, and what to do.
+
+Example:
+    >>> try:
+    ...     fsrf_jax.load("nothing")
+    ... except fsrf_jax.errors.UserError as error:
+    ...     print(type(error).__name__, error.status)
+    RunError 2
 """
+
+import signal
 
 
 class UserError(Exception):
@@ -22,6 +31,14 @@ class NoCodesError(UserError):
 
 class DataError(UserError):
     """A data file cannot be read, or what it holds cannot be used."""
+
+
+class InterruptedTraining(Exception):
+    """Training was asked to stop by a signal; the state is saved, and the same call goes on."""
+
+    def __init__(self, signum: int, epoch: int) -> None:
+        super().__init__(f"stopped by {signal.Signals(signum).name} after epoch {epoch}")
+        self.status = 128 + signum
 
 
 class RunError(UserError):

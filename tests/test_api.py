@@ -1,6 +1,7 @@
 """From Python: train, load, evaluate, and all that a run says of itself."""
 
 import contextlib
+import dataclasses
 import doctest
 import importlib
 import io
@@ -17,10 +18,31 @@ from command_case import ROOT, TINY, call
 
 import fsrf_jax
 from fsrf_jax import arguments
+from fsrf_jax.config import TrainingConfig
 from fsrf_jax.errors import ConfigError, RunError, UserError
 from fsrf_jax.experiments import folder as run_folder
+from fsrf_jax.losses import TaskOptions
+from fsrf_jax.methods import LateFusion
 
-PUBLIC = ["Config", "Run", "evaluate", "load", "losses", "methods", "metrics", "missing", "train"]
+PUBLIC = [
+    "Config",
+    "Run",
+    "errors",
+    "evaluate",
+    "load",
+    "losses",
+    "methods",
+    "metrics",
+    "missing",
+    "train",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Unknown(LateFusion):
+    """A method that nobody registered."""
+
+    name: str = "unknown"
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +117,75 @@ def test_codes_of_a_split(run, config):
     codes = run.codes("valid")
     width, n = config.model.width, config.data.synthetic.valid
     assert codes.homogeneous.shape == (3, n, width)
-    samples = run._experiment.source.split("valid")
+    samples = run._source.split("valid")
     nothing = {m: np.zeros_like(v) for m, v in samples.valid.items()}
     assert not run.codes("valid", nothing).available.any()
     np.testing.assert_array_equal(codes.fused, run.codes("valid", samples.valid).fused)
+
+
+def test_a_run_whose_protocols_file_is_gone(trained, tmp_path, monkeypatch):
+    """Its results have the protocol; codes and other protocols need none."""
+    folder = tmp_path / "run"
+    shutil.copytree(trained.folder, folder)
+    config = arguments.load(folder / "config.yaml", {"evaluation.protocol": "gone.yaml"})
+    (folder / "config.yaml").write_text(arguments.to_yaml(config))
+    run = fsrf_jax.load(folder)
+    assert run.evaluate()["protocol"] == "corrkd"
+    assert run.evaluate("cmad", bootstrap=0)["protocol"] == "cmad"
+    assert run.codes().fused is not None
+
+
+def test_a_relative_folder_outlives_a_change_of_directory(trained, tmp_path, monkeypatch):
+    monkeypatch.chdir(trained.folder.parent)
+    run = fsrf_jax.load(trained.folder.name)
+    monkeypatch.chdir(tmp_path)
+    assert run.folder == trained.folder
+    assert run.history
+    shutil.copytree(trained.folder, tmp_path / "copy")
+    gone = fsrf_jax.load(tmp_path / "copy")
+    shutil.rmtree(tmp_path / "copy")
+    with pytest.raises(RunError, match="found no such folder"):
+        _ = gone.history
+
+
+def test_numpy_values_are_values():
+    """As a search over np.logspace gives them."""
+    overrides = {
+        "optimizer.learning_rate": np.float64(1e-3),
+        "training.epochs": np.int64(3),
+        "evaluation.mask_seeds": range(2),
+        "data.synthetic.widths": np.array([4, 4, 4]),
+        "model.mask_aware": np.bool_(False),
+    }
+    config = arguments.load({}, overrides)
+    assert arguments.load({"optimizer": {"learning_rate": 1e-3}, "training": {"epochs": 3}}) == (
+        arguments.load(
+            config,
+            {
+                "evaluation.mask_seeds": [0, 1, 2],
+                "data.synthetic.widths": [32, 16, 20],
+                "model.mask_aware": True,
+            },
+        )
+    )
+    assert type(config.optimizer.learning_rate) is float
+    assert type(config.training.epochs) is int
+    assert config.evaluation.mask_seeds == (0, 1)
+    arguments.to_yaml(config)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"training": TrainingConfig(epochs="x")}, r"training\.epochs: Expected a 'int'"),
+        ({"training": TrainingConfig(epochs=1.5)}, r"training\.epochs: Expected a 'int'"),
+        ({"task": TaskOptions(kind="l3")}, r"task\.kind: Expected one of"),
+        ({"method": Unknown()}, r"^method\.name: found 'unknown', expected one of fsrf"),
+    ],
+)
+def test_a_config_made_by_hand_is_checked(change, message):
+    with pytest.raises(ConfigError, match=message):
+        arguments.load(dataclasses.replace(fsrf_jax.Config(), **change))
 
 
 @pytest.mark.parametrize(
@@ -204,7 +291,7 @@ def test_folders_are_named_after_the_file(trained, tmp_path, monkeypatch, capsys
     monkeypatch.setattr("fsrf_jax.api.train_run", lambda *_: None)
     one = fsrf_jax.train(ROOT / "configs" / "demo.yaml", {"training.epochs": 1})
     assert one.folder.match("runs/demo-*")
-    assert f"Run folder: {one.folder}" in capsys.readouterr().out
+    assert f"Run folder: runs/{one.folder.name}" in capsys.readouterr().out
     two = fsrf_jax.train({"training": {"epochs": 1}}, {"output.progress": False})
     assert two.folder.match("runs/run-*")
     three = fsrf_jax.train({}, {"output": {"directory": "here", "progress": False}})

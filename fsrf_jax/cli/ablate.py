@@ -13,7 +13,7 @@ from rich.markdown import Markdown
 from fsrf_jax import arguments
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.config import Config
-from fsrf_jax.errors import ConfigError
+from fsrf_jax.errors import ConfigError, InterruptedTraining
 from fsrf_jax.evaluation.ablation.compare import compare
 from fsrf_jax.evaluation.ablation.probes import compare_probes
 from fsrf_jax.evaluation.protocols.files import resolve
@@ -23,7 +23,6 @@ from fsrf_jax.experiments.variants import read_variants
 from fsrf_jax.files import write_text
 from fsrf_jax.reporting.ablation_plot import save_ablation_plot
 from fsrf_jax.reporting.ablation_table import ablation_markdown
-from fsrf_jax.training.loop import InterruptedTraining
 
 DESCRIPTION = """Train every variant that the ablation file names with several seeds, evaluate all
 on identical masks, and write a table of means, spreads and paired differences to the first variant.

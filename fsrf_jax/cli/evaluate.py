@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,11 +15,11 @@ from fsrf_jax.api import load
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.config import Config, EvaluationConfig
 from fsrf_jax.errors import ConfigError
-from fsrf_jax.evaluation.protocols.files import from_description, is_file, resolve
+from fsrf_jax.evaluation.protocols.files import resolve
 from fsrf_jax.evaluation.protocols.mask_files import MaskFile, observer_of, read_masks
 from fsrf_jax.evaluation.protocols.registry import Protocol
 from fsrf_jax.experiments import folder as run_folder
-from fsrf_jax.experiments.experiment import Experiment
+from fsrf_jax.experiments.experiment import Experiment, protocol_of
 from fsrf_jax.experiments.outputs import (
     predictions_beside,
     write_probes,
@@ -112,13 +111,9 @@ def _protocol(request: Request, masks: MaskFile | None) -> Protocol:
     """The protocol of the masks; of the run's results, if its own file may be gone; or by name."""
     if masks is not None:
         return masks.protocol
-    name, modalities = request.config.evaluation.protocol, request.config.data.modalities
-    if request.folder is not None and is_file(name) and "protocol" not in request.changes:
-        path = request.folder / "results.json"
-        found = json.loads(path.read_text("utf-8")) if path.exists() else {}
-        if "protocol_description" in found:
-            return from_description(found["protocol_description"], modalities, str(path))
-    return resolve(name, modalities)
+    if request.folder is not None and "protocol" not in request.changes:
+        return protocol_of(request.folder, request.config)
+    return resolve(request.config.evaluation.protocol, request.config.data.modalities)
 
 
 def _settings_of(masks: MaskFile, config: Config) -> Config:

@@ -8,9 +8,9 @@ from rich.console import Console
 from fsrf_jax import arguments
 from fsrf_jax.api import train
 from fsrf_jax.cli.main import guarded
+from fsrf_jax.errors import InterruptedTraining
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.reporting import results_tables
-from fsrf_jax.training.loop import InterruptedTraining
 
 DESCRIPTION = """Train a method on incomplete samples, evaluate it under all missing conditions, and
 write a run folder. An unfinished run in the same folder is resumed; a finished one is shown again.

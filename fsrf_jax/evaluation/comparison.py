@@ -103,18 +103,18 @@ def compare_methods(
     found: dict[str, Comparison] = {name: {row: {} for row in base} for name in others}
     for row, figures in base.items():
         for metric in metrics:
-            cells = {
-                name: _compare(
-                    methods[name],
-                    methods[first],
-                    row,
-                    metric,
-                    drawn[name][row][metric] - figures[metric],
+            sides = {name: (methods[name], methods[first], row, metric) for name in others}
+            differences = {name: drawn[name][row][metric] - figures[metric] for name in others}
+            cells = {name: _compare(*sides[name], differences[name]) for name in others}
+            samples_p = holm({name: cell.samples_p for name, cell in cells.items()})
+            pairs = {name: _paired(*side) for name, side in sides.items()}
+            scores = {name: pair[0] for name, pair in pairs.items() if pair}
+            of_first: list[float] = next((pair[1] for pair in pairs.values() if pair), [])
+            seeds = differences_over_seeds(scores, of_first)
+            for name, cell in cells.items():
+                found[name][row][metric] = dataclasses.replace(
+                    cell, samples_p=samples_p[name], seeds=seeds.get(name)
                 )
-                for name in others
-            }
-            for name, cell in _corrected(cells).items():
-                found[name][row][metric] = cell
     return found
 
 
@@ -205,29 +205,15 @@ def _compare(
         difference=difference,
         samples=interval(differences_r),
         samples_p=two_sided_p(differences_r),
-        seeds=_over_seeds(method, reference, row, metric),
+        seeds=None,  # of all methods together
         within_spread=abs(difference) < max(spreads) if spreads else None,
     )
 
 
-def _corrected(cells: Mapping[str, Compared]) -> dict[str, Compared]:
-    """One figure of several methods, with p-values that take account of how many they are."""
-    samples_p = holm({name: cell.samples_p for name, cell in cells.items()})
-    seeds_p = holm({name: cell.seeds.p if cell.seeds else None for name, cell in cells.items()})
-    return {
-        name: dataclasses.replace(
-            cell,
-            samples_p=samples_p[name],
-            seeds=cell.seeds and dataclasses.replace(cell.seeds, p=seeds_p[name]),
-        )
-        for name, cell in cells.items()
-    }
-
-
-def _over_seeds(
+def _paired(
     method: Sequence[Evaluated], reference: Sequence[Evaluated], row: str, metric: str
-) -> Difference | None:
-    """Paired by training seed; None unless both have the same two or more seeds."""
+) -> tuple[list[float], list[float]] | None:
+    """Scores of both by training seed; None unless both have the same two or more seeds."""
     scores, base = (
         {
             run.results["training_seed"]: figure
@@ -238,7 +224,7 @@ def _over_seeds(
     )
     if len(scores) < 2 or scores.keys() != base.keys():
         return None
-    return paired_difference([scores[seed] for seed in scores], [base[seed] for seed in scores])
+    return [scores[seed] for seed in sorted(base)], [base[seed] for seed in sorted(base)]
 
 
 def _check_seeds(runs: Sequence[Evaluated]) -> None:

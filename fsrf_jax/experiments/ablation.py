@@ -24,7 +24,7 @@ from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments import scheduling
 from fsrf_jax.experiments.experiment import Experiment, open_experiment, teacher_config
 from fsrf_jax.experiments.outputs import write_probes, write_results
-from fsrf_jax.experiments.train import Report, train_population, train_teacher
+from fsrf_jax.experiments.train import Report, given_teacher, train_population, train_teacher
 from fsrf_jax.files import write_text
 from fsrf_jax.source import Source, fingerprint
 from fsrf_jax.training import checkpoints, loop
@@ -143,6 +143,8 @@ def _open(members: Sequence[Member], say: Callable[[str], None]) -> Shared:
         run_folder.check_same(member.folder, member.config)
         _check_epochs(member)
     first = open_experiment(members[0].config)
+    for config in {repr(one.config.method): one.config for one in members}.values():
+        given_teacher(Experiment.make(config, first.source, first.protocol))
     normaliser = normalise.fit(first.source.split("train"), members[0].config.data.clip)
     seed = min(member.seed for member in members)
     settings = members[0].config.evaluation

@@ -1,5 +1,6 @@
 """A run: a config and its data, ready to train, to restore and to evaluate."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from fsrf_jax.evaluation.metrics.choice import choose_family
 from fsrf_jax.evaluation.metrics.families import MetricFamily
 from fsrf_jax.evaluation.probes.probe import probe_split
 from fsrf_jax.evaluation.probes.recovery import measure_protocol
-from fsrf_jax.evaluation.protocols.files import resolve
+from fsrf_jax.evaluation.protocols.files import from_description, is_file, resolve
 from fsrf_jax.evaluation.protocols.masks import Masks, Observer, make_observer
 from fsrf_jax.evaluation.protocols.registry import Protocol
 from fsrf_jax.evaluation.results import Results, results_dict
@@ -199,6 +200,17 @@ def open_experiment(config: Config) -> Experiment:
     for name in ("train", "valid", config.evaluation.split):
         source.split(name)
     return Experiment.make(config, source, protocol)
+
+
+def protocol_of(folder: Path, config: Config) -> Protocol:
+    """The protocol of a run's config; of its results, where its own file may be gone or changed."""
+    name, modalities = config.evaluation.protocol, config.data.modalities
+    path = folder / "results.json"
+    if is_file(name) and path.exists():
+        described = json.loads(path.read_text("utf-8")).get("protocol_description")
+        if described is not None:
+            return from_description(described, modalities, str(path))
+    return resolve(name, modalities)
 
 
 def make_recipe(config: Config, samples: int, outputs: int) -> Recipe:

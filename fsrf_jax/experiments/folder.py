@@ -27,7 +27,7 @@ from fsrf_jax.errors import RunError
 from fsrf_jax.files import write_text
 
 # Keys that may differ between a run and the command that resumes it.
-FREE = ("data.path", "training.epochs", "output.")
+FREE = ("data.path", "method.teacher", "training.epochs", "output.")
 
 
 def choose(config: Config, name: str) -> Path:

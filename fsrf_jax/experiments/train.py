@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ def train_run(run: Experiment, folder: Path, progress: Progress = quiet) -> Resu
         RunError: the folder belongs to other data or another process, or a loss became NaN.
     """
     normaliser = _fit_normaliser(run)  # or an error before there is a folder
-    given_teacher(run)
+    if not (folder / "config.yaml").exists():
+        given_teacher(run)
     with run_folder.opened(folder, run.config, fingerprint(run.source.dataset)) as record:
         states, normaliser = _train_alone(run, normaliser, folder, record, progress)
         results = _finished_results(folder, loop.epochs_done(run.recipe, states))
@@ -76,6 +78,10 @@ def train_teacher(run: Experiment, folder: Path, progress: Progress = quiet) -> 
         return None
     if (given := given_teacher(run)) is not None:
         return given
+    if (folder / "config.yaml").exists():
+        # More epochs of the run are no reason to change, in the middle, who teaches it.
+        epochs = arguments.load(folder / "config.yaml").training.epochs
+        config = replace(config, training=replace(config.training, epochs=epochs))
     run_folder.check_same(folder, config)
     teacher = Experiment.make(config, run.source, run.protocol)
     with run_folder.opened(folder, config, fingerprint(run.source.dataset)) as record:
@@ -106,8 +112,15 @@ def given_teacher(run: Experiment) -> Any:
     if differing:
         lines = "\n".join(differing)
         raise RunError(f"method.teacher: {folder} differs in\n{lines}\nGive a teacher of the same.")
+    if config.method.teacher_method() is not None:
+        raise RunError(
+            f"method.teacher: {folder} is of a run that has a teacher itself, expected a teacher: "
+            f"give {folder / 'teacher'}."
+        )
     teacher = Experiment.make(config, run.source, run.protocol)
     state, _ = teacher.load(folder)
+    if not is_complete(teacher.recipe, state):
+        raise RunError(f"method.teacher: {folder} is not trained to its end; train it first.")
     return sharding.replicate(state.best, run.mesh)
 
 

@@ -21,7 +21,7 @@ nothing to do with the method.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -30,6 +30,7 @@ import jax
 import jax.numpy as jnp
 
 from fsrf_jax.losses import correlation
+from fsrf_jax.losses.averaging import Term, mean_of_active
 from fsrf_jax.losses.task import Task
 from fsrf_jax.methods.method import Parameters, Setting, Teacher
 from fsrf_jax.methods.stacking import stack_views, unstack_views
@@ -84,10 +85,12 @@ class Distillation(nn.Module):
     setting: Setting
 
     @nn.compact
-    def __call__(self, student: Joint, teacher: Joint, batch: Batch) -> dict[str, jax.Array]:
+    def __call__(self, student: Joint, teacher: Joint, batch: Batch) -> dict[str, Term]:
         """The three terms; the teacher is held still."""
-        method, task, w_b = self.method, self.setting.task, batch.weights
+        method, task = self.method, self.setting.task
         teacher = jax.lax.stop_gradient(teacher)
+        # A sample of which the student sees nothing at all has nothing to learn from [R].
+        w_b = batch.weights * student.available.max(axis=0) * teacher.available.max(axis=0)
         codes = student.fused[0], teacher.fused[0]
         category_bg = task.categories(batch.labels, method.cuts)
         of_student, of_teacher = (
@@ -101,11 +104,12 @@ class Distillation(nn.Module):
             strict=True,
         )
         response = self._unknown("right", *right, w_b) + self._unknown("others", *others, w_b)
-        return {
+        terms = {
             "contrastive": correlation.contrastive(*codes, w_b, margin=method.margin),
             "prototype": correlation.prototype(*codes, members_bk, w_b),
             "response": response / 2,
         }
+        return {name: Term(value, jnp.sum(w_b)) for name, value in terms.items()}
 
     def _unknown(
         self, name: str, student_be: jax.Array, teacher_be: jax.Array, w_b: jax.Array
@@ -168,7 +172,7 @@ class Corrkd:
         """The same network, trained by the task alone on complete samples."""
         if not any(getattr(self.weights, term) for term in TERMS):
             return None
-        method = replace(self, teacher=None, views=1, complete_view=False, weights=NOTHING)
+        method = Corrkd(views=1, weights=NOTHING)  # the same teacher, whatever the margin
         return Teacher(method, Missing(max_rate=0.0, subset_weights={"all": 1.0}), self.teacher)
 
     def term_weights(self, progress: jax.Array) -> dict[str, jax.Array]:
@@ -195,7 +199,7 @@ class Corrkd:
         progress: jax.Array,
         key: jax.Array,
     ) -> dict[str, jax.Array]:
-        """L_task and the three terms, each a mean over the views; 0 without a teacher."""
+        """L_task and the three terms, over the views that have weight; 0 without a teacher."""
         del progress
         forward = partial(Network(setting).apply, train=True, rngs={"dropout": key})
         stacked: Any = forward({"params": parameters["inference"]}, stack_views(batch, views))
@@ -207,7 +211,7 @@ class Corrkd:
         whole = self._forward(setting, teacher, View(batch.features, batch.valid, batch.valid))
         distil = partial(Distillation(self, setting).apply, {"params": parameters["training"]})
         of_views: Any = jax.vmap(partial(distil, teacher=whole, batch=batch))(seen)
-        return terms | {name: jnp.mean(term) for name, term in of_views.items()}
+        return terms | {name: mean_of_active(*term) for name, term in of_views.items()}
 
     def predict(self, setting: Setting, inference: Any, view: View) -> jax.Array:
         """The student alone, in one pass, without dropout."""

@@ -6,7 +6,11 @@ six attended codes are not what is compared. Added for missing modalities: a ter
 only where its modality, or both of a pair, are available, and a learned `[missing]` token stands
 for an absent code.
 
-    L = L_task + 1.0 L_similarity + 0.3 L_difference + 1.0 L_reconstruction
+    L = L_task + 1.0 L_similarity + 1.8 L_difference + 1.0 L_reconstruction
+
+The paper's 0.3 is of the sum over the six pairs of three modalities, of which L_difference is the
+mean here. It grows with the number of samples in a batch (`losses.dependence.orthogonality`), so
+that its weight fits one batch size.
 """
 
 from collections.abc import Sequence
@@ -76,8 +80,8 @@ class Constraints(nn.Module):
         c_mbd, p_mbd, available_mb = view.shared, view.private, view.available
         # L_similarity: mean over the pairs of modalities of CMD_5(h_m^c, h_n^c).
         similarity = factorization.homogeneous(c_mbd, available_mb, batch.weights, cmd)
-        # L_difference: |X^T Y|^2 of the pairs (h_m^c, h_m^p) and (h_m^p, h_n^p), centred columns
-        # and rows of length 1. The mean over the pairs, where the paper has the sum.
+        # L_difference: mean squared entry of X^T Y, centred columns and rows of length 1, of the
+        # pairs (h_m^c, h_m^p) and (h_m^p, h_n^p). The mean over them, where the paper has the sum.
         difference = factorization.redundancy(
             c_mbd, p_mbd, None, available_mb, batch.weights, orthogonality, hold_homogeneous=False
         )

@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from fsrf_jax.config import Config, flatten
@@ -19,16 +20,20 @@ def settings_section(methods: Sequence[RunGroup]) -> Section:
     if not known:
         text = "The results are not of a run of this program: nothing is known of their settings."
         return Section("Settings", [Paragraph(text)])
-    defaults = flatten(Config())
     leaves = {method.name: flatten(config) for method, config in known}
+    defaults: dict[str, Any] = {}
+    for _, config in known:  # options of a method have the defaults of that method
+        defaults |= flatten(replace(Config(), method=type(config.method)()))
+    defaults["method.name"] = Config().method.name
     changed = [
         key
         for key, default in defaults.items()
         if not key.startswith(NO_SETTINGS)
-        and any(found[key] != default for found in leaves.values())
+        and any(found.get(key, default) != default for found in leaves.values())
     ]
     body = [
-        [key, _text(defaults[key]), *(_text(found[key]) for found in leaves.values())]
+        [key, _text(defaults[key])]
+        + [_text(found[key]) if key in found else "-" for found in leaves.values()]
         for key in changed
     ]
     blocks: list[Block] = []

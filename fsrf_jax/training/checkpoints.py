@@ -17,6 +17,7 @@ import hashlib
 import logging
 import shutil
 import sys
+import threading
 import time
 import traceback
 import warnings
@@ -183,6 +184,9 @@ def _load(place: Path, item: str, target: Any, remedy: str) -> Any:
     raise RunError(f"{place}: cannot restore the checkpoint: {failure}. {remedy}")
 
 
+_SILENCE = threading.RLock()
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Silence the many tracebacks that a failed restore prints with the error it raises.
@@ -194,18 +198,20 @@ def _quiet() -> Iterator[None]:
         return False
 
     loggers = [logging.getLogger("absl"), logging.getLogger("asyncio")]
-    hooks = sys.excepthook, sys.unraisablehook
-    sys.excepthook = sys.unraisablehook = drop
-    for logger in loggers:
-        logger.addFilter(drop)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)
-            yield
-    finally:
-        sys.excepthook, sys.unraisablehook = hooks
+    # Hooks belong to the process: of two threads, one would put back the other's silence for good.
+    with _SILENCE:
+        hooks = sys.excepthook, sys.unraisablehook
+        sys.excepthook = sys.unraisablehook = drop
         for logger in loggers:
-            logger.removeFilter(drop)
+            logger.addFilter(drop)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
+                yield
+        finally:
+            sys.excepthook, sys.unraisablehook = hooks
+            for logger in loggers:
+                logger.removeFilter(drop)
 
 
 @contextlib.contextmanager

@@ -21,21 +21,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from fsrf_jax.errors import RunError
+from fsrf_jax.errors import InterruptedTraining, RunError
 from fsrf_jax.options import Hyper
 from fsrf_jax.training import checkpoints
 from fsrf_jax.training.state import Recipe, TrainState, is_complete
 from fsrf_jax.training.step import run_epoch
 from fsrf_jax.training.validation import Validation
 from fsrf_jax.types import Batch
-
-
-class InterruptedTraining(Exception):
-    """Training was asked to stop by a signal; the state is saved."""
-
-    def __init__(self, signum: int, epoch: int) -> None:
-        super().__init__(f"stopped by {signal.Signals(signum).name} after epoch {epoch}")
-        self.status = 128 + signum
 
 
 @dataclass(frozen=True)

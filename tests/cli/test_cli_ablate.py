@@ -4,8 +4,8 @@ import pytest
 from command_case import TINY, call, refused
 
 from fsrf_jax.cli import ablate
+from fsrf_jax.errors import InterruptedTraining
 from fsrf_jax.experiments.ablation import Member
-from fsrf_jax.training.loop import InterruptedTraining
 
 OWN = ("--ablation", "x.yaml", "--seeds=3", "--together", "2", "--probes")
 

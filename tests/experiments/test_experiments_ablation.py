@@ -12,7 +12,7 @@ from command_case import read_json, read_lines
 
 from fsrf_jax import arguments
 from fsrf_jax.data import normalise
-from fsrf_jax.errors import ConfigError, NoCodesError, RunError
+from fsrf_jax.errors import ConfigError, InterruptedTraining, NoCodesError, RunError
 from fsrf_jax.experiments import ablation
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.experiment import Experiment, open_experiment
@@ -21,7 +21,7 @@ from fsrf_jax.methods import Fsrf, Teacher
 from fsrf_jax.missing import Missing
 from fsrf_jax.source import fingerprint
 from fsrf_jax.training import checkpoints, loop
-from fsrf_jax.training.loop import EpochRecord, InterruptedTraining
+from fsrf_jax.training.loop import EpochRecord
 
 UNIFORM = ("--method.noise.kind", "uniform")
 

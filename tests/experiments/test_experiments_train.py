@@ -14,7 +14,7 @@ from command_case import read_json, read_lines
 
 from fsrf_jax import arguments
 from fsrf_jax.data import normalise
-from fsrf_jax.errors import DataError, RunError
+from fsrf_jax.errors import DataError, InterruptedTraining, RunError
 from fsrf_jax.evaluation.results import VERSION
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments import train
@@ -23,7 +23,7 @@ from fsrf_jax.methods import Corrkd, Fsrf, Teacher
 from fsrf_jax.missing import Missing
 from fsrf_jax.source import fingerprint
 from fsrf_jax.training import checkpoints, loop
-from fsrf_jax.training.loop import EpochRecord, InterruptedTraining
+from fsrf_jax.training.loop import EpochRecord
 
 RESULTS = {"version": VERSION, "epochs_trained": 2}
 

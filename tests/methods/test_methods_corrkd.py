@@ -1,6 +1,5 @@
 """CorrKD: every term from the codes and responses of both networks, in NumPy float64."""
 
-import dataclasses
 from functools import partial
 
 import jax
@@ -86,12 +85,13 @@ def information(critic_ij, w):
 def expected_terms(example):
     """By view: the paper's three losses, as the module says they are read."""
     setting, batch, parameters, teacher, views = example
-    w, labels = (np.asarray(x, np.float64) for x in (batch.weights, batch.labels))
+    weights, labels = (np.asarray(x, np.float64) for x in (batch.weights, batch.labels))
     category = categories(setting.task, labels)
     t_code, t_raw = seen(setting, teacher, batch, batch.valid)
     found = {name: [] for name in TERMS}
     for view in views:
         s_code, s_raw = seen(setting, parameters["inference"], batch, view)
+        w = weights * np.any([mask.any(axis=1) for mask in view.values()], axis=0)
         unit_s, unit_t = (x / np.linalg.norm(x, axis=1, keepdims=True) for x in (s_code, t_code))
         distance, rows = cdist(unit_s, unit_t), []
         for i in range(len(w)):
@@ -192,9 +192,9 @@ def test_the_teacher_is_the_same_network_on_complete_samples():
     found = method.teacher_method()
     assert isinstance(found, Teacher)
     assert found.run is None
-    assert found.method == dataclasses.replace(
-        method, views=1, complete_view=False, weights=Weights(0.0, 0.0, 0.0)
-    )
+    # The same whatever the margin, so that an ablation of margins has one.
+    assert found.method == Corrkd(views=1, weights=Weights(0.0, 0.0, 0.0))
+    assert found == Corrkd().teacher_method()
     assert found.method.teacher_method() is None
     valid = {m: jnp.ones((50, t), bool) for m, t in {"audio": 4, "language": 3}.items()}
     view = random_view(case.KEY, valid, found.missing)
@@ -218,3 +218,15 @@ def test_codes_are_those_that_are_distilled(example):
     assert codes.homogeneous is None
     assert codes.heterogeneous is None
     assert codes.noise is None
+
+
+def test_who_sees_nothing_learns_from_nobody(example):
+    """And has no gradient from it: neither codes nor response say anything of the sample."""
+    setting, batch, parameters, teacher, _ = example
+    nothing = {m: jnp.zeros_like(v) for m, v in batch.valid.items()}
+    terms = compiled(setting, parameters, teacher, batch, [nothing, nothing])
+    assert {name: float(terms[name]) for name in TERMS} == dict.fromkeys(TERMS, 0.0)
+    one = compiled(setting, parameters, teacher, batch, [batch.valid, nothing])
+    two = compiled(setting, parameters, teacher, batch, [batch.valid, batch.valid])
+    for name in TERMS:
+        np.testing.assert_allclose(one[name], two[name], rtol=1e-5)

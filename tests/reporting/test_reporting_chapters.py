@@ -9,6 +9,7 @@ from report_case import config_with, evaluation_of, labels_with, material_of, me
 from sklearn.decomposition import PCA
 from sklearn.metrics import confusion_matrix
 
+from fsrf_jax.config import Config
 from fsrf_jax.data.dataset import Dataset
 from fsrf_jax.data.synthetic import SyntheticOptions, make_dataset
 from fsrf_jax.evaluation.evaluate import evaluate
@@ -16,6 +17,7 @@ from fsrf_jax.evaluation.probes.probe import probe
 from fsrf_jax.evaluation.protocols.masks import make_observer
 from fsrf_jax.evaluation.protocols.registry import corrkd
 from fsrf_jax.evaluation.results import results_dict
+from fsrf_jax.methods import Corrkd, Fsrf, LateFusion
 from fsrf_jax.reporting.answers import answers_section, chosen
 from fsrf_jax.reporting.codes import codes_section, principal_plane, sentiments
 from fsrf_jax.reporting.data import data_section, masks_section
@@ -261,6 +263,36 @@ def test_settings_of_defaults_and_of_other_programs():
     same = material_of(evaluation_of(LABELS), config=config_with())
     assert settings_section(alone(same)).blocks[0].text == "Every setting has its default."
     assert "nothing is known" in settings_section([method_of(LABELS)]).blocks[0].text
+
+
+def test_settings_of_methods_that_have_other_options():
+    """Each against the defaults of its method; a dash where it has no such option."""
+    methods = {
+        "ours": Fsrf(complete_view=True),
+        "late": LateFusion(),
+        "kd": Corrkd(margin=0.5),
+    }
+    groups = [
+        alone(
+            material_of(
+                evaluation_of(LABELS), name, config=dataclasses.replace(Config(), method=method)
+            )
+        )[0]
+        for name, method in methods.items()
+    ]
+    table, *whole = settings_section(groups).blocks
+    assert cells(table) == {
+        "method.name": {"default": "fsrf", "ours": "fsrf", "late": "late_fusion", "kd": "corrkd"},
+        "method.complete_view": {
+            "default": "false",
+            "ours": "true",
+            "late": "false",
+            "kd": "false",
+        },
+        "method.margin": {"default": "1.2", "ours": "-", "late": "-", "kd": "0.5"},
+    }
+    assert "method.weights" not in whole[1].blocks[0].text
+    assert "method.margin: 0.5" in whole[2].blocks[0].text
 
 
 def test_an_environment_stands_there_once():

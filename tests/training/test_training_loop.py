@@ -16,10 +16,10 @@ from command_case import with_flags
 from linear_method import Linear
 
 from fsrf_jax import sharding
-from fsrf_jax.errors import RunError
+from fsrf_jax.errors import InterruptedTraining, RunError
 from fsrf_jax.options import split
 from fsrf_jax.training import checkpoints, loop
-from fsrf_jax.training.loop import InterruptedTraining, member, place, stack
+from fsrf_jax.training.loop import member, place, stack
 
 # Members differ in seed and in numbers of every kind.
 SEEDS = (0, 1, 1)
