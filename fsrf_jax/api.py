@@ -6,7 +6,7 @@ while another process trains there. What goes wrong is raised, see `fsrf_jax.err
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from fsrf_jax import arguments
 from fsrf_jax.config import Config
 from fsrf_jax.config import check as check_config
 from fsrf_jax.data.describe import describe
-from fsrf_jax.errors import RunError
+from fsrf_jax.errors import ConfigError, RunError
 from fsrf_jax.evaluation.protocols.files import resolve
 from fsrf_jax.evaluation.protocols.masks import Masks
 from fsrf_jax.evaluation.results import Results, read_results
@@ -121,6 +121,11 @@ class Run:
             DataError, RunError: as for `evaluate`.
         """
         samples = self._source.split(split or self.config.evaluation.split)
+        if observed is not None and set(observed) != set(samples.valid):
+            found, names = sorted(observed), sorted(samples.valid)
+            raise ConfigError(
+                f"observed: found masks of {found}, expected one for each of {names}."
+            )
         any_protocol = resolve("corrkd", self.config.data.modalities)  # codes are of none
         experiment = Experiment.make(self.config, self._source, any_protocol)
         encoder = experiment.encoder(*experiment.load(self.folder), samples)
@@ -135,7 +140,7 @@ class Run:
 
 
 def train(
-    config: Config | Mapping[str, Any] | str | Path,
+    config: arguments.ConfigLike | Sequence[arguments.ConfigLike],
     overrides: Mapping[str, Any] | None = None,
     *,
     folder: str | Path | None = None,
@@ -144,7 +149,8 @@ def train(
     """Train and evaluate a method, as `bin/train` does: a run that was interrupted goes on.
 
     Args:
-        config: a `Config`; a mapping of sections, or of dotted names; or a YAML file.
+        config: a `Config`; a mapping of sections, or of dotted names; a YAML file; or a list of
+            these, each on top of those before it.
         overrides: values by dotted name, in place of those of the config.
         folder: run folder; None: `output.directory` of the config, or a new one in runs/.
         overwrite: start anew; a run folder that is there is renamed, never deleted.
@@ -215,6 +221,7 @@ def evaluate(run: Run | str | Path, protocol: str | None = None, **settings: Any
     return opened.evaluate(protocol, **settings)
 
 
-def _name(config: Config | Mapping[str, Any] | str | Path) -> str:
-    """What the default run folder is named after."""
-    return Path(config).stem if isinstance(config, str | Path) else "run"
+def _name(config: arguments.ConfigLike | Sequence[arguments.ConfigLike]) -> str:
+    """What the default run folder is named after: the files."""
+    sources = [config] if isinstance(config, Config | Mapping | str | Path) else config
+    return "-".join(Path(s).stem for s in sources if isinstance(s, str | Path)) or "run"

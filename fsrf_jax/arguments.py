@@ -105,7 +105,10 @@ def method_name(argv: Sequence[str]) -> str:
 
 def _known_method(name: Any) -> str:
     if not isinstance(name, str) or name not in METHODS:
-        raise ConfigError(f"method.name: found {name!r}, expected one of {', '.join(METHODS)}.")
+        raise ConfigError(
+            f"method.name: found {name!r}, expected one of {', '.join(METHODS)}; one of your own "
+            "has to be entered in METHODS first (docs/extending.md)."
+        )
     return name
 
 
@@ -147,31 +150,30 @@ def parse_plain(parser: jsonargparse.ArgumentParser, argv: Sequence[str]) -> jso
         raise ConfigError(f"{_one_line(str(error))}; see {parser.prog} --help.") from error
 
 
+ConfigLike = Config | Mapping[str, Any] | str | Path
+
+
 def load(
-    config: Config | Mapping[str, Any] | str | Path, overrides: Mapping[str, Any] | None = None
+    config: ConfigLike | Sequence[ConfigLike], overrides: Mapping[str, Any] | None = None
 ) -> Config:
     """The checked config, with defaults for what is left out.
 
     Args:
-        config: a config; a mapping, whose keys are sections or dotted names; or a YAML file.
+        config: a config; a mapping, whose keys are sections or dotted names; a YAML file; or a list
+            of these, each on top of those before it.
         overrides: values by dotted name, in place of those of the config.
 
     Raises:
         ConfigError: an unknown key, a wrong type, a value out of range, or an unreadable file.
     """
-    where = "config" if isinstance(config, Config | Mapping) else str(config)
-    if isinstance(config, Config):
-        content = _plain(dataclasses.asdict(config))
-        if (overrides or {}).get("method.name", config.method.name) != config.method.name:
-            content.pop("method")  # a config holds every option, and these are of another method
-    elif isinstance(config, Mapping):
-        content = _nested(config)
-    else:
-        content = _read_file(Path(config))
-        if not isinstance(content, dict):
-            _check_keys(content, _sections(DEFAULT_METHOD), where, "", DEFAULT_METHOD)
-    for key, value in (overrides or {}).items():
-        _set(content, key, _plain(value))
+    sources = [config] if isinstance(config, Config | Mapping | str | Path) else list(config)
+    where = ", ".join("config" if isinstance(s, Config | Mapping) else str(s) for s in sources)
+    content: dict[str, Any] = {}
+    for source in sources:
+        _merge(content, _content(source))
+    if overrides:
+        where += " and overrides"
+        _merge(content, overrides)
     method = _known_method(_name_in(content) or DEFAULT_METHOD)
     _check_keys(content, _sections(method), where, "", method)
     parser = _parser_of(method)
@@ -243,6 +245,30 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, tuple | list | range) else value
 
 
+def _content(source: ConfigLike) -> Mapping[str, Any]:
+    """What a config, a mapping or a YAML file holds."""
+    if isinstance(source, Config):
+        return dataclasses.asdict(source)
+    if isinstance(source, Mapping):
+        return source
+    content = _read_file(Path(source), "config")
+    if not isinstance(content, dict):
+        _check_keys(content, _sections(DEFAULT_METHOD), str(source), "", DEFAULT_METHOD)
+    return content
+
+
+def _merge(content: dict[str, Any], later: Mapping[str, Any]) -> None:
+    """Put the values of a later source in place of those of earlier ones.
+
+    Another method's name takes all options of the earlier method away.
+    """
+    named, before = _name_in(_nested(later)), _name_in(content) or DEFAULT_METHOD
+    if named is not None and named != before:
+        content.pop("method", None)
+    for key, value in later.items():
+        _set(content, str(key), _plain(value))
+
+
 def _nested(content: Mapping[str, Any]) -> dict[str, Any]:
     """A mapping whose keys may be dotted names, as sections."""
     nested: dict[str, Any] = {}
@@ -251,15 +277,17 @@ def _nested(content: Mapping[str, Any]) -> dict[str, Any]:
     return nested
 
 
-def _set(content: dict[str, Any], key: str, value: Any) -> None:
-    """Set the value of a dotted name; a section that stands there keeps its other keys."""
-    section, _, rest = str(key).partition(".")
-    below = content.get(section)
-    if rest:
-        content[section] = below if isinstance(below, dict) else {}
-        _set(content[section], rest, value)
-    else:
+def _set(content: dict[str, Any], key: str, value: Any, prefix: str = "") -> None:
+    """Set the value of a dotted name; a section that is there keeps its other keys."""
+    section, _, rest = key.partition(".")
+    name, below = f"{prefix}{section}", content.get(section)
+    whole = not rest and (not isinstance(value, dict) or f"--{name}." in MAPPINGS)
+    if whole:
         content[section] = value
+        return
+    content[section] = below if isinstance(below, dict) else {}
+    for inner, item in ({rest: value} if rest else value).items():
+        _set(content[section], str(inner), item, f"{name}.")
 
 
 def _check_options(
@@ -291,15 +319,21 @@ def _elsewhere(key: str, method: str) -> str | None:
 
 
 def _check_file(path: Path, method: str) -> None:
-    _check_keys(_read_file(path), _sections(method), str(path), "", method)
+    content = _read_file(path)
+    _check_keys(content, _sections(method), str(path), "", method)
+    named = _name_in(content)
+    if named is not None and named != method:
+        raise ConfigError(
+            f"{path}: method.name: found {named}, and {method} later: give one method."
+        )
 
 
-def _read_file(path: Path) -> Any:
+def _read_file(path: Path, key: str = "--config") -> Any:
     if not path.is_file():
         others = [str(p) for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         hint = f"; {_nearest(str(path), others)}" if others else ""
-        raise ConfigError(f"--config: found no file {path}{hint}.")
-    return read_yaml(path, "--config")
+        raise ConfigError(f"{key}: found no file {path}{hint}.")
+    return read_yaml(path, key)
 
 
 def _check_keys(

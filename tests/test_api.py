@@ -192,7 +192,7 @@ def test_a_config_made_by_hand_is_checked(change, message):
     ("settings", "message"),
     [
         ({"protocol": "nosuch"}, r"evaluation\.protocol: .*nosuch"),
-        ({"seeds": (1,)}, r"^config: evaluation\.seeds: there is no such key"),
+        ({"seeds": (1,)}, r"^config and overrides: evaluation\.seeds: there is no such key"),
         ({"split": "dev"}, r"dev"),
         ({"mask_seeds": ()}, r"^evaluation\.mask_seeds: found \[\], expected one or more"),
     ],
@@ -309,6 +309,58 @@ def test_a_config_may_come_in_three_forms(tmp_path):
     assert config.method.weights.response == 1
 
 
+def test_a_list_is_put_together():
+    """As several --config are; another method's name takes the options of the former away."""
+    demo = ROOT / "configs" / "demo.yaml"
+    protocol = ROOT / "configs" / "protocols" / "lnln.yaml"
+    listed = arguments.load([demo, protocol, {"method.name": "misa"}], {"training.epochs": 2})
+    argv = ["--config", str(demo), "--config", str(protocol), "--method.name", "misa"]
+    argv += ["--training.epochs", "2"]
+    assert listed == arguments.parse(arguments.make_parser("x", "", argv), argv)[0]
+    methods = [{"method": {"name": "corrkd", "margin": 1.0}}, {"method": {"name": "misa"}}]
+    assert arguments.load(methods).method == fsrf_jax.methods.Misa()
+    for later in ({"method": {"weights": {"homogeneous": 0.0}}}, {"method.weights.homogeneous": 0}):
+        weights = arguments.load([{"method": {"weights": {"noise": 0.5}}}, later]).method.weights
+        assert (weights.noise, weights.homogeneous) == (0.5, 0)
+
+
+def test_two_methods_on_the_command_line_are_refused():
+    files = [str(ROOT / "configs" / "methods" / f"{name}.yaml") for name in ("corrkd", "misa")]
+    for later in (("--method.name", "misa"), ("--config", files[1])):
+        argv = ["--config", files[0], *later]
+        with pytest.raises(
+            ConfigError, match=r"corrkd\.yaml: method\.name: found corrkd, and misa"
+        ):
+            arguments.parse(arguments.make_parser("x", "", argv), argv)
+
+
+def test_a_second_thread_that_trains_is_refused(config, tmp_path, monkeypatch):
+    refused = []
+
+    def fit(*args, **kwargs):
+        def other():
+            try:
+                fsrf_jax.train(config, {"output.progress": False}, folder=tmp_path / "two")
+            except RunError as error:
+                refused.append(str(error))
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fsrf_jax.training.loop.fit", fit)
+    with pytest.raises(KeyboardInterrupt):
+        fsrf_jax.train(config, {"output.progress": False}, folder=tmp_path / "one")
+    (message,) = refused
+    assert message.startswith("another thread of this process is training")
+
+
+def test_masks_of_other_modalities_are_refused(run):
+    with pytest.raises(ConfigError, match=r"^observed: found masks of \['audio'\], expected one"):
+        run.codes("valid", {"audio": np.ones((16, 6), bool)})
+
+
 def test_overrides_replace_values_and_sections():
     loaded = arguments.load(fsrf_jax.Config(), {"missing.subset_weights": {"all": 2.0}})
     assert dict(loaded.missing.subset_weights) == {"all": 2.0}
@@ -334,7 +386,11 @@ def test_another_method_in_place_of_a_configs_own():
     ("config", "overrides", "message"),
     [
         ({"training.epoch": 1}, {}, r"^config: training\.epoch: there is no such key; the nearest"),
-        ({}, {"training.epochs": "many"}, r"^config: training\.epochs: Expected a 'int'"),
+        (
+            {},
+            {"training.epochs": "many"},
+            r"^config and overrides: training\.epochs: Expected a 'int'",
+        ),
         ({"training": 3}, {}, r"^config: training: found 3, expected a section"),
         ({"method.name": "nosuch"}, {}, r"^method\.name: found 'nosuch', expected one of fsrf"),
         ({"method": {"margin": 1}}, {}, r"is an option of the method corrkd"),

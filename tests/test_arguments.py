@@ -284,7 +284,10 @@ def plain(monkeypatch):
     monkeypatch.setitem(METHODS, "plain", Plain)
 
 
-ONE_OF = "expected one of fsrf, corrkd, late_fusion, misa."
+ONE_OF = (
+    "expected one of fsrf, corrkd, late_fusion, misa; one of your own has to be entered in METHODS "
+    "first (docs/extending.md)."
+)
 # Configs of methods that are not a method's default, and whose they are.
 VARIANTS = {"task_only": "fsrf"}
 

@@ -1,6 +1,7 @@
 """One run in its folder: trained, resumed where it was interrupted, evaluated."""
 
 import contextlib
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -128,6 +129,23 @@ def _fit_normaliser(run: Experiment) -> normalise.Normaliser:
     return normalise.fit(run.source.split("train"), run.config.data.clip)
 
 
+_TRAINING = threading.RLock()
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Refuse a second thread that would train: checkpoints of two would get in each other's way."""
+    if not _TRAINING.acquire(blocking=False):
+        raise RunError(
+            "another thread of this process is training, expected one at a time: train after it, "
+            "in another process, or together as an ablation."
+        )
+    try:
+        yield
+    finally:
+        _TRAINING.release()
+
+
 def train_population(
     runs: Sequence[Experiment],
     normaliser: normalise.Normaliser,
@@ -149,7 +167,7 @@ def train_population(
     """
     run = runs[0]
     recipe, mesh, config = run.recipe, run.mesh, run.config
-    with checkpoints.open_manager(place / "checkpoints") as manager:
+    with _one_at_a_time(), checkpoints.open_manager(place / "checkpoints") as manager:
         if checkpoints.latest(manager) is None:
             states = run.initial_states([one.config.training.seed for one in runs])
         else:

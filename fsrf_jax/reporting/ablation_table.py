@@ -54,11 +54,15 @@ def ablation_markdown(comparison: Mapping[str, Any]) -> str:
     if comparison["matched"] is not None:
         lines += ["## Each variant under its own condition", "", _matched_table(comparison), ""]
     names = ", ".join(str(seed) for seed in seeds)
+    over = f"Mean and standard deviation over the training seeds {names}"
+    chance = ", with its 95 % interval; p: paired t-test, Holm's correction over the variants."
+    if len(seeds) == 1:
+        over = f"Training seed {names}"
+        chance = "; one seed says nothing of chance: give --seeds 2 or more for intervals and p."
     notes = [
-        f"Mean and standard deviation over the training seeds {names}; every run on the same masks "
+        f"{comparison['n']} samples. {over}; every run on the same masks "
         f"(mask seeds {', '.join(map(str, comparison['mask_seeds']))}).",
-        f"difference: to {reference}, seed by seed, with its 95 % interval; p: paired t-test, "
-        "Holm's correction over the variants.",
+        f"difference: to {reference}, seed by seed{chance}",
         f"Average: {comparison['average_rule']}. All conditions: all that show a frame.",
         f"*: collapsed, {headline.title} is no better than the floor, the best constant prediction "
         f"({shown(floor[headline.metric], headline)}); where no frame is shown every model is "

@@ -9,13 +9,18 @@ from typing import Any
 def conditions_csv(results: Mapping[str, Any]) -> str:
     """Comma-separated values with a header; an undefined figure is empty, shares are fractions.
 
-    Columns: `condition`, `mask_seed`, `missing_frames`, `missing_modalities` (what was really
-    missing), and one for each metric.
+    Columns: `method`, `training_seed`, `split`, `n`, `condition`, `mask_seed`, `missing_frames`,
+    `missing_modalities` (what was really missing), and one for each metric.
     """
+    run = {
+        "method": results.get("method"),
+        **{key: results[key] for key in ("training_seed", "split", "n")},
+    }
     metrics = list(results["conditions"][0]["metrics"])
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["condition", "mask_seed", "missing_frames", "missing_modalities", *metrics])
+    header = [*run, "condition", "mask_seed", "missing_frames", "missing_modalities", *metrics]
+    rows.writerow(header)
     for entry in results["conditions"]:
         for seed, figures, missing in zip(
             results["mask_seeds"],
@@ -24,5 +29,6 @@ def conditions_csv(results: Mapping[str, Any]) -> str:
             strict=True,
         ):
             shares = missing["frames"], missing["modalities"]
-            rows.writerow([entry["name"], seed, *shares, *(figures[name] for name in metrics)])
+            cells = [*run.values(), entry["name"], seed, *shares]
+            rows.writerow([*cells, *(figures[name] for name in metrics)])
     return text.getvalue()

@@ -138,6 +138,12 @@ def test_rows_of_conditions_and_mask_seeds_for_other_programs(form):
     cells = [(entry, s) for entry in results["conditions"] for s in range(len(SEEDS))]
     for row, (entry, s) in zip(rows, cells, strict=True):
         assert (row["condition"], row["mask_seed"]) == (entry["name"], str(SEEDS[s]))
+        assert [row[k] for k in ("method", "training_seed", "split", "n")] == [
+            "",
+            "0",
+            "test",
+            "200",
+        ]
         assert float(row["missing_frames"]) == entry["missing_per_mask_seed"][s]["frames"]
         assert float(row["missing_modalities"]) == entry["missing_per_mask_seed"][s]["modalities"]
         for name, figure in entry["metrics_per_mask_seed"][s].items():
