@@ -46,6 +46,11 @@ class View(NamedTuple):
     valid: ByModality
     observed: ByModality
 
+    @classmethod
+    def whole(cls, batch: Batch) -> "View":
+        """The view of a batch with nothing missing."""
+        return cls(batch.features, batch.valid, batch.valid)
+
 
 @struct.dataclass
 class Codes:

@@ -30,10 +30,9 @@ import jax
 import jax.numpy as jnp
 
 from fsrf_jax.losses import correlation
-from fsrf_jax.losses.averaging import Term, mean_of_active
-from fsrf_jax.losses.task import Task
-from fsrf_jax.methods.method import Parameters, Setting, Teacher
-from fsrf_jax.methods.stacking import stack_views, unstack_views
+from fsrf_jax.losses.averaging import Term
+from fsrf_jax.methods.method import Method, Parameters, Setting, Teacher
+from fsrf_jax.methods.passes import mean_over_views, of_view, of_views, task_loss
 from fsrf_jax.missing import Missing
 from fsrf_jax.models.encoder import Encoders
 from fsrf_jax.models.fusion import Fusion
@@ -138,7 +137,7 @@ NOTHING = Weights(contrastive=0.0, prototype=0.0, response=0.0)
 
 
 @dataclass(frozen=True)
-class Corrkd:
+class Corrkd(Method):
     """The method CorrKD; see `fsrf_jax.methods.method.Method` for what its functions are."""
 
     name: Literal["corrkd"] = "corrkd"
@@ -165,9 +164,6 @@ class Corrkd:
         )
         expect(increasing, "cuts", self.cuts, "one or more increasing numbers")
 
-    def check_task(self, task: Task) -> None:
-        """Every task fits."""
-
     def teacher_method(self) -> Teacher | None:
         """The same network, trained by the task alone on complete samples."""
         if not any(getattr(self.weights, term) for term in TERMS):
@@ -183,9 +179,9 @@ class Corrkd:
     def init(self, setting: Setting, example: Batch, key: jax.Array) -> Parameters:
         """Of `Network` for inference, of the critics for training."""
         network_key, critics_key = jax.random.split(key)
-        whole = View(example.features, example.valid, example.valid)
+        whole = View.whole(example)
         inference = initialise(Network(setting), network_key, whole, train=False)
-        view = self._forward(setting, inference, whole)
+        view = of_view(Network(setting), inference, whole)
         critics = initialise(Distillation(self, setting), critics_key, view, view, example)
         return {"inference": inference, "training": critics}
 
@@ -201,28 +197,22 @@ class Corrkd:
     ) -> dict[str, jax.Array]:
         """L_task and the three terms, over the views that have weight; 0 without a teacher."""
         del progress
-        forward = partial(Network(setting).apply, train=True, rngs={"dropout": key})
-        stacked: Any = forward({"params": parameters["inference"]}, stack_views(batch, views))
-        seen: Joint = unstack_views(stacked, len(views))
-        task = partial(setting.task.loss, labels=batch.labels, weights_b=batch.weights)
-        terms = {"task": jnp.mean(jax.vmap(task)(seen.raw[:, 0]))}
+        network, inference = Network(setting), parameters["inference"]
+        seen: Joint = of_views(network, inference, batch, views, key)
+        terms = {"task": task_loss(setting.task, seen.raw, batch)}
         if teacher is None:
             return terms | dict.fromkeys(TERMS, jnp.zeros(()))
-        whole = self._forward(setting, teacher, View(batch.features, batch.valid, batch.valid))
+        whole = of_view(Network(setting), teacher, View.whole(batch))
         distil = partial(Distillation(self, setting).apply, {"params": parameters["training"]})
-        of_views: Any = jax.vmap(partial(distil, teacher=whole, batch=batch))(seen)
-        return terms | {name: mean_of_active(*term) for name, term in of_views.items()}
+        of_each: Any = jax.vmap(partial(distil, teacher=whole, batch=batch))(seen)
+        return terms | mean_over_views(of_each)
 
     def predict(self, setting: Setting, inference: Any, view: View) -> jax.Array:
         """The student alone, in one pass, without dropout."""
-        return setting.task.prediction(self._forward(setting, inference, view).raw[0])
+        return setting.task.prediction(of_view(Network(setting), inference, view).raw[0])
 
     def codes(self, setting: Setting, inference: Any, view: View) -> Codes:
         """Z and F: nothing is factorized."""
-        seen = self._forward(setting, inference, view)
+        seen = of_view(Network(setting), inference, view)
         modalities = tuple(sorted(view.features))
         return Codes(modalities, seen.available, pooled=seen.pooled, fused=seen.fused[0])
-
-    def _forward(self, setting: Setting, inference: Any, view: View) -> Joint:
-        seen: Any = Network(setting).apply({"params": inference}, view, train=False)
-        return seen

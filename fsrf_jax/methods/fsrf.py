@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from fsrf_jax.losses import distillation, factorization, heterogeneous, noise, reconstruction
-from fsrf_jax.losses.averaging import Term, average, mean_of_active
+from fsrf_jax.losses.averaging import Term, average
 from fsrf_jax.losses.dependence import DEPENDENCE
 from fsrf_jax.losses.distillation import DistillationOptions
 from fsrf_jax.losses.divergences import DIVERGENCES, MeasureOptions, named_divergence
@@ -32,8 +32,8 @@ from fsrf_jax.losses.heterogeneous import HeterogeneousOptions
 from fsrf_jax.losses.noise import NoiseOptions
 from fsrf_jax.losses.reconstruction import ReconstructionOptions
 from fsrf_jax.losses.task import Task
-from fsrf_jax.methods.method import Parameters, Setting
-from fsrf_jax.methods.stacking import stack_views, unstack_views
+from fsrf_jax.methods.method import Method, Parameters, Setting
+from fsrf_jax.methods.passes import mean_over_views, of_view, of_views, task_loss, unstack_views
 from fsrf_jax.missing import completeness
 from fsrf_jax.models.encoder import Encoders
 from fsrf_jax.models.factorizer import Factorizer
@@ -245,7 +245,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Fsrf:
+class Fsrf(Method):
     """The method FSRF; see `fsrf_jax.methods.method.Method` for what its functions are."""
 
     name: Literal["fsrf"] = "fsrf"
@@ -286,9 +286,6 @@ class Fsrf:
         with prefixed("distillation"):
             task.check_disagreement(self.distillation.prediction)
 
-    def teacher_method(self) -> None:
-        """No other model teaches: the views of a sample teach each other [S]."""
-
     def term_weights(self, progress: jax.Array) -> dict[str, jax.Array]:
         """w_i of every term; those of DAS may grow from 0, while codes have little to teach [R]."""
         _, by_term = split(self.weights)
@@ -298,9 +295,9 @@ class Fsrf:
     def init(self, setting: Setting, example: Batch, key: jax.Array) -> Parameters:
         """Of `Network` for inference, of the heads in `Constraints` for training."""
         network_key, heads_key = jax.random.split(key)
-        whole = View(example.features, example.valid, example.valid)
+        whole = View.whole(example)
         inference = initialise(Network(self, setting), network_key, whole, train=False)
-        view = self._forward(setting, inference, whole)
+        view = of_view(Network(self, setting), inference, whole)
         target = jax.tree.map(lambda x: x[0], self._targets(unstack_views(view, 1), example))
         heads = initialise(Constraints(self, setting), heads_key, view, target, example)
         return {"inference": inference, "training": heads}
@@ -318,28 +315,25 @@ class Fsrf:
         """L_task and every term of DHF and DAS, each a mean over the views that have weight."""
         del teacher, progress
         # All views in ONE pass, stacked along the batch axis [F: HRLF].
-        forward = partial(Network(self, setting).apply, train=True, rngs={"dropout": key})
-        stacked: Any = forward({"params": parameters["inference"]}, stack_views(batch, views))
-        seen: Factors = unstack_views(stacked, len(views))
-
-        task = partial(setting.task.loss, labels=batch.labels, weights_b=batch.weights)
-        terms = {"task": jnp.mean(jax.vmap(task)(seen.raw[:, 0]))}
+        network, inference = Network(self, setting), parameters["inference"]
+        seen: Factors = of_views(network, inference, batch, views, key)
+        terms = {"task": task_loss(setting.task, seen.raw, batch)}
 
         constraints = Constraints(self, setting).apply
-        of_view = partial(constraints, {"params": parameters["training"]}, batch=batch)
-        of_views: Any = jax.vmap(of_view)(seen, self._targets(seen, batch))
-        terms |= {name: mean_of_active(*term) for name, term in of_views.items()}
+        constrain = partial(constraints, {"params": parameters["training"]}, batch=batch)
+        of_each: Any = jax.vmap(constrain)(seen, self._targets(seen, batch))
+        terms |= mean_over_views(of_each)
 
         share_kb = jnp.stack([completeness(batch.valid, view) for view in views])
         return terms | distil(self, setting, seen, share_kb, batch.weights)
 
     def predict(self, setting: Setting, inference: Any, view: View) -> jax.Array:
         """One network, one pass, without dropout."""
-        return setting.task.prediction(self._forward(setting, inference, view).raw[0])
+        return setting.task.prediction(of_view(Network(self, setting), inference, view).raw[0])
 
     def codes(self, setting: Setting, inference: Any, view: View) -> Codes:
         """Z, H, S, N and F."""
-        seen = self._forward(setting, inference, view)
+        seen = of_view(Network(self, setting), inference, view)
         return Codes(
             modalities=tuple(sorted(view.features)),
             available=seen.available,
@@ -349,10 +343,6 @@ class Fsrf:
             noise=seen.noise,
             fused=seen.fused[0],
         )
-
-    def _forward(self, setting: Setting, inference: Any, view: View) -> Factors:
-        seen: Any = Network(self, setting).apply({"params": inference}, view, train=False)
-        return seen
 
     def _targets(self, views: Factors, batch: Batch) -> ByModality:
         """What the decoders of every view give back, [k, b, f] per modality."""

@@ -7,16 +7,14 @@ learnt of how they interact, and nothing is recovered.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from fsrf_jax.losses.task import Task
-from fsrf_jax.methods.method import Parameters, Setting
-from fsrf_jax.methods.stacking import stack_views, unstack_views
+from fsrf_jax.methods.method import Method, Parameters, Setting
+from fsrf_jax.methods.passes import of_view, of_views, task_loss
 from fsrf_jax.models.encoder import Encoders
 from fsrf_jax.models.initialise import initialise
 from fsrf_jax.models.layers import Perceptron, per_modality
@@ -57,7 +55,7 @@ class Network(nn.Module):
 
 
 @dataclass(frozen=True)
-class LateFusion:
+class LateFusion(Method):
     """Late fusion; see `fsrf_jax.methods.method.Method` for what its functions are."""
 
     name: Literal["late_fusion"] = "late_fusion"
@@ -67,15 +65,6 @@ class LateFusion:
     complete_view: bool = False
     """One more view of each training sample, with nothing missing."""
 
-    def check(self) -> None:
-        """No options contradict each other."""
-
-    def check_task(self, task: Task) -> None:
-        """Every task fits."""
-
-    def teacher_method(self) -> None:
-        """Nobody teaches."""
-
     def term_weights(self, progress: jax.Array) -> dict[str, jax.Array]:
         """There is no term but the task's."""
         del progress
@@ -83,7 +72,7 @@ class LateFusion:
 
     def init(self, setting: Setting, example: Batch, key: jax.Array) -> Parameters:
         """Of `Network`; no head is for training alone."""
-        whole = View(example.features, example.valid, example.valid)
+        whole = View.whole(example)
         return {
             "inference": initialise(Network(setting), key, whole, train=False),
             "training": {},
@@ -101,22 +90,15 @@ class LateFusion:
     ) -> dict[str, jax.Array]:
         """L_task, the mean over the views."""
         del teacher, progress
-        variables = {"params": parameters["inference"]}
-        forward = partial(Network(setting).apply, train=True, rngs={"dropout": key})
-        stacked: Any = forward(variables, stack_views(batch, views))
-        seen: Predictors = unstack_views(stacked, len(views))
-        task = partial(setting.task.loss, labels=batch.labels, weights_b=batch.weights)
-        return {"task": jnp.mean(jax.vmap(task)(seen.raw[:, 0]))}
+        network, inference = Network(setting), parameters["inference"]
+        seen: Predictors = of_views(network, inference, batch, views, key)
+        return {"task": task_loss(setting.task, seen.raw, batch)}
 
     def predict(self, setting: Setting, inference: Any, view: View) -> jax.Array:
         """One pass, without dropout."""
-        return setting.task.prediction(self._forward(setting, inference, view).raw[0])
+        return setting.task.prediction(of_view(Network(setting), inference, view).raw[0])
 
     def codes(self, setting: Setting, inference: Any, view: View) -> Codes:
         """Z alone: nothing is factorized, and nothing fused."""
-        seen = self._forward(setting, inference, view)
+        seen = of_view(Network(setting), inference, view)
         return Codes(tuple(sorted(view.features)), seen.available, pooled=seen.pooled)
-
-    def _forward(self, setting: Setting, inference: Any, view: View) -> Predictors:
-        seen: Any = Network(setting).apply({"params": inference}, view, train=False)
-        return seen

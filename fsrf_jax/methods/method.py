@@ -48,7 +48,11 @@ class Teacher(NamedTuple):
 
 
 class Method(Protocol):
-    """One way to learn from incomplete views. Terms without available samples are exactly 0."""
+    """One way to learn from incomplete views. Terms without available samples are exactly 0.
+
+    A method that inherits from this class has no need of `check`, `check_task` and `teacher_method`
+    where it has nothing to refuse, and nobody teaches it.
+    """
 
     @property
     def name(self) -> str:
@@ -64,9 +68,11 @@ class Method(Protocol):
 
     def check(self) -> None:
         """Raise a ValueError, which begins with an option's name, if options contradict."""
+        return
 
     def check_task(self, task: Task) -> None:
         """The same, if options do not fit the task."""
+        return
 
     def term_weights(self, progress: jax.Array) -> dict[str, jax.Array]:
         """The weight of every loss term except `task`, by the term's name.
@@ -78,6 +84,7 @@ class Method(Protocol):
 
     def teacher_method(self) -> Teacher | None:
         """Whom it learns from, or None."""
+        return None
 
     def init(self, setting: Setting, example: Batch, key: jax.Array) -> Parameters:
         """Parameters for arrays of the example's shapes (its number of rows does not matter)."""

@@ -20,15 +20,13 @@ from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 
 from fsrf_jax.losses import factorization, reconstruction
-from fsrf_jax.losses.averaging import Term, mean_of_active
+from fsrf_jax.losses.averaging import Term
 from fsrf_jax.losses.dependence import orthogonality
 from fsrf_jax.losses.moments import cmd
-from fsrf_jax.losses.task import Task
-from fsrf_jax.methods.method import Parameters, Setting
-from fsrf_jax.methods.stacking import stack_views, unstack_views
+from fsrf_jax.methods.method import Method, Parameters, Setting
+from fsrf_jax.methods.passes import mean_over_views, of_view, of_views, task_loss
 from fsrf_jax.models.encoder import Encoders
 from fsrf_jax.models.fusion import Fusion
 from fsrf_jax.models.initialise import initialise
@@ -112,7 +110,7 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Misa:
+class Misa(Method):
     """The method MISA; see `fsrf_jax.methods.method.Method` for what its functions are."""
 
     name: Literal["misa"] = "misa"
@@ -124,15 +122,6 @@ class Misa:
     weights: Weights = field(default_factory=Weights)
     """How much each term counts; changing one never compiles anew."""
 
-    def check(self) -> None:
-        """No options contradict each other."""
-
-    def check_task(self, task: Task) -> None:
-        """Every task fits."""
-
-    def teacher_method(self) -> None:
-        """Nobody teaches."""
-
     def term_weights(self, progress: jax.Array) -> dict[str, jax.Array]:
         """Constant."""
         del progress
@@ -141,9 +130,9 @@ class Misa:
     def init(self, setting: Setting, example: Batch, key: jax.Array) -> Parameters:
         """Of `Network` for inference, of the decoders for training."""
         network_key, decoders_key = jax.random.split(key)
-        whole = View(example.features, example.valid, example.valid)
+        whole = View.whole(example)
         inference = initialise(Network(setting), network_key, whole, train=False)
-        view = self._forward(setting, inference, whole)
+        view = of_view(Network(setting), inference, whole)
         modalities = tuple(sorted(example.features))
         decoders = initialise(Constraints(), decoders_key, view, modalities, example)
         return {"inference": inference, "training": decoders}
@@ -160,23 +149,21 @@ class Misa:
     ) -> dict[str, jax.Array]:
         """L_task and the three terms, each a mean over the views that have weight."""
         del teacher, progress
-        forward = partial(Network(setting).apply, train=True, rngs={"dropout": key})
-        stacked: Any = forward({"params": parameters["inference"]}, stack_views(batch, views))
-        seen: Factors = unstack_views(stacked, len(views))
-        task = partial(setting.task.loss, labels=batch.labels, weights_b=batch.weights)
-        terms = {"task": jnp.mean(jax.vmap(task)(seen.raw[:, 0]))}
+        network, inference = Network(setting), parameters["inference"]
+        seen: Factors = of_views(network, inference, batch, views, key)
+        terms = {"task": task_loss(setting.task, seen.raw, batch)}
         constraints = partial(Constraints().apply, {"params": parameters["training"]})
-        of_view = partial(constraints, modalities=tuple(sorted(batch.features)), batch=batch)
-        of_views: Any = jax.vmap(of_view)(seen)
-        return terms | {name: mean_of_active(*term) for name, term in of_views.items()}
+        constrain = partial(constraints, modalities=tuple(sorted(batch.features)), batch=batch)
+        of_each: Any = jax.vmap(constrain)(seen)
+        return terms | mean_over_views(of_each)
 
     def predict(self, setting: Setting, inference: Any, view: View) -> jax.Array:
         """One pass, without dropout."""
-        return setting.task.prediction(self._forward(setting, inference, view).raw[0])
+        return setting.task.prediction(of_view(Network(setting), inference, view).raw[0])
 
     def codes(self, setting: Setting, inference: Any, view: View) -> Codes:
         """u, h^c as the homogeneous and h^p as the heterogeneous codes, and the fused one."""
-        seen = self._forward(setting, inference, view)
+        seen = of_view(Network(setting), inference, view)
         return Codes(
             modalities=tuple(sorted(view.features)),
             available=seen.available,
@@ -185,7 +172,3 @@ class Misa:
             heterogeneous=seen.private,
             fused=seen.fused[0],
         )
-
-    def _forward(self, setting: Setting, inference: Any, view: View) -> Factors:
-        seen: Any = Network(setting).apply({"params": inference}, view, train=False)
-        return seen

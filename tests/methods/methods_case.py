@@ -19,7 +19,7 @@ import measures_reference as measures
 from fsrf_jax.losses import Task
 from fsrf_jax.methods import Fsrf, Setting
 from fsrf_jax.methods.fsrf import Network
-from fsrf_jax.methods.stacking import unstack_views
+from fsrf_jax.methods.passes import unstack_views
 from fsrf_jax.models.options import ModelOptions
 from fsrf_jax.options import merge, split
 from fsrf_jax.types import View
