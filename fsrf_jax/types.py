@@ -8,6 +8,7 @@ A dictionary with one entry per modality is a `ByModality`; its arrays may diffe
 arrays agree in shape they are stacked instead, and the axis m follows the sorted names.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -50,6 +51,22 @@ class View(NamedTuple):
     def whole(cls, batch: Batch) -> "View":
         """The view of a batch with nothing missing."""
         return cls(batch.features, batch.valid, batch.valid)
+
+
+class Step(NamedTuple):
+    """What a method learns from in one step.
+
+    Attributes:
+        batch: b complete samples; rows of weight 0 count nothing.
+        views: observation masks of each view, bool [b, t] per modality.
+        progress: share of the training that is done with this step, in (0, 1].
+        key: typed key for dropout and the like.
+    """
+
+    batch: Batch
+    views: Sequence[ByModality]
+    progress: jax.Array
+    key: jax.Array
 
 
 @struct.dataclass

@@ -3,7 +3,6 @@
 It proves that training and inference know no more of a method than its protocol says.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,7 +13,7 @@ from fsrf_jax.losses.task import Task
 from fsrf_jax.methods import Parameters, Setting, Teacher
 from fsrf_jax.missing import Missing
 from fsrf_jax.options import number
-from fsrf_jax.types import Batch, ByModality, Codes, View
+from fsrf_jax.types import Batch, ByModality, Codes, Step, View
 
 
 @dataclass(frozen=True)
@@ -54,16 +53,9 @@ class Linear:
         return {"inference": {"kernel": kernel}, "training": {}}
 
     def loss(
-        self,
-        setting: Setting,
-        parameters: Parameters,
-        teacher: Any,
-        batch: Batch,
-        views: Sequence[ByModality],
-        progress: jax.Array,
-        key: jax.Array,
+        self, setting: Setting, parameters: Parameters, teacher: Any, step: Step
     ) -> dict[str, jax.Array]:
-        task = setting.task
+        task, batch, views = setting.task, step.batch, step.views
         assert (teacher is not None) == self.with_teacher
         inputs = batch.features, batch.valid
         raws = [_raw(parameters["inference"], *inputs, view) for view in views]
@@ -71,7 +63,7 @@ class Linear:
             "task": jnp.mean(
                 jnp.stack([task.loss(raw, batch.labels, batch.weights) for raw in raws])
             ),
-            "clock": progress,
+            "clock": step.progress,
             "views": jnp.float32(len(views)),
         }
         if self.with_teacher:

@@ -20,7 +20,6 @@ share. The protocol of the same name, `evaluation.protocol`, is how results are 
 nothing to do with the method.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -39,7 +38,7 @@ from fsrf_jax.models.fusion import Fusion
 from fsrf_jax.models.initialise import initialise
 from fsrf_jax.models.layers import Perceptron, dense
 from fsrf_jax.options import expect, number, split, within
-from fsrf_jax.types import Batch, ByModality, Codes, View
+from fsrf_jax.types import Batch, Codes, Step, View
 
 TERMS = ("contrastive", "prototype", "response")
 
@@ -186,25 +185,17 @@ class Corrkd(Method):
         return {"inference": inference, "training": critics}
 
     def loss(
-        self,
-        setting: Setting,
-        parameters: Parameters,
-        teacher: Any,
-        batch: Batch,
-        views: Sequence[ByModality],
-        progress: jax.Array,
-        key: jax.Array,
+        self, setting: Setting, parameters: Parameters, teacher: Any, step: Step
     ) -> dict[str, jax.Array]:
         """L_task and the three terms, over the views that have weight; 0 without a teacher."""
-        del progress
         network, inference = Network(setting), parameters["inference"]
-        seen: Joint = of_views(network, inference, batch, views, key)
-        terms = {"task": task_loss(setting.task, seen.raw, batch)}
+        seen: Joint = of_views(network, inference, step)
+        terms = {"task": task_loss(setting.task, seen.raw, step.batch)}
         if teacher is None:
             return terms | dict.fromkeys(TERMS, jnp.zeros(()))
-        whole = of_view(Network(setting), teacher, View.whole(batch))
+        whole = of_view(Network(setting), teacher, View.whole(step.batch))
         distil = partial(Distillation(self, setting).apply, {"params": parameters["training"]})
-        of_each: Any = jax.vmap(partial(distil, teacher=whole, batch=batch))(seen)
+        of_each: Any = jax.vmap(partial(distil, teacher=whole, batch=step.batch))(seen)
         return terms | mean_over_views(of_each)
 
     def predict(self, setting: Setting, inference: Any, view: View) -> jax.Array:

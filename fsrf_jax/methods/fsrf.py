@@ -12,7 +12,6 @@ Axis letters: see `fsrf_jax.types`. sg is `stop_gradient`. Every term is a mean 
 w_m = a_m times the row's weight (of a pair a_m a_n), over the modalities or pairs that have any.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import combinations
@@ -41,7 +40,7 @@ from fsrf_jax.models.fusion import Fusion
 from fsrf_jax.models.initialise import initialise
 from fsrf_jax.models.layers import Perceptron, dense, per_modality, reverse_gradient
 from fsrf_jax.options import expect, number, numbers, prefixed, split
-from fsrf_jax.types import Batch, ByModality, Codes, View
+from fsrf_jax.types import Batch, ByModality, Codes, Step, View
 
 
 class Factors(NamedTuple):
@@ -303,29 +302,22 @@ class Fsrf(Method):
         return {"inference": inference, "training": heads}
 
     def loss(
-        self,
-        setting: Setting,
-        parameters: Parameters,
-        teacher: Any,
-        batch: Batch,
-        views: Sequence[ByModality],
-        progress: jax.Array,
-        key: jax.Array,
+        self, setting: Setting, parameters: Parameters, teacher: Any, step: Step
     ) -> dict[str, jax.Array]:
         """L_task and every term of DHF and DAS, each a mean over the views that have weight."""
-        del teacher, progress
+        del teacher
         # All views in ONE pass, stacked along the batch axis [F: HRLF].
         network, inference = Network(self, setting), parameters["inference"]
-        seen: Factors = of_views(network, inference, batch, views, key)
-        terms = {"task": task_loss(setting.task, seen.raw, batch)}
+        seen: Factors = of_views(network, inference, step)
+        terms = {"task": task_loss(setting.task, seen.raw, step.batch)}
 
         constraints = Constraints(self, setting).apply
-        constrain = partial(constraints, {"params": parameters["training"]}, batch=batch)
-        of_each: Any = jax.vmap(constrain)(seen, self._targets(seen, batch))
+        constrain = partial(constraints, {"params": parameters["training"]}, batch=step.batch)
+        of_each: Any = jax.vmap(constrain)(seen, self._targets(seen, step.batch))
         terms |= mean_over_views(of_each)
 
-        share_kb = jnp.stack([completeness(batch.valid, view) for view in views])
-        return terms | distil(self, setting, seen, share_kb, batch.weights)
+        share_kb = jnp.stack([completeness(step.batch.valid, view) for view in step.views])
+        return terms | distil(self, setting, seen, share_kb, step.batch.weights)
 
     def predict(self, setting: Setting, inference: Any, view: View) -> jax.Array:
         """One network, one pass, without dropout."""

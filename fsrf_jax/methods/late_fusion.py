@@ -5,7 +5,6 @@ factorization has to rise above. Modalities meet only in the mean of the raw out
 learnt of how they interact, and nothing is recovered.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -19,7 +18,7 @@ from fsrf_jax.models.encoder import Encoders
 from fsrf_jax.models.initialise import initialise
 from fsrf_jax.models.layers import Perceptron, per_modality
 from fsrf_jax.options import within
-from fsrf_jax.types import Batch, ByModality, Codes, View
+from fsrf_jax.types import Batch, Codes, Step, View
 
 
 class Predictors(NamedTuple):
@@ -79,20 +78,13 @@ class LateFusion(Method):
         }
 
     def loss(
-        self,
-        setting: Setting,
-        parameters: Parameters,
-        teacher: Any,
-        batch: Batch,
-        views: Sequence[ByModality],
-        progress: jax.Array,
-        key: jax.Array,
+        self, setting: Setting, parameters: Parameters, teacher: Any, step: Step
     ) -> dict[str, jax.Array]:
         """L_task, the mean over the views."""
-        del teacher, progress
+        del teacher
         network, inference = Network(setting), parameters["inference"]
-        seen: Predictors = of_views(network, inference, batch, views, key)
-        return {"task": task_loss(setting.task, seen.raw, batch)}
+        seen: Predictors = of_views(network, inference, step)
+        return {"task": task_loss(setting.task, seen.raw, step.batch)}
 
     def predict(self, setting: Setting, inference: Any, view: View) -> jax.Array:
         """One pass, without dropout."""

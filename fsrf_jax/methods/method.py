@@ -5,7 +5,6 @@ A method is a frozen dataclass; its fields are its config section `method`. Numb
 does is a pure function of pytrees; it knows nothing of files, configs, loops or devices.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -14,7 +13,7 @@ import jax
 from fsrf_jax.losses.task import Task
 from fsrf_jax.missing import Missing
 from fsrf_jax.models.options import ModelOptions
-from fsrf_jax.types import Batch, ByModality, Codes, View
+from fsrf_jax.types import Batch, Codes, Step, View
 
 Parameters = dict[str, Any]
 """Two pytrees: `inference`, all that a prediction needs, and `training`, what only losses need."""
@@ -90,14 +89,7 @@ class Method(Protocol):
         """Parameters for arrays of the example's shapes (its number of rows does not matter)."""
 
     def loss(
-        self,
-        setting: Setting,
-        parameters: Parameters,
-        teacher: Any,
-        batch: Batch,
-        views: Sequence[ByModality],
-        progress: jax.Array,
-        key: jax.Array,
+        self, setting: Setting, parameters: Parameters, teacher: Any, step: Step
     ) -> dict[str, jax.Array]:
         """Every raw term, not yet weighted: `task`, and the names of `term_weights`.
 
@@ -105,11 +97,8 @@ class Method(Protocol):
             setting: task and bricks.
             parameters: of `init`.
             teacher: the teacher's inference parameters; None without a teacher.
-            batch: b complete samples; rows of weight 0 count nothing.
-            views: observation masks, bool [b, t] per modality: `self.views` incomplete ones, then
-                the complete one where there is one.
-            progress: see `term_weights`.
-            key: typed key for dropout and the like.
+            step: batch and views: `self.views` incomplete ones, then the complete one where there
+                is one.
         """
 
     def predict(self, setting: Setting, inference: Any, view: View) -> jax.Array:

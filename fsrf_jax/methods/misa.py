@@ -13,7 +13,6 @@ mean here. It grows with the number of samples in a batch (`losses.dependence.or
 that its weight fits one batch size.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -32,7 +31,7 @@ from fsrf_jax.models.fusion import Fusion
 from fsrf_jax.models.initialise import initialise
 from fsrf_jax.models.layers import Perceptron, dense, per_modality, where_available
 from fsrf_jax.options import number, split, within
-from fsrf_jax.types import Batch, ByModality, Codes, View
+from fsrf_jax.types import Batch, Codes, Step, View
 
 
 class Factors(NamedTuple):
@@ -138,22 +137,17 @@ class Misa(Method):
         return {"inference": inference, "training": decoders}
 
     def loss(
-        self,
-        setting: Setting,
-        parameters: Parameters,
-        teacher: Any,
-        batch: Batch,
-        views: Sequence[ByModality],
-        progress: jax.Array,
-        key: jax.Array,
+        self, setting: Setting, parameters: Parameters, teacher: Any, step: Step
     ) -> dict[str, jax.Array]:
         """L_task and the three terms, each a mean over the views that have weight."""
-        del teacher, progress
+        del teacher
         network, inference = Network(setting), parameters["inference"]
-        seen: Factors = of_views(network, inference, batch, views, key)
-        terms = {"task": task_loss(setting.task, seen.raw, batch)}
+        seen: Factors = of_views(network, inference, step)
+        terms = {"task": task_loss(setting.task, seen.raw, step.batch)}
         constraints = partial(Constraints().apply, {"params": parameters["training"]})
-        constrain = partial(constraints, modalities=tuple(sorted(batch.features)), batch=batch)
+        constrain = partial(
+            constraints, modalities=tuple(sorted(step.batch.features)), batch=step.batch
+        )
         of_each: Any = jax.vmap(constrain)(seen)
         return terms | mean_over_views(of_each)
 

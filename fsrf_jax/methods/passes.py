@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from fsrf_jax.losses.averaging import Term, mean_of_active
 from fsrf_jax.losses.task import Task
-from fsrf_jax.types import Batch, ByModality, View
+from fsrf_jax.types import Batch, ByModality, Step, View
 
 Tree = TypeVar("Tree")
 
@@ -23,17 +23,11 @@ def of_view(network: nn.Module, inference: Any, view: View) -> Any:
     return network.apply({"params": inference}, view, train=False)
 
 
-def of_views(
-    network: nn.Module,
-    inference: Any,
-    batch: Batch,
-    views: Sequence[ByModality],
-    key: jax.Array,
-) -> Any:
+def of_views(network: nn.Module, inference: Any, step: Step) -> Any:
     """What it makes of the k views of a step, in ONE pass with dropout: arrays [k, m, b, ..]."""
-    stacked = stack_views(batch, views)
-    seen = network.apply({"params": inference}, stacked, train=True, rngs={"dropout": key})
-    return unstack_views(seen, len(views))
+    stacked = stack_views(step.batch, step.views)
+    seen = network.apply({"params": inference}, stacked, train=True, rngs={"dropout": step.key})
+    return unstack_views(seen, len(step.views))
 
 
 def task_loss(task: Task, raw_k1bo: jax.Array, batch: Batch) -> jax.Array:

@@ -9,7 +9,7 @@ from fsrf_jax.evaluation.metrics.families import Column, MetricFamily, Metrics, 
 from fsrf_jax.evaluation.probes.measures import Figures
 from fsrf_jax.evaluation.results import AVERAGE, EVERYTHING
 from fsrf_jax.reporting.markdown import markdown_rows
-from fsrf_jax.reporting.numbers import shown, signed, spread_cell
+from fsrf_jax.reporting.numbers import shown, signed, spread_cell, two_digits
 
 EXPLAINED = {
     True: "Share of a code's variance that u (shared, relevant), w (private, relevant) or r "
@@ -87,10 +87,8 @@ def probes_section(comparison: Mapping[str, Any]) -> tuple[list[str], list[list[
 
 
 def _shown(cell: Figures) -> str:
-    mean, std = cell["mean"], cell["std"]
-    if mean is None:
-        return "-"
-    return f"{mean:.2f}" if std is None else f"{mean:.2f} ± {std:.2f}"
+    mean, std = two_digits(cell["mean"]), cell["std"]
+    return mean if std is None else f"{mean} ± {two_digits(std)}"
 
 
 def _matched_table(comparison: Mapping[str, Any]) -> str:

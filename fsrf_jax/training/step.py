@@ -21,7 +21,7 @@ from fsrf_jax.options import Hyper, merge
 from fsrf_jax.training.optimizer import make_optimizer
 from fsrf_jax.training.state import Recipe, TrainState
 from fsrf_jax.training.validation import Validation
-from fsrf_jax.types import Batch, ByModality
+from fsrf_jax.types import Batch, ByModality, Step
 
 
 def train_step(
@@ -41,9 +41,10 @@ def train_step(
     views += [batch.valid] if method.complete_view else []
     progress = (state.step + 1) / recipe.steps
     weights = method.term_weights(progress)
+    given = Step(batch, views, progress, loss_key)
 
     def objective(parameters: Parameters) -> tuple[jax.Array, dict[str, jax.Array]]:
-        terms = method.loss(recipe.setting, parameters, teacher, batch, views, progress, loss_key)
+        terms = method.loss(recipe.setting, parameters, teacher, given)
         if set(terms) != {"task", *weights}:
             raise ValueError(
                 f"{method.name}: found the terms {sorted(terms)} and weights of {sorted(weights)}, "

@@ -22,7 +22,7 @@ from fsrf_jax.methods.fsrf import Network
 from fsrf_jax.methods.passes import unstack_views
 from fsrf_jax.models.options import ModelOptions
 from fsrf_jax.options import merge, split
-from fsrf_jax.types import View
+from fsrf_jax.types import Step, View
 
 KEY = jax.random.key(0)
 PROGRESS = jnp.float32(0.5)
@@ -88,6 +88,10 @@ def fill(shapes, seed=0):
     return jax.tree_util.tree_map_with_path(one, shapes)
 
 
+def step_of(batch, views):
+    return Step(batch, views, PROGRESS, KEY)
+
+
 def shapes_of(method, setting, batch):
     return jax.eval_shape(lambda: method.init(setting, batch, KEY))
 
@@ -101,7 +105,7 @@ def parameters_of(method, setting, batch, seed=0):
 def terms_and_factors(static, setting, hyper, parameters, batch, views):
     """Every raw term, and what the network makes of each view, [k, ..]."""
     method = merge(static, hyper)
-    terms = method.loss(setting, parameters, None, batch, views, PROGRESS, KEY)
+    terms = method.loss(setting, parameters, None, step_of(batch, views))
     k = len(views)
     stack = partial(jax.tree.map, lambda *x: jnp.concatenate(x))
     view = View(stack(*[batch.features] * k), stack(*[batch.valid] * k), stack(*views))

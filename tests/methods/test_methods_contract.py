@@ -17,7 +17,7 @@ from fsrf_jax.losses import Task
 from fsrf_jax.methods import METHODS, Setting
 from fsrf_jax.models.options import ModelOptions
 from fsrf_jax.options import check, merge, split
-from fsrf_jax.types import Batch, View
+from fsrf_jax.types import Batch, Step, View
 
 FRAMES, FEATURES = {"language": 3, "audio": 4}, {"language": 4, "audio": 3}
 MODEL = ModelOptions(width=4, heads=2, expansion=1, dropout=0.0)
@@ -105,7 +105,7 @@ def subject(request):
 
         def total(parameters, features):
             changed = dataclasses.replace(batch, features=features)
-            terms = merged.loss(SETTING, parameters, teacher, changed, views, PROGRESS, key)
+            terms = merged.loss(SETTING, parameters, teacher, Step(changed, views, PROGRESS, key))
             weights = merged.term_weights(PROGRESS)
             return terms["task"] + sum(weights[name] * terms[name] for name in weights), terms
 
@@ -374,7 +374,7 @@ def test_every_task(subject, kind, outputs, width):
         parameters = method.init(setting, batch, key)
         taught = method.teacher_method()
         teacher = None if taught is None else taught.method.init(setting, batch, key)["inference"]
-        terms = method.loss(setting, parameters, teacher, batch, subject.views, PROGRESS, key)
+        terms = method.loss(setting, parameters, teacher, Step(batch, subject.views, PROGRESS, key))
         view = View(batch.features, batch.valid, subject.views[0])
         return parameters, terms, method.predict(setting, parameters["inference"], view)
 

@@ -32,7 +32,7 @@ def example(request):
 
 @partial(jax.jit, static_argnums=0)
 def compiled(setting, parameters, teacher, batch, views):
-    return METHOD.loss(setting, parameters, teacher, batch, views, case.PROGRESS, case.KEY)
+    return METHOD.loss(setting, parameters, teacher, case.step_of(batch, views))
 
 
 def loss(example, parameters=None, teacher=None):

@@ -43,8 +43,8 @@ def compiled(static, setting, hyper, parameters, batch, views, key):
 
     def objective(parameters, features):
         changed = dataclasses.replace(batch, features=features)
-        arguments = setting, parameters, None, changed, views, hyper["progress"], key
-        terms = method.loss(*arguments)
+        step = case.Step(changed, views, hyper["progress"], key)
+        terms = method.loss(setting, parameters, None, step)
         total = hyper["task"] * terms["task"]
         return total + sum(weights[name] * terms[name] for name in weights), terms
 

@@ -225,7 +225,7 @@ def test_a_disagreement_that_the_task_does_not_have_is_refused(kind, prediction)
 
 def test_shapes_are_checked():
     def trace(parameters, batch, views):
-        args = parameters, None, batch, views, case.PROGRESS, case.KEY
+        args = parameters, None, case.step_of(batch, views)
         return jax.eval_shape(lambda: METHOD.loss(SETTING, *args))
 
     trace(PARAMETERS, BATCH, VIEWS)

@@ -234,7 +234,7 @@ def compiled():
 
     def loss(static, setting, hyper, *rest):
         count.append(static)
-        return case.merge(static, hyper).loss(setting, *rest)
+        return case.merge(static, hyper).loss(setting, *rest[:2], case.Step(*rest[2:]))
 
     return jax.jit(loss, static_argnums=(0, 1), compiler_options=case.reference.QUICK), count
 
@@ -332,7 +332,9 @@ def test_weights_and_terms_have_the_same_names(divergences):
     method, setting, *rest = case.case_of("l1", {"weights.feature_distillation": weights})
     parameters, batch, views = rest
     terms = jax.eval_shape(
-        lambda: method.loss(setting, parameters, None, batch, views, case.PROGRESS, case.KEY)
+        lambda: method.loss(
+            setting, parameters, None, case.Step(batch, views, case.PROGRESS, case.KEY)
+        )
     )
     of_weights = method.term_weights(case.PROGRESS)
     assert set(terms) == {"task", *of_weights}

@@ -64,7 +64,7 @@ def test_where_nothing_is_observed_all_heads_speak_of_a_zero_code(example):
 
 def test_the_loss_is_the_task_and_nothing_else(example):
     setting, batch, parameters, views = example
-    terms = METHOD.loss(setting, parameters, None, batch, views, case.PROGRESS, case.KEY)
+    terms = METHOD.loss(setting, parameters, None, case.step_of(batch, views))
     assert set(terms) == {"task"}
     assert METHOD.term_weights(case.PROGRESS) == {}
     of_views = [

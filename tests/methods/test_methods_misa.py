@@ -34,7 +34,7 @@ def factors(view):
 
 @case.jit
 def loss(parameters):
-    return METHOD.loss(SETTING, parameters, None, BATCH, VIEWS, case.PROGRESS, case.KEY)
+    return METHOD.loss(SETTING, parameters, None, case.step_of(BATCH, VIEWS))
 
 
 def perceptron(parameters, i, x):

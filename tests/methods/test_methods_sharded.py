@@ -37,7 +37,7 @@ method, setting, parameters, batch, views = case.case_of(*CASES[sys.argv[1]])
 @jax.jit
 @partial(jax.value_and_grad, has_aux=True)
 def loss(parameters, batch, views):
-    terms = method.loss(setting, parameters, None, batch, views, case.PROGRESS, case.KEY)
+    terms = method.loss(setting, parameters, None, case.Step(batch, views, case.PROGRESS, case.KEY))
     weights = method.term_weights(case.PROGRESS)
     return terms["task"] + sum(weights[name] * terms[name] for name in weights), terms
 

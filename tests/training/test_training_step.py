@@ -20,7 +20,7 @@ from fsrf_jax.options import split
 from fsrf_jax.training import loop
 from fsrf_jax.training.loop import train_epoch
 from fsrf_jax.training.step import epoch_order, take, train_step, validation_error
-from fsrf_jax.types import View
+from fsrf_jax.types import Step, View
 
 TRACED = []
 
@@ -369,9 +369,8 @@ def test_arrays_of_numbers_equal_numbers():
     def loss(parameters, batch):
         views = [random_view(key, batch.valid, recipe.missing) for key in view_keys]
         progress = 1 / recipe.steps
-        return recipe.method.loss(
-            recipe.setting, parameters, None, batch, views, progress, loss_key
-        )
+        given = Step(batch, views, progress, loss_key)
+        return recipe.method.loss(recipe.setting, parameters, None, given)
 
     expected = loss(state.parameters, BATCH)
     # The gradient's norm stands for all gradients: at step 0 the schedule still moves nothing.
@@ -425,8 +424,8 @@ def test_any_number_of_views(views, complete):
 def test_views_are_drawn_apart_and_the_complete_one_comes_last(monkeypatch):
     seen = []
 
-    def loss(self, setting, parameters, teacher, batch, views, progress, key):
-        seen.extend(views)
+    def loss(self, setting, parameters, teacher, step):
+        seen.extend(step.views)
         return {"task": 0.0 * parameters["inference"]["kernel"].sum(), "clock": 0.0, "views": 0.0}
 
     monkeypatch.setattr(Linear, "loss", loss)
