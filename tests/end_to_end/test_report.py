@@ -6,7 +6,7 @@ import shutil
 from html.parser import HTMLParser
 
 import pytest
-from command_case import call, read_json, refused
+from command_case import TINY, call, read_json, refused
 
 FILES = ("report.html", "report.md", "table.md", "table.tex")
 
@@ -223,3 +223,15 @@ def test_bad_input_writes_nothing(run, tmp_path):
     refused(call("report"), 2, "RUN")
     assert not (tmp_path / "out").exists()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["older", "other", "unfinished"]
+
+
+def test_methods_with_other_options_are_reported_together(trained, tmp_path):
+    """Each on its own page, and beside the default method."""
+    argv = ("train", *TINY, "--method.name", "late_fusion", "--output.directory", tmp_path / "late")
+    assert call(*argv).status == 0
+    for runs in ((tmp_path / "late",), (trained.folder, tmp_path / "late")):
+        done = call("report", *runs, "--output", tmp_path / "page")
+        assert (done.status, done.err) == (0, "")
+        text = (tmp_path / "page" / "report.md").read_text()
+        row = next(line for line in text.splitlines() if line.startswith("|method.name|"))
+        assert row.split("|")[2:-1] == ["fsrf", "fsrf", "late_fusion"][-len(runs) - 1 :]

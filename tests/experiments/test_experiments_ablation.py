@@ -17,7 +17,7 @@ from fsrf_jax.experiments import ablation
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.experiment import Experiment, open_experiment
 from fsrf_jax.losses.task import FORMS
-from fsrf_jax.methods import Fsrf, Teacher
+from fsrf_jax.methods import Corrkd, Fsrf, Teacher
 from fsrf_jax.missing import Missing
 from fsrf_jax.source import fingerprint
 from fsrf_jax.training import checkpoints, loop
@@ -533,3 +533,15 @@ def test_the_data_are_those_that_the_folders_record(training, tmp_path):
     digest = fingerprint(open_experiment(members[0].config).source.dataset)
     environment = read_json(members[0].folder / "environment.json")
     assert environment["data_fingerprint"] == digest
+
+
+def test_a_teacher_that_is_not_there_is_found_before_anything_is_trained(fit, tmp_path):
+    members = full(tmp_path, 1)
+    method = Corrkd(teacher=str(tmp_path / "nothing"))
+    other = dataclasses.replace(members[0].config, method=method)
+    late = dataclasses.replace(
+        members[0], variant="late", folder=tmp_path / "members/late/seed-0", config=other
+    )
+    with pytest.raises(RunError, match=r"^method\.teacher: found no run folder"):
+        train(tmp_path, [*members, late])
+    assert not fit.calls

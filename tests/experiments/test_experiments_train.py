@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import json
 import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import jax.numpy as jnp
@@ -298,3 +299,59 @@ def test_a_teacher_of_other_data_is_refused(run, taught, tmp_path):
     with pytest.raises(RunError, match="the run began with other data"):
         train.train_run(learning(run, str(taught / "teacher")), tmp_path / "other")
     assert not (tmp_path / "other").exists()
+
+
+def test_a_student_is_no_teacher(run, taught, tmp_path):
+    """Its folder instead of the one in it is an easy mistake."""
+    with pytest.raises(RunError, match=r"has a teacher itself.*give .*run/teacher"):
+        train.train_run(learning(run, str(taught)), tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_teacher_that_was_stopped_is_refused(run, fit, tmp_path):
+    fit.stops = 1
+    with pytest.raises(InterruptedTraining):
+        train.train_run(learning(run, None), tmp_path / "run")
+    student = learning(run, str(tmp_path / "run" / "teacher"))
+    with pytest.raises(RunError, match="is not trained to its end"):
+        train.train_run(student, tmp_path / "other")
+
+
+def test_a_finished_run_is_shown_after_its_teacher_has_gone(run, fit, taught, tmp_path):
+    """And one that is not goes on with the teacher at its new place."""
+    place, moved = taught / "teacher", tmp_path / "moved"
+    student = learning(run, str(place))
+    found = train.train_run(student, tmp_path / "done")
+    fit.stops = 1
+    with pytest.raises(InterruptedTraining):
+        train.train_run(student, tmp_path / "stopped")
+    fit.stops = None
+    place.rename(moved)
+    assert train.train_run(student, tmp_path / "done") == found
+    with pytest.raises(RunError, match="found no run folder"):
+        train.train_run(student, tmp_path / "stopped")
+    again = learning(run, str(moved))
+    run_folder.check_same(tmp_path / "stopped", again.config)
+    assert train.train_run(again, tmp_path / "stopped") == found
+
+
+def test_more_epochs_keep_the_teacher(run, fit, taught):
+    """It is not trained on while the student learns from it."""
+    more = dataclasses.replace(run.config.training, epochs=4)
+    student = learning(run, None, training=more)
+    assert train.train_run(student, taught) == {**RESULTS, "epochs_trained": 4}
+    assert [recipe.method.teacher_method() is None for recipe in fit.recipes[-1:]] == [False]
+    assert len(fit.calls) == 1  # the student's
+    teacher = taught / "teacher"
+    assert arguments.load(teacher / "config.yaml").training.epochs == 2
+    assert [path.name for path in (teacher / "checkpoints").iterdir()] == ["2"]
+
+
+def test_a_second_thread_is_refused(run, fit, tmp_path):
+    with train._one_at_a_time(), ThreadPoolExecutor() as pool:
+        with train._one_at_a_time():  # a teacher's training stands inside its student's
+            pass
+        other = pool.submit(train.train_run, run, tmp_path / "two")
+        with pytest.raises(RunError, match="another thread of this process is training"):
+            other.result()
+    assert train.train_run(run, tmp_path / "two") == RESULTS

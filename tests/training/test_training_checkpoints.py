@@ -5,6 +5,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import chex
@@ -397,3 +399,28 @@ def test_digests_see_bits_shape_and_type():
         "['state']['key']",
         "['state']['step']",
     }
+
+
+def test_two_threads_that_restore_leave_the_hooks_of_the_process():
+    """The second begins before the first ends, and ends after it."""
+    before = sys.excepthook, sys.unraisablehook
+    inside, leave = threading.Event(), threading.Event()
+
+    def first():
+        with checkpoints._quiet():
+            inside.set()
+            leave.wait(10)
+
+    def second():
+        with checkpoints._quiet():
+            pass
+
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    inside.wait(10)
+    threads[1].start()
+    time.sleep(0.1)
+    leave.set()
+    for thread in threads:
+        thread.join(10)
+    assert (sys.excepthook, sys.unraisablehook) == before
