@@ -25,7 +25,7 @@ from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.experiment import Experiment, open_experiment, protocol_of
 from fsrf_jax.experiments.train import train_run
 from fsrf_jax.progress import training_progress
-from fsrf_jax.source import Source, fingerprint, open_source
+from fsrf_jax.source import Source, open_source
 from fsrf_jax.types import Codes
 
 
@@ -134,8 +134,7 @@ class Run:
     @cached_property
     def _source(self) -> Source:
         source = open_source(self.config.data, self.config.task.form)
-        digest = fingerprint(source.dataset)
-        run_folder.check_data(self.folder, digest, "load the run with its data_path")
+        run_folder.check_data(self.folder, source.fingerprint, "load the run with its data_path")
         return source
 
 

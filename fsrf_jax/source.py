@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -47,6 +48,11 @@ class Source:
         if not len(self.dataset.splits[name]):
             raise DataError(f"The split {name!r} has no samples.")
         return self.dataset.splits[name]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of ids, labels, masks and features of every split."""
+        return _fingerprint(self.dataset)
 
     def oracle(self, name: str) -> Oracle | None:
         """Bayes-optimal predictions for masks of a split; None where nobody knows them."""
@@ -93,8 +99,7 @@ def open_source(config: DataConfig, form: str = "number") -> Source:
     return Source(dataset, world, form, outputs, config.cuts)
 
 
-def fingerprint(dataset: Dataset) -> str:
-    """Digest of ids, labels, masks and features of every split."""
+def _fingerprint(dataset: Dataset) -> str:
     digest = hashlib.sha256()
     for name, split in sorted(dataset.splits.items()):
         digest.update(f"{name}\0{len(split)}\0".encode() + "\0".join(split.ids).encode())

@@ -2,16 +2,23 @@
 
 import dataclasses
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.data.labels import cut_labels
 from fsrf_jax.data.synthetic import SyntheticOptions, make_oracle, make_world, sample
+from fsrf_jax.evaluation.comparison import ablation_table, compare_methods
 from fsrf_jax.evaluation.evaluate import Evaluation, Masks, evaluate
 from fsrf_jax.evaluation.metrics.families import family_of
 from fsrf_jax.evaluation.protocols.registry import Condition, corrkd
-from fsrf_jax.evaluation.results import Results, results_dict
+from fsrf_jax.evaluation.results import Results
+from fsrf_jax.evaluation.runs import Evaluated
+from fsrf_jax.evaluation.summary import summarise
+from fsrf_jax.reporting.comparison_tables import ablation_document
+from fsrf_jax.reporting.markdown import to_markdown
+from fsrf_jax.reporting.material import Material, RunGroup
 
 MODALITIES = ("language", "audio", "vision")
 NUMBERS = ("number", "mosi", "sims")  # a number is measured as in MOSI unless said otherwise
@@ -101,5 +108,21 @@ def run(with_oracle: bool = True, count: int = 200, form: str = "number") -> Eva
     )
 
 
+def evaluated(results: Results) -> Evaluated:
+    """Results without their predictions."""
+    return Evaluated(Path("results.json"), results, np.zeros(0), np.zeros(0), {})
+
+
+def ablation_text(methods: Mapping[str, list[Evaluated]]) -> str:
+    """`ablation.md` of variants."""
+    groups = [
+        RunGroup(name, [Material(name, run, None, (), None, None, None) for run in runs])
+        for name, runs in methods.items()
+    ]
+    comparisons = compare_methods(methods, 0)
+    matched = ablation_table(methods, comparisons)["matched"]
+    return to_markdown(ablation_document(groups, comparisons, matched))
+
+
 def run_results(with_oracle: bool = True, form: str = "number") -> Results:
-    return results_dict(run(with_oracle, form=form), "test", 11, "abc")
+    return summarise(run(with_oracle, form=form), "test", 11, "abc")

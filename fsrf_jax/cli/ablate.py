@@ -1,8 +1,7 @@
 """`ablate`: train and evaluate variants of an experiment, and compare them."""
 
 import dataclasses
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,19 @@ from fsrf_jax import arguments
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.config import Config
 from fsrf_jax.errors import ConfigError, InterruptedTraining
-from fsrf_jax.evaluation.ablation.compare import compare
-from fsrf_jax.evaluation.ablation.probes import compare_probes
+from fsrf_jax.evaluation.comparison import ablation_table, compare_methods
+from fsrf_jax.evaluation.probes.compare import compare_probes
 from fsrf_jax.evaluation.protocols.files import resolve
+from fsrf_jax.evaluation.results import save_json
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.ablation import Member, probe_members, train_members
 from fsrf_jax.experiments.variants import read_variants
 from fsrf_jax.files import write_text
 from fsrf_jax.reporting.ablation_plot import save_ablation_plot
-from fsrf_jax.reporting.ablation_table import ablation_markdown
+from fsrf_jax.reporting.comparison_tables import ablation_document
+from fsrf_jax.reporting.markdown import to_markdown
+from fsrf_jax.reporting.material import RunGroup, read_run
+from fsrf_jax.reporting.probes_tables import compared_probes
 
 DESCRIPTION = """Train every variant that the ablation file names with several seeds, evaluate all
 on identical masks, and write a table of means, spreads and paired differences to the first variant.
@@ -70,17 +73,12 @@ def command(argv: Sequence[str]) -> int:
     console = Console()
     say = partial(console.out, highlight=False)
     try:
-        results = train_members(folder, members, options.together, say)
+        train_members(folder, members, options.together, say)
     except InterruptedTraining as interruption:
         console.out(f"{interruption}; go on with --output.directory {folder}", highlight=False)
         return interruption.status
-    comparison = compare(results)
-    if options.probes:
-        probes = probe_members(members, say)
-        if probes:
-            comparison["probes"] = compare_probes(probes)
-    _write(folder, comparison)
-    console.print(Markdown(ablation_markdown(comparison)))
+    probes = probe_members(members, say) if options.probes else {}
+    console.print(Markdown(_write(folder, members, probes)))
     console.out(f"Ablation folder: {folder}", highlight=False)
     return 0
 
@@ -111,10 +109,26 @@ def _member(folder: Path, name: str, variant: Config, seed: int) -> Member:
     return Member(name, seed, place, config)
 
 
-def _write(folder: Path, comparison: dict[str, Any]) -> None:
-    write_text(folder / "ablation.json", json.dumps(comparison, indent=1, allow_nan=False) + "\n")
-    write_text(folder / "ablation.md", ablation_markdown(comparison))
-    save_ablation_plot(folder / "ablation.png", comparison)
+def _write(folder: Path, members: Sequence[Member], probes: Mapping[str, Any]) -> str:
+    """Compare the variants, write the table in all its forms, and return it as Markdown."""
+    of_variant: dict[str, list[Member]] = {}
+    for member in members:
+        of_variant.setdefault(member.variant, []).append(member)
+    groups = [
+        RunGroup(variant, [read_run(m.folder) for m in found])
+        for variant, found in of_variant.items()
+    ]
+    methods = {group.name: group.evaluated for group in groups}
+    comparisons = compare_methods(methods, members[0].config.evaluation.bootstrap)
+    table, more = ablation_table(methods, comparisons), []
+    if probes:
+        table["probes"] = compare_probes(probes)
+        more = [compared_probes(table["probes"])]
+    text = to_markdown(ablation_document(groups, comparisons, table["matched"], more))
+    write_text(folder / "ablation.md", text)
+    save_ablation_plot(folder / "ablation.png", table)
+    save_json(folder / "ablation.json", table)
+    return text
 
 
 main = guarded(command)

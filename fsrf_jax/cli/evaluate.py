@@ -18,17 +18,13 @@ from fsrf_jax.errors import ConfigError
 from fsrf_jax.evaluation.protocols.files import resolve
 from fsrf_jax.evaluation.protocols.mask_files import MaskFile, observer_of, read_masks
 from fsrf_jax.evaluation.protocols.registry import Protocol
+from fsrf_jax.evaluation.runs import file_beside
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.experiment import Experiment, protocol_of
-from fsrf_jax.experiments.outputs import (
-    predictions_beside,
-    write_probes,
-    write_recovery,
-    write_results,
-)
+from fsrf_jax.experiments.outputs import write_probes, write_recovery, write_results
 from fsrf_jax.experiments.score import score_file
-from fsrf_jax.reporting import results_tables
-from fsrf_jax.source import fingerprint, open_source
+from fsrf_jax.reporting.terminal import terminal_results
+from fsrf_jax.source import open_source
 
 DESCRIPTION = """Evaluate the best network of a run folder and write the results into it, or
 elsewhere with --output. Settings of the evaluation can be changed if the results go elsewhere.
@@ -78,33 +74,28 @@ def command(argv: Sequence[str]) -> int:
     if request.predictions is not None:
         evaluation, results = score_file(request.predictions, config, source, protocol, observe)
         write_results(request.output, evaluation, results)
-        console.print(results_tables.terminal_table(results))
+        console.print(terminal_results(results))
         console.out(f"Results: {request.output}", highlight=False)
         return 0
     assert request.folder is not None  # _check
     if _is_own(request.output, request.folder):
         remedy = "give --output FILE.json to write the results elsewhere"
-        run_folder.check_data(request.folder, fingerprint(source.dataset), remedy)
+        run_folder.check_data(request.folder, source.fingerprint, remedy)
     run = Experiment.make(config, source, protocol)
     state, normaliser = run.load(request.folder)
     evaluation, results = run.evaluate(state, normaliser, observe)
     write_results(request.output, evaluation, results)
-    console.print(results_tables.terminal_table(results))
+    console.print(terminal_results(results))
     console.out(f"Results: {request.output}", highlight=False)
     if "probes" in request.more:
-        write_probes(place := _beside(request.output, "probes"), run.probe(state, normaliser))
+        place = file_beside(request.output, "probes.json")
+        write_probes(place, run.probe(state, normaliser))
         console.out(f"Probes: {place}", highlight=False)
     if "recovery" in request.more:
         found = run.recovery(state, normaliser, observe)
-        write_recovery(place := _beside(request.output, "recovery"), found)
+        write_recovery(place := file_beside(request.output, "recovery.json"), found)
         console.out(f"Recovery: {place}", highlight=False)
     return 0
-
-
-def _beside(output: Path, name: str) -> Path:
-    """Where other measurements stand: RUN/NAME.json, or FILE.NAME.json."""
-    own = output.name == "results.json"
-    return output.with_name(f"{name}.json" if own else f"{output.stem}.{name}.json")
 
 
 def _protocol(request: Request, masks: MaskFile | None) -> Protocol:
@@ -218,7 +209,7 @@ def _check(request: Request) -> Request:
     if request.predictions is not None:
         if request.more:
             raise ConfigError(f"--{request.more[0]}: predictions have no codes: leave it out.")
-        if request.predictions.resolve() == predictions_beside(output).resolve():
+        if request.predictions.resolve() == file_beside(output, "predictions.npz").resolve():
             raise ConfigError(f"--output: {request.predictions} would be overwritten.")
         if output.name == "results.json" and (output.parent / "config.yaml").exists():
             raise ConfigError("--output: results.json is of the run itself: choose another file.")

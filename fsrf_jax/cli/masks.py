@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from fsrf_jax import arguments
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.errors import ConfigError
+from fsrf_jax.evaluation.metrics.figures import mean_of
 from fsrf_jax.evaluation.protocols.files import resolve
 from fsrf_jax.evaluation.protocols.mask_files import write_masks
 from fsrf_jax.evaluation.protocols.masks import make_observer, missing_shares
-from fsrf_jax.source import fingerprint, open_source
+from fsrf_jax.reporting.numbers import percent
+from fsrf_jax.source import open_source
 
 DESCRIPTION = """Write the test masks of a config's protocol, split and mask seeds to FILE.npz, so
 that any other program can be tested on the very same masks (bin/evaluate --predictions scores it).
@@ -38,7 +39,7 @@ def command(argv: Sequence[str]) -> int:
         settings.mask_seeds,
         observe,
         settings.split,
-        fingerprint(source.dataset),
+        source.fingerprint,
     )
     console = Console()
     title = f"Protocol {protocol.name}, {settings.split} split, {len(split)} samples"
@@ -47,8 +48,9 @@ def command(argv: Sequence[str]) -> int:
     for condition in protocol.conditions:
         seeds = settings.mask_seeds if condition.random else settings.mask_seeds[:1]
         shares = [missing_shares(observe(condition, seed), split.valid) for seed in seeds]
-        modalities, frames = 100 * np.mean(shares, axis=0)
-        console.out(f"  {condition.name:28} {modalities:6.1f} {frames:6.1f}", highlight=False)
+        found = mean_of(shares, ("modalities", "frames"))
+        cells = " ".join(f"{percent(share):>6}" for share in found.values())
+        console.out(f"  {condition.name:28} {cells}", highlight=False)
     console.out(f"Digest: {digest}", highlight=False)
     console.out(f"Masks: {path}", highlight=False)
     return 0

@@ -1,6 +1,5 @@
 """`report`: finished runs as one HTML page, as Markdown, and as a table for a paper."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +8,21 @@ import jsonargparse
 
 from fsrf_jax import arguments
 from fsrf_jax.cli.main import guarded
-from fsrf_jax.config import Config
 from fsrf_jax.errors import ConfigError, RunError
 from fsrf_jax.evaluation.comparison import compare_methods
-from fsrf_jax.evaluation.evaluated import check_comparable
+from fsrf_jax.evaluation.runs import check_comparable
 from fsrf_jax.experiments.report_inputs import codes_of, open_data
 from fsrf_jax.files import write_text
 from fsrf_jax.reporting.build import DETAILED, build
 from fsrf_jax.reporting.html import to_html
 from fsrf_jax.reporting.markdown import markdown_table, to_markdown
-from fsrf_jax.reporting.material import Material, RunGroup, group, read_material
+from fsrf_jax.reporting.material import (
+    RunGroup,
+    group,
+    is_ablation,
+    read_ablation,
+    read_run,
+)
 from fsrf_jax.reporting.paper_table import latex_table, paper_table
 
 DESCRIPTION = """Write a report on finished runs: one HTML page that needs no network, the same as
@@ -114,10 +118,10 @@ def _beside(page: Path, name: str) -> Path:
 
 def _find(paths: Sequence[Path]) -> Found:
     """The methods that the paths name: single runs first, then variants of ablations."""
-    methods = group(_run(path) for path in paths if not _is_ablation(path))
+    methods = group(read_run(path) for path in paths if not is_ablation(path))
     left_out: list[str] = []
-    for path in filter(_is_ablation, paths):
-        variants, missing = _members(path)
+    for path in filter(is_ablation, paths):
+        variants, missing = read_ablation(path)
         methods += variants
         left_out += missing
     names = [method.name for method in methods]
@@ -127,69 +131,6 @@ def _find(paths: Sequence[Path]) -> Found:
             f"{twice}: two methods have this name, expected different ones; rename a folder."
         )
     return Found(methods, left_out)
-
-
-def _is_ablation(path: Path) -> bool:
-    return (path / "members").is_dir()
-
-
-def _run(path: Path) -> Material:
-    if path.is_dir():
-        if not (path / "config.yaml").is_file():
-            raise RunError(
-                f"{path}: found no config.yaml and no members/, expected a run folder made by "
-                "train, or a folder made by ablate."
-            )
-        if not (path / "results.json").is_file():
-            raise RunError(
-                f"{path}: found no results.json, so the run is not finished; go on with bin/train, "
-                "or evaluate what there is with bin/evaluate."
-            )
-        return read_material(path, _load(path))
-    if path.suffix != ".json" or not path.is_file():
-        raise RunError(f"{path}: not found, expected a run folder, or a results file FILE.json.")
-    return read_material(path, None)
-
-
-def _load(folder: Path) -> Config:
-    return arguments.load(folder / "config.yaml")
-
-
-def _members(folder: Path) -> tuple[list[RunGroup], list[str]]:
-    """The variants of an ablation, in its order, and notes on members that are not finished."""
-    methods, left_out = [], []
-    for variant in _variants(folder):
-        places = sorted(variant.glob("seed-*"), key=lambda place: int(place.name[5:]))
-        done = [place for place in places if (place / "results.json").is_file()]
-        left_out += [
-            f"Left out, because it is not finished: {variant.name}, {place.name}."
-            for place in places
-            if place not in done
-        ]
-        runs = [read_material(place, _load(place)) for place in done]
-        if runs:
-            methods.append(RunGroup(variant.name, runs))
-    if not methods:
-        raise RunError(f"{folder}: no member is finished; go on with the command that began it.")
-    return methods, left_out
-
-
-def _variants(folder: Path) -> list[Path]:
-    """Folders of the variants: as in ablation.json, where the first is the reference."""
-    found = {place.name: place for place in sorted((folder / "members").iterdir())}
-    order = _order(folder / "ablation.json") or list(found)
-    first = [found[name] for name in order if name in found]
-    return [*first, *(place for place in found.values() if place not in first)]
-
-
-def _order(table: Path) -> list[str]:
-    """Names of the variants in an ablation's table; empty where there is none yet."""
-    if not table.is_file():
-        return []
-    try:
-        return list(json.loads(table.read_text("utf-8"))["variants"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{table}: is damaged ({error}); run the same bin/ablate again.") from error
 
 
 main = guarded(command)

@@ -10,7 +10,7 @@ from fsrf_jax.api import train
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.errors import InterruptedTraining
 from fsrf_jax.experiments import folder as run_folder
-from fsrf_jax.reporting import results_tables
+from fsrf_jax.reporting.terminal import terminal_results
 
 DESCRIPTION = """Train a method on incomplete samples, evaluate it under all missing conditions, and
 write a run folder. An unfinished run in the same folder is resumed; a finished one is shown again.
@@ -38,7 +38,7 @@ def command(argv: Sequence[str]) -> int:
         print(f"{interruption}; go on with --output.directory {folder}", file=sys.stderr)
         return interruption.status
     console = Console()
-    console.print(results_tables.terminal_table(run.results))
+    console.print(terminal_results(run.results))
     console.out(f"Run folder: {folder}", highlight=False)
     return 0
 

@@ -15,12 +15,14 @@ class Split:
         features: float32 [n, t_m, f_m] per modality, finite; zero where not valid.
         valid: bool [n, t_m] per modality; False is padding or a frame the sample never had.
         labels: float32 [n], or [n, e] for e tasks, finite; see `fsrf_jax.data.labels`.
+        groups: str [n], the speaker, video or person of each utterance; None if unknown.
     """
 
     ids: np.ndarray
     features: Mapping[str, np.ndarray]
     valid: Mapping[str, np.ndarray]
     labels: np.ndarray
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Number of utterances."""
@@ -33,6 +35,7 @@ class Split:
             features={m: x[:count] for m, x in self.features.items()},
             valid={m: v[:count] for m, v in self.valid.items()},
             labels=self.labels[:count],
+            groups=None if self.groups is None else self.groups[:count],
         )
 
     @property
@@ -48,7 +51,9 @@ class Dataset:
     Attributes:
         splits: the splits, all with the same modalities and feature widths.
         notes: one line for each thing the reader cleaned or assumed, to be shown to the user.
+        classes: names of the classes in the order of their numbers; empty if they have none.
     """
 
     splits: Mapping[str, Split]
     notes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()

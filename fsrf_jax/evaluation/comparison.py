@@ -1,20 +1,20 @@
 """Methods on the same masks against the first: how large is a difference, and is it chance?
 
 There are two kinds of chance, kept apart. Other test samples: a paired bootstrap whose unit is the
-sample. Other training seeds: a paired t-test whose unit is the seed, and their standard deviation.
-Each p-value is corrected over the methods that are compared with the same one (Holm), figure by
-figure. Tables of ablations and reports all have their differences from here.
+sample, or the group of samples where the data have groups. Other training seeds: a paired t-test
+whose unit is the seed, and their standard deviation. Each p-value is corrected over the methods
+that are compared with the same one (Holm), figure by figure. Tables of ablations and reports all
+have their differences from here.
 """
 
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fsrf_jax.errors import RunError
-from fsrf_jax.evaluation.details import combined
-from fsrf_jax.evaluation.evaluated import Evaluated, check_comparable
 from fsrf_jax.evaluation.metrics.bootstrap import (
     Interval,
     interval,
@@ -22,9 +22,12 @@ from fsrf_jax.evaluation.metrics.bootstrap import (
     resampled,
     two_sided_p,
 )
-from fsrf_jax.evaluation.metrics.families import family_of_results
+from fsrf_jax.evaluation.metrics.figures import Metrics
 from fsrf_jax.evaluation.metrics.statistics import Difference, holm, paired_difference
-from fsrf_jax.evaluation.results import AVERAGE, EVERYTHING, entry_of
+from fsrf_jax.evaluation.protocols.averages import mean_and_std, weighted_metrics
+from fsrf_jax.evaluation.results import family_of_results, rows_of
+from fsrf_jax.evaluation.runs import SAME, Evaluated, check_comparable
+from fsrf_jax.evaluation.summary import combined
 
 RESAMPLES = 1000
 
@@ -53,7 +56,8 @@ class Compared:
         score: of the method.
         reference: of the other one.
         difference: mean of score - reference; None if either is undefined.
-        samples: its 95 % bootstrap interval over the test samples; None if undefined.
+        samples: its 95 % bootstrap interval over the test samples; None if undefined, or not asked
+            for.
         samples_p: two-sided, see `fsrf_jax.evaluation.metrics.bootstrap.two_sided_p`; corrected.
         seeds: the same difference over training seeds, with its t-interval and p, corrected; None
             if the methods do not have the same two or more seeds, or the figure is undefined in
@@ -85,7 +89,7 @@ def compare_methods(
 
     Args:
         methods: runs by the method's name, one a training seed; the first is the reference.
-        resamples: of the test samples, at least 1.
+        resamples: of the test samples; 0: nothing is said of other samples.
 
     Returns:
         By the name of every method but the first.
@@ -97,14 +101,17 @@ def compare_methods(
         _check_seeds(runs)
     check_comparable([run for runs in methods.values() for run in runs])
     first, *others = methods
-    base = resample_rows(methods[first], resamples)
-    drawn = {name: resample_rows(methods[name], resamples) for name in others}
+    drawn = {name: _resample_rows(runs, resamples) for name, runs in methods.items()}
+    rows = list(rows_of(methods[first][0].results))
     metrics = family_of_results(methods[first][0].results).names
-    found: dict[str, Comparison] = {name: {row: {} for row in base} for name in others}
-    for row, figures in base.items():
+    found: dict[str, Comparison] = {name: {row: {} for row in rows} for name in others}
+    for row in rows:
         for metric in metrics:
             sides = {name: (methods[name], methods[first], row, metric) for name in others}
-            differences = {name: drawn[name][row][metric] - figures[metric] for name in others}
+            differences = {
+                name: drawn[name][row][metric] - drawn[first][row][metric] if resamples else None
+                for name in others
+            }
             cells = {name: _compare(*sides[name], differences[name]) for name in others}
             samples_p = holm({name: cell.samples_p for name, cell in cells.items()})
             pairs = {name: _paired(*side) for name, side in sides.items()}
@@ -116,6 +123,126 @@ def compare_methods(
                     cell, samples_p=samples_p[name], seeds=seeds.get(name)
                 )
     return found
+
+
+def ablation_table(
+    methods: Mapping[str, Sequence[Evaluated]], comparisons: Mapping[str, Comparison]
+) -> dict[str, Any]:
+    """What `ablation.json` holds.
+
+    Args:
+        methods: runs by the variant's name, all with the same training seeds; the first is the
+            reference.
+        comparisons: what `compare_methods` gave.
+
+    Returns:
+        `reference`, `seeds`, `form`, and for every variant and row (each condition, `average`,
+        `all_conditions`) each metric's `mean`, `std` (over seeds, None for one), and for all but
+        the reference the paired `difference` to it with `low` and `high`, the ends of its 95 %
+        interval over the seeds, and `p`; with `samples` and `samples_p`, the same over the test
+        samples. Fractions; None is undefined.
+
+        Where every variant bears the name of a condition, `matched` is the table of each under its
+        own; else None.
+
+    Raises:
+        RunError: variants do not have the same seeds, or runs other data.
+    """
+    reference, *_ = methods
+    seeds = sorted(_seed(run) for run in methods[reference])
+    one = methods[reference][0].results
+    for variant, runs in methods.items():
+        found = sorted(_seed(run) for run in runs)
+        if found != seeds:
+            raise RunError(
+                f"variant {variant!r}: found results of the seeds {found}, expected {seeds}, those "
+                "of the first variant: train the missing ones."
+            )
+        for run in runs:
+            if run.results["data_fingerprint"] != one["data_fingerprint"]:
+                raise RunError(
+                    f"variant {variant!r}, seed {_seed(run)}: data_fingerprint is "
+                    f"{run.results['data_fingerprint']!r}, expected {one['data_fingerprint']!r} "
+                    "as in the first variant: differences would mean nothing."
+                )
+    return {
+        **{key: one[key] for key in (*SAME, "n", "data_fingerprint")},  # type: ignore[literal-required]
+        "reference": reference,
+        "seeds": seeds,
+        "rule": one["protocol_description"]["average"]["rule"],
+        "floor": one["conditions"][0]["floor"],  # the same under all
+        "missing": {name: row["missing"] for name, row in rows_of(one).items()},
+        "matched": match(methods),
+        "variants": {
+            variant: _cells(runs, comparisons.get(variant)) for variant, runs in methods.items()
+        },
+    }
+
+
+def _cells(runs: Sequence[Evaluated], comparison: Comparison | None) -> dict[str, Any]:
+    """Mean, deviation and difference of every row and metric of a variant."""
+    rows = [rows_of(run.results) for run in runs]
+    names = family_of_results(runs[0].results).names
+    cells: dict[str, Any] = {
+        row: {name: mean_and_std([one[row]["metrics"][name] for one in rows]) for name in names}
+        for row in rows[0]
+    }
+    for row, by_metric in (comparison or {}).items():
+        for name, found in by_metric.items():
+            if found.difference is not None:
+                seeds = found.seeds or Difference(found.difference, None, None, None)
+                cells[row][name] |= {
+                    "difference": seeds.mean,
+                    "low": seeds.low,
+                    "high": seeds.high,
+                    "p": seeds.p,
+                    "samples": found.samples,
+                    "samples_p": found.samples_p,
+                }
+    return cells
+
+
+def match(methods: Mapping[str, Sequence[Evaluated]]) -> dict[str, Any] | None:
+    """One model for each condition: every variant under the condition of its own name.
+
+    So protocols are tested that train a model for each missing rate: a variant named `rate=0.3` is
+    trained at that rate, and counts under the condition `rate=0.3` alone.
+
+    Returns:
+        `conditions`: for each variant and metric `mean` and `std` over the seeds under its own
+        condition; `rule` and `average`: of the protocol, the average None unless every condition
+        that it is over has a variant. None where some variant is not named after a condition.
+    """
+    one = next(iter(methods.values()))[0].results
+    description, weights = one["protocol_description"], one["average"]["weights"]
+    if not set(methods) <= {entry["name"] for entry in description["conditions"]}:
+        return None
+    names = family_of_results(one).names
+    seeds = sorted(_seed(run) for run in next(iter(methods.values())))
+    tables: list[dict[str, Metrics]] = [
+        {
+            variant: rows_of(run.results)[variant]["metrics"]
+            for variant, runs in methods.items()
+            for run in runs
+            if _seed(run) == seed
+        }
+        for seed in seeds
+    ]
+    conditions = {
+        variant: {name: mean_and_std([t[variant][name] for t in tables]) for name in names}
+        for variant in methods
+    }
+    average = None
+    if weights and set(weights) <= set(methods):
+        averages = [weighted_metrics(weights, table, names) for table in tables]
+        average = {name: mean_and_std([table[name] for table in averages]) for name in names}
+    return {"conditions": conditions, "rule": description["average"]["rule"], "average": average}
+
+
+def _seed(run: Evaluated) -> int:
+    seed = run.results["training_seed"]
+    assert seed is not None  # members of an ablation were trained
+    return seed
 
 
 def differences_over_seeds(
@@ -140,35 +267,29 @@ def differences_over_seeds(
     }
 
 
-def rows_of(run: Evaluated) -> list[str]:
-    """Every condition, then the averages that the protocol has."""
-    average = run.results["average"]
-    rows = {AVERAGE: average, EVERYTHING: average[EVERYTHING]}
-    return [*run.predictions, *(row for row, entry in rows.items() if entry["weights"])]
-
-
-def figure_of(run: Evaluated, row: str, metric: str) -> float | None:
-    """A figure of the results, the mean over the mask seeds."""
-    return entry_of(run.results, row)["metrics"][metric]
-
-
 def spread_of(runs: Sequence[Evaluated], row: str, metric: str) -> Spread:
     """A figure's mean and its standard deviations over training seeds and mask seeds, apart."""
-    figures = [figure_of(run, row, metric) for run in runs]
-    known = [figure for figure in figures if figure is not None]
-    if len(known) < len(figures):
+    rows = [rows_of(run.results)[row] for run in runs]
+    found = mean_and_std([entry["metrics"][metric] for entry in rows])
+    if found["mean"] is None:
         return Spread(None, None, None)
-    masks = [entry_of(run.results, row).get("metrics_std", {}).get(metric) for run in runs]
+    masks = [_masks_std(entry).get(metric) for entry in rows]
     of_masks = [spread for spread in masks if spread is not None]
     return Spread(
-        mean=float(np.mean(known)),
-        training_std=float(np.std(known, ddof=1)) if len(known) > 1 else None,
+        mean=found["mean"],
+        training_std=found["std"],
         mask_std=float(np.sqrt(np.mean(np.square(of_masks)))) if of_masks else None,
     )
 
 
-def resample_rows(runs: Sequence[Evaluated], resamples: int) -> Rows:
+def _masks_std(entry: Mapping[str, Any]) -> Metrics:
+    return entry.get("metrics_std", {})
+
+
+def _resample_rows(runs: Sequence[Evaluated], resamples: int) -> Rows:
     """Mean over the runs of every figure in every resample, [r], by row and metric."""
+    if not resamples:
+        return {}
     by_run = [_resample(run, resamples) for run in runs]
     return {
         row: {name: np.mean([rows[row][name] for rows in by_run], axis=0) for name in figures}
@@ -177,14 +298,15 @@ def resample_rows(runs: Sequence[Evaluated], resamples: int) -> Rows:
 
 
 def _resample(run: Evaluated, resamples: int) -> Rows:
-    counts = resample_counts(len(run.labels), resamples)
+    counts = resample_counts(len(run.labels), resamples, run.groups)
     tally = family_of_results(run.results).tally
     drawn = {
         condition: resampled(tally, predictions, run.labels, counts)
         for condition, predictions in run.predictions.items()
     }
-    averages = [row for row in rows_of(run) if row not in drawn]
-    return drawn | {row: combined(drawn, entry_of(run.results, row)["weights"]) for row in averages}
+    rows = rows_of(run.results)
+    averages = {row: rows[row]["weights"] for row in rows if row not in drawn}  # type: ignore[typeddict-item]
+    return drawn | {row: combined(drawn, weights) for row, weights in averages.items()}
 
 
 def _compare(
@@ -192,7 +314,7 @@ def _compare(
     reference: Sequence[Evaluated],
     row: str,
     metric: str,
-    differences_r: np.ndarray,
+    differences_r: np.ndarray | None,
 ) -> Compared:
     own, other = spread_of(method, row, metric), spread_of(reference, row, metric)
     if own.mean is None or other.mean is None:
@@ -203,8 +325,8 @@ def _compare(
         score=own,
         reference=other,
         difference=difference,
-        samples=interval(differences_r),
-        samples_p=two_sided_p(differences_r),
+        samples=None if differences_r is None else interval(differences_r),
+        samples_p=None if differences_r is None else two_sided_p(differences_r),
         seeds=None,  # of all methods together
         within_spread=abs(difference) < max(spreads) if spreads else None,
     )
@@ -216,9 +338,10 @@ def _paired(
     """Scores of both by training seed; None unless both have the same two or more seeds."""
     scores, base = (
         {
-            run.results["training_seed"]: figure
+            seed: figure
             for run in side
-            if (figure := figure_of(run, row, metric)) is not None
+            if (seed := run.results["training_seed"]) is not None
+            and (figure := rows_of(run.results)[row]["metrics"][metric]) is not None
         }
         for side in (method, reference)
     )

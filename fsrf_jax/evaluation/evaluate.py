@@ -9,7 +9,7 @@ from fsrf_jax.data.dataset import Split
 from fsrf_jax.errors import UserError
 from fsrf_jax.evaluation.metrics.families import FAMILIES, MetricFamily
 from fsrf_jax.evaluation.metrics.figures import Metrics, mean_of
-from fsrf_jax.evaluation.protocols.masks import Masks, Observer, masks_digest
+from fsrf_jax.evaluation.protocols.masks import Masks, Observer, masks_digest, missing_shares
 from fsrf_jax.evaluation.protocols.registry import Condition, Protocol
 from fsrf_jax.inference import Gaussian
 
@@ -59,6 +59,8 @@ class Evaluation:
         mask_seeds: seeds of the random masks.
         ids: str [n].
         labels: [n], or [n, o] for binary tasks.
+        groups: str [n]; None if unknown.
+        classes: names of the classes; may be empty.
         floor: the best constant prediction, the same under every condition.
         conditions: in the order of the protocol.
         masks_digest: of the masks, see `fsrf_jax.evaluation.protocols.masks`.
@@ -69,6 +71,8 @@ class Evaluation:
     mask_seeds: tuple[int, ...]
     ids: np.ndarray
     labels: np.ndarray
+    groups: np.ndarray | None
+    classes: tuple[str, ...]
     floor: Metrics
     conditions: tuple[ConditionResult, ...]
     masks_digest: str
@@ -82,6 +86,7 @@ def evaluate(
     observe: Observer,
     oracle: Oracle | None = None,
     family: MetricFamily = FAMILIES["mosi"],
+    classes: tuple[str, ...] = (),
 ) -> Evaluation:
     """Measure `predict` under every condition and mask seed.
 
@@ -95,6 +100,7 @@ def evaluate(
         observe: condition and mask seed to observed masks, bool [n, t] per modality.
         oracle: observed masks to the best possible predictions, where they are known.
         family: the metrics.
+        classes: names of the classes; may be empty.
 
     Raises:
         UserError: a prediction is not finite, or no probability where it must be one.
@@ -109,7 +115,7 @@ def evaluate(
             whole[condition.name] = predict(masks)
         return whole[condition.name]
 
-    return score(protocol, split, answer, mask_seeds, observe, oracle, family)
+    return score(protocol, split, answer, mask_seeds, observe, oracle, family, classes)
 
 
 def score(
@@ -120,6 +126,7 @@ def score(
     observe: Observer,
     oracle: Oracle | None = None,
     family: MetricFamily = FAMILIES["mosi"],
+    classes: tuple[str, ...] = (),
 ) -> Evaluation:
     """As `evaluate`, for predictions that may depend on condition and mask seed."""
     if not mask_seeds:
@@ -158,29 +165,12 @@ def score(
         mask_seeds=tuple(mask_seeds),
         ids=np.asarray(split.ids, str),
         labels=np.asarray(split.labels),
+        groups=split.groups,
+        classes=classes,
         floor=family.floor(split.labels),
         conditions=tuple(measure(condition) for condition in protocol.conditions),
         masks_digest=masks_digest(protocol.conditions, mask_seeds, ids, split.valid, observe),
     )
-
-
-def missing_shares(masks: Masks, valid: Masks) -> Metrics:
-    """What is really missing, whatever a condition is called.
-
-    Returns:
-        `frames`: the share of the valid frames of all modalities that are not observed;
-        `modalities`: the share of the modalities that samples have of which no frame is. None where
-        there is nothing to miss.
-    """
-    hidden = [valid[m] & ~masks[m] for m in valid]
-    frames = sum(int(valid[m].sum()) for m in valid)
-    has = [valid[m].any(axis=1) for m in valid]
-    lost = [h & ~masks[m].any(axis=1) for m, h in zip(valid, has, strict=True)]
-    modalities = sum(int(h.sum()) for h in has)
-    return {
-        "frames": sum(int(h.sum()) for h in hidden) / frames if frames else None,
-        "modalities": sum(int(x.sum()) for x in lost) / modalities if modalities else None,
-    }
 
 
 def _points(predictions: np.ndarray | Gaussian) -> np.ndarray:

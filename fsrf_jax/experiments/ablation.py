@@ -19,14 +19,13 @@ from fsrf_jax.data import normalise
 from fsrf_jax.errors import ConfigError, NoCodesError, RunError
 from fsrf_jax.evaluation.protocols.masks import Observer, make_observer
 from fsrf_jax.evaluation.protocols.registry import Protocol
-from fsrf_jax.evaluation.results import Results
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments import scheduling
 from fsrf_jax.experiments.experiment import Experiment, open_experiment, teacher_config
 from fsrf_jax.experiments.outputs import write_probes, write_results
 from fsrf_jax.experiments.train import Report, given_teacher, train_population, train_teacher
 from fsrf_jax.files import write_text
-from fsrf_jax.source import Source, fingerprint
+from fsrf_jax.source import Source
 from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.journal import open_journal
 from fsrf_jax.training.loop import EpochRecord
@@ -79,7 +78,7 @@ class Shared:
 
 def train_members(
     folder: Path, members: Sequence[Member], together: int, say: Callable[[str], None]
-) -> dict[str, dict[int, Results]]:
+) -> None:
     """Train and evaluate every member that has no results yet.
 
     Members whose configs differ in numbers alone train as one program, some at a time. What trains
@@ -91,9 +90,6 @@ def train_members(
         together: how many train at a time; 0: as many as are useful and fit the memory.
         say: is given a line about what happens.
 
-    Returns:
-        Results by variant and seed.
-
     Raises:
         InterruptedTraining: a signal came; all is saved.
         RunError: a folder holds another experiment, or a loss became NaN or infinite.
@@ -102,7 +98,6 @@ def train_members(
     with run_folder.locked(folder):
         for part in _parts(folder, members, together):
             _train_part(folder, part, shared)
-    return _by_variant(members, "results.json")
 
 
 def probe_members(
@@ -130,8 +125,12 @@ def probe_members(
             say(f"{_name(member)}: has no codes to probe")
         else:
             say(f"{_name(member)}: probed")
-    probed = [member for member in members if (member.folder / "probes.json").exists()]
-    return _by_variant(probed, "probes.json")
+    found: dict[str, dict[int, dict[str, Any]]] = {}
+    for member in members:
+        if (path := member.folder / "probes.json").exists():
+            probes = json.loads(path.read_text("utf-8"))
+            found.setdefault(member.variant, {})[member.seed] = probes
+    return found
 
 
 def _open(members: Sequence[Member], say: Callable[[str], None]) -> Shared:
@@ -150,15 +149,6 @@ def _open(members: Sequence[Member], say: Callable[[str], None]) -> Shared:
     settings = members[0].config.evaluation
     observe = make_observer(first.source.split(settings.split), settings.mask_seeds)
     return Shared(first.source, first.protocol, normaliser, observe, seed, say)
-
-
-def _by_variant(members: Sequence[Member], file: str) -> dict[str, dict[int, dict[str, Any]]]:
-    """What a file of every member's folder holds."""
-    found: dict[str, dict[int, dict[str, Any]]] = {}
-    for member in members:
-        content = json.loads((member.folder / file).read_text("utf-8"))
-        found.setdefault(member.variant, {})[member.seed] = content
-    return found
 
 
 def _is_done(member: Member) -> bool:
@@ -202,7 +192,7 @@ def _train_part(folder: Path, members: list[Member], shared: Shared) -> None:
     write_text(place / "plan.json", names)
     try:
         with contextlib.ExitStack() as stack:
-            digest = fingerprint(shared.source.dataset)
+            digest = shared.source.fingerprint
             for member in members:
                 record = run_folder.opened(member.folder, member.config, digest)
                 stack.enter_context(record)()

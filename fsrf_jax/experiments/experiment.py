@@ -13,22 +13,21 @@ from jax.sharding import Mesh
 
 from fsrf_jax import inference, sharding
 from fsrf_jax.config import Config
-from fsrf_jax.data import normalise
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.data.normalise import Normaliser
 from fsrf_jax.errors import NoCodesError
 from fsrf_jax.evaluation.evaluate import Evaluation, evaluate
-from fsrf_jax.evaluation.metrics.choice import choose_family
-from fsrf_jax.evaluation.metrics.families import MetricFamily
+from fsrf_jax.evaluation.metrics.families import MetricFamily, choose_family
+from fsrf_jax.evaluation.probes.code_recovery import measure_protocol
 from fsrf_jax.evaluation.probes.probe import probe_split
-from fsrf_jax.evaluation.probes.recovery import measure_protocol
 from fsrf_jax.evaluation.protocols.files import from_description, is_file, resolve
 from fsrf_jax.evaluation.protocols.masks import Masks, Observer, make_observer
 from fsrf_jax.evaluation.protocols.registry import Protocol
-from fsrf_jax.evaluation.results import Results, results_dict
+from fsrf_jax.evaluation.results import Results
+from fsrf_jax.evaluation.summary import summarise
 from fsrf_jax.losses.task import Task
 from fsrf_jax.options import Hyper, split
-from fsrf_jax.source import Source, fingerprint, open_source
+from fsrf_jax.source import Source, open_source
 from fsrf_jax.training import checkpoints
 from fsrf_jax.training.loop import epochs_done, member
 from fsrf_jax.training.state import Recipe, TrainState, init_states
@@ -70,9 +69,10 @@ class Experiment:
         return init_states(self.recipe, example, keys)
 
     def restore(
-        self, manager: checkpoints.Manager, normaliser: Normaliser, members: int = 1
+        self, manager: checkpoints.Manager, members: int = 1
     ) -> tuple[TrainState, Normaliser]:
-        """States and normaliser of the newest checkpoint; the normaliser given has its shapes."""
+        """States and normaliser of the newest checkpoint."""
+        normaliser = Normaliser.shaped(self.source.split("train").head(1))
         shapes = jax.eval_shape(
             lambda: {
                 "state": self.initial_states([0] * members),
@@ -92,9 +92,8 @@ class Experiment:
         Raises:
             RunError: there is none, or it is of another config, or damaged.
         """
-        shapes = normalise.fit(self.source.split("train"), self.config.data.clip)
         with checkpoints.open_manager(folder / "checkpoints", read_only=True) as manager:
-            states, normaliser = self.restore(manager, shapes)
+            states, normaliser = self.restore(manager)
         return member(states, 0), normaliser
 
     def evaluate(
@@ -124,12 +123,13 @@ class Experiment:
             observe or make_observer(samples, settings.mask_seeds),
             self.source.oracle(settings.split),
             self.family,
+            self.source.dataset.classes,
         )
-        results = results_dict(
+        results = summarise(
             evaluation,
             settings.split,
             self.config.training.seed,
-            fingerprint(self.source.dataset),
+            self.source.fingerprint,
             resamples=settings.bootstrap,
             compat=settings.compat,
         )
@@ -152,7 +152,7 @@ class Experiment:
             self.config.evaluation.batch_size,
         )
 
-    def probe(self, state: TrainState, normaliser: Normaliser) -> Results:
+    def probe(self, state: TrainState, normaliser: Normaliser) -> dict[str, Any]:
         """What the codes hold, on the split that is evaluated; see `evaluate` for the state."""
         samples = self.source.split(self.config.evaluation.split)
         codes = self.encoder(state, normaliser, samples)(samples.valid)
@@ -162,7 +162,7 @@ class Experiment:
 
     def recovery(
         self, state: TrainState, normaliser: Normaliser, observe: Observer | None = None
-    ) -> Results:
+    ) -> dict[str, Any]:
         """How close the fused codes of incomplete views are to the complete views' codes."""
         settings = self.config.evaluation
         samples = self.source.split(settings.split)
@@ -184,8 +184,8 @@ class Experiment:
         return {**self._of_data(), **measured}
 
     def _of_data(self) -> dict[str, Any]:
-        digest = fingerprint(self.source.dataset)
-        return {"split": self.config.evaluation.split, "data_fingerprint": digest}
+        split, digest = self.config.evaluation.split, self.source.fingerprint
+        return {"split": split, "data_fingerprint": digest}
 
 
 def open_experiment(config: Config) -> Experiment:

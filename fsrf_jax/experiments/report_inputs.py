@@ -6,7 +6,7 @@ from fsrf_jax.errors import UserError
 from fsrf_jax.evaluation.protocols.files import from_description
 from fsrf_jax.experiments.experiment import Experiment
 from fsrf_jax.reporting.material import Absent, Material
-from fsrf_jax.source import Source, fingerprint, open_source
+from fsrf_jax.source import Source, open_source
 from fsrf_jax.types import Codes
 
 
@@ -24,7 +24,7 @@ def open_data(runs: Sequence[Material]) -> Source | Absent:
         source.split(run.results["split"])
     except (UserError, OSError) as error:
         return Absent(f"they cannot be opened now ({error})")
-    found, expected = fingerprint(source.dataset), run.results["data_fingerprint"]
+    found, expected = source.fingerprint, run.results["data_fingerprint"]
     if found != expected:
         return Absent(
             f"those that the config names are no longer the same (fingerprint {found}, expected "

@@ -5,18 +5,19 @@ from pathlib import Path
 
 from fsrf_jax.config import Config
 from fsrf_jax.evaluation.evaluate import Evaluation, score
-from fsrf_jax.evaluation.predictions import align, check_digest, read_predictions
+from fsrf_jax.evaluation.external import align, check_digest, read_predictions
 from fsrf_jax.evaluation.protocols.masks import Observer, make_observer
 from fsrf_jax.evaluation.protocols.registry import Protocol
-from fsrf_jax.evaluation.results import Results, results_dict
+from fsrf_jax.evaluation.results import Results
+from fsrf_jax.evaluation.summary import summarise
 from fsrf_jax.experiments.experiment import metrics_of
-from fsrf_jax.source import Source, fingerprint
+from fsrf_jax.source import Source
 
 
 def score_file(
     path: Path, config: Config, source: Source, protocol: Protocol, observe: Observer | None
 ) -> tuple[Evaluation, Results]:
-    """Score a file of predictions, see `fsrf_jax.evaluation.predictions`.
+    """Score a file of predictions, see `fsrf_jax.evaluation.external`.
 
     `observe` are the masks they were made on; None draws them.
 
@@ -42,13 +43,14 @@ def score_file(
         observe or make_observer(split, settings.mask_seeds),
         source.oracle(settings.split),
         metrics_of(config, source),
+        source.dataset.classes,
     )
     check_digest(found, evaluation.masks_digest, path)
-    results = results_dict(
+    results = summarise(
         evaluation,
         settings.split,
         None,
-        fingerprint(source.dataset),
+        source.fingerprint,
         resamples=settings.bootstrap,
         compat=settings.compat,
     )

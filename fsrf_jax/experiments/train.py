@@ -18,7 +18,6 @@ from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.experiment import Experiment, teacher_config
 from fsrf_jax.experiments.outputs import write_results
 from fsrf_jax.inference import make_batch
-from fsrf_jax.source import fingerprint
 from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.journal import open_journal
 from fsrf_jax.training.loop import EpochRecord
@@ -56,7 +55,7 @@ def train_run(run: Experiment, folder: Path, progress: Progress = quiet) -> Resu
     normaliser = _fit_normaliser(run)  # or an error before there is a folder
     if not (folder / "config.yaml").exists():
         given_teacher(run)
-    with run_folder.opened(folder, run.config, fingerprint(run.source.dataset)) as record:
+    with run_folder.opened(folder, run.config, run.source.fingerprint) as record:
         states, normaliser = _train_alone(run, normaliser, folder, record, progress)
         results = _finished_results(folder, loop.epochs_done(run.recipe, states))
         if results is None:
@@ -85,7 +84,7 @@ def train_teacher(run: Experiment, folder: Path, progress: Progress = quiet) -> 
         config = replace(config, training=replace(config.training, epochs=epochs))
     run_folder.check_same(folder, config)
     teacher = Experiment.make(config, run.source, run.protocol)
-    with run_folder.opened(folder, config, fingerprint(run.source.dataset)) as record:
+    with run_folder.opened(folder, config, run.source.fingerprint) as record:
         states, _ = _train_alone(teacher, _fit_normaliser(teacher), folder, record, progress)
     return sharding.replicate(loop.member(states, 0).best, run.mesh)
 
@@ -102,7 +101,7 @@ def given_teacher(run: Experiment) -> Any:
     folder = Path(wanted.run)
     if not (folder / "config.yaml").is_file():
         raise RunError(f"method.teacher: found no run folder {folder}, with a config.yaml in it.")
-    run_folder.check_data(folder, fingerprint(run.source.dataset), "train the teacher on them")
+    run_folder.check_data(folder, run.source.fingerprint, "train the teacher on them")
     config = arguments.load(folder / "config.yaml")
     there, here = flatten(config), flatten(run.config)
     differing = [
@@ -171,7 +170,7 @@ def train_population(
         if checkpoints.latest(manager) is None:
             states = run.initial_states([one.config.training.seed for one in runs])
         else:
-            states, normaliser = run.restore(manager, normaliser, len(runs))
+            states, normaliser = run.restore(manager, len(runs))
         if jax.device_get(is_complete(recipe, states)).all():
             return states, normaliser
         train, valid = (normaliser.apply(run.source.split(name)) for name in ("train", "valid"))

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fsrf_jax.evaluation.metrics.families import family_of_results
+from fsrf_jax.evaluation.metrics.families import family_of
+from fsrf_jax.evaluation.results import AVERAGE, EVERYTHING
 from fsrf_jax.files import replacing
-from fsrf_jax.reporting.ablation_table import averaged_rows
 
 
 def save_ablation_plot(path: Path, comparison: Mapping[str, Any]) -> None:
@@ -17,10 +17,10 @@ def save_ablation_plot(path: Path, comparison: Mapping[str, Any]) -> None:
     """
     from matplotlib.figure import Figure
 
-    headline = family_of_results(comparison).headline
+    headline = family_of(comparison["metrics"], comparison["tasks"]).headline
     variants = [name for name in comparison["variants"] if name != comparison["reference"]]
     figure = Figure(figsize=(9.0, 1.6 + 0.32 * max(len(variants), 1)), layout="constrained")
-    titles = averaged_rows(comparison)
+    titles = _averaged_rows(comparison)
     panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
     for axes, (row, title) in zip(panels, titles.items(), strict=True):
         for height, name in enumerate(reversed(variants)):
@@ -47,3 +47,12 @@ def save_ablation_plot(path: Path, comparison: Mapping[str, Any]) -> None:
     )
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)
+
+
+def _averaged_rows(comparison: Mapping[str, Any]) -> dict[str, str]:
+    """Rows that stand for several conditions, and their titles; a protocol may have no average."""
+    own = "area" if comparison["rule"] == "area" else "average"
+    rows = comparison["variants"][comparison["reference"]]
+    return {
+        k: title for k, title in {AVERAGE: own, EVERYTHING: "all conditions"}.items() if k in rows
+    }

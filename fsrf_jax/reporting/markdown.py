@@ -1,4 +1,4 @@
-"""A report as Markdown; pictures are only told of."""
+"""A document as Markdown; of pictures only the alternative text."""
 
 from collections.abc import Iterable, Sequence
 
@@ -14,12 +14,12 @@ from fsrf_jax.reporting.document import (
 )
 
 
-def to_markdown(document: Document, page: str) -> str:
+def to_markdown(document: Document, page: str = "") -> str:
     """Write a document.
 
     Args:
         document: the report.
-        page: name of the HTML file beside it, which has the pictures.
+        page: name of the HTML file beside it, which has the pictures, where it has any.
     """
     parts = [f"# {document.title}", *_blocks(document.lead, page)]
     for section in document.sections:
@@ -28,22 +28,18 @@ def to_markdown(document: Document, page: str) -> str:
 
 
 def markdown_table(table: Table) -> str:
-    """A table under its caption, followed by its notes."""
+    """A table under its caption, where it has one, and its notes; figures stand to the right."""
     plain = len(table.rows) - table.strong
     body = []
     for index, row in enumerate(table.rows):
         cells = [_escaped(cell) for cell in row]
         body.append([f"**{c}**" if c else c for c in cells] if index >= plain else cells)
-    parts = [f"**{table.caption}**", markdown_rows(table.header, body)]
+    parts = [f"**{table.caption}**"] if table.caption else []
+    rule = ["---", *["---:"] * (len(table.header) - 1)]
+    parts.append("\n".join(f"|{'|'.join(row)}|" for row in (table.header, rule, *body)))
     if table.notes:
         parts.append(_listed(table.notes))
     return "\n\n".join(parts)
-
-
-def markdown_rows(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown, its first column to the left and all others to the right."""
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join(f"|{'|'.join(row)}|" for row in (header, rule, *body))
 
 
 def _blocks(blocks: Iterable[Block], page: str) -> list[str]:

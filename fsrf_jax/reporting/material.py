@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fsrf_jax import arguments
 from fsrf_jax.config import Config, flatten
 from fsrf_jax.errors import RunError
-from fsrf_jax.evaluation.evaluated import Evaluated, read_evaluated
+from fsrf_jax.evaluation.results import Results
+from fsrf_jax.evaluation.runs import Evaluated, file_beside, read_evaluated
 
 # Keys that may differ between the runs of one method; those that end in a dot are sections.
 FREE = ("data.path", "output.", "training.seed")
@@ -45,7 +47,7 @@ class Material:
     recovery: dict[str, Any] | None
 
     @property
-    def results(self) -> dict[str, Any]:
+    def results(self) -> Results:
         """Its results."""
         return self.evaluated.results
 
@@ -81,28 +83,81 @@ class RunGroup:
         return f"training seed{'s' if len(self.runs) > 1 else ''} {seeds}"
 
 
-def read_material(path: Path, config: Config | None, name: str | None = None) -> Material:
-    """Read a run folder, or a results file of an evaluation.
+def is_ablation(path: Path) -> bool:
+    """Whether it is a folder made by ablate."""
+    return (path / "members").is_dir()
 
-    Args:
-        path: of the folder or the file.
-        config: the experiment, where there is a run.
-        name: of the run; by default that of the folder or file.
+
+def read_run(path: Path) -> Material:
+    """Read a finished run folder, or a results file.
 
     Raises:
-        RunError: it has no results, is damaged, or is of another version.
+        RunError: it is none, is not finished, is damaged, or of another version.
     """
-    evaluated = read_evaluated(path)
-    of_run = path.is_dir()
+    if path.is_dir():
+        if not (path / "config.yaml").is_file():
+            raise RunError(
+                f"{path}: found no config.yaml and no members/, expected a run folder made by "
+                "train, or a folder made by ablate."
+            )
+        if not (path / "results.json").is_file():
+            raise RunError(
+                f"{path}: found no results.json, so the run is not finished; go on with bin/train, "
+                "or evaluate what there is with bin/evaluate."
+            )
+    elif path.suffix != ".json" or not path.is_file():
+        raise RunError(f"{path}: not found, expected a run folder, or a results file FILE.json.")
+    evaluated, of_run = read_evaluated(path), path.is_dir()
     return Material(
-        name=name or (path.resolve().name if of_run else path.stem),
+        name=path.resolve().name if of_run else path.stem,
         evaluated=evaluated,
-        config=config,
+        config=arguments.load(path / "config.yaml") if of_run else None,
         journal=_read_lines(path / "metrics.jsonl") if of_run else (),
         environment=_read(path / "environment.json") if of_run else None,
-        probes=_read(path / "probes.json" if of_run else path.with_suffix(".probes.json")),
-        recovery=_read(path / "recovery.json" if of_run else path.with_suffix(".recovery.json")),
+        probes=_read(file_beside(evaluated.path, "probes.json")),
+        recovery=_read(file_beside(evaluated.path, "recovery.json")),
     )
+
+
+def read_ablation(folder: Path) -> tuple[list[RunGroup], list[str]]:
+    """The variants of an ablation, in its order, and notes on members that are not finished.
+
+    Raises:
+        RunError: no member is finished, or a file is damaged.
+    """
+    methods, left_out = [], []
+    for variant in _variants(folder):
+        places = sorted(variant.glob("seed-*"), key=lambda place: int(place.name[5:]))
+        done = [place for place in places if (place / "results.json").is_file()]
+        left_out += [
+            f"Left out, because it is not finished: {variant.name}, {place.name}."
+            for place in places
+            if place not in done
+        ]
+        runs = [read_run(place) for place in done]
+        if runs:
+            methods.append(RunGroup(variant.name, runs))
+    if not methods:
+        raise RunError(f"{folder}: no member is finished; go on with the command that began it.")
+    return methods, left_out
+
+
+def _variants(folder: Path) -> list[Path]:
+    """Folders of the variants: as in ablation.json, where the first is the reference."""
+    found = {place.name: place for place in sorted((folder / "members").iterdir())}
+    order = _order(folder / "ablation.json") or list(found)
+    first = [found[name] for name in order if name in found]
+    return [*first, *(place for place in found.values() if place not in first)]
+
+
+def _order(table: Path) -> list[str]:
+    """Names of the variants in an ablation's table; empty where there is none yet."""
+    if not table.is_file():
+        return []
+    try:
+        return list(json.loads(table.read_text("utf-8"))["variants"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{table}: is damaged ({error}); run the same bin/ablate again.") from error
 
 
 def group(runs: Iterable[Material]) -> list[RunGroup]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from fsrf_jax.evaluation.comparison import Spread
 from fsrf_jax.evaluation.metrics.families import Column
+from fsrf_jax.evaluation.results import Row
 
 
 def percent(figure: float | None, sign: str = "") -> str:
@@ -43,3 +44,15 @@ def spread_cell(spread: Spread, column: Column) -> str:
     mean = shown(spread.mean, column)
     deviation = spread.training_std
     return mean if deviation is None else f"{mean} ± {shown(deviation, column)}"
+
+
+def missing_cell(row: Row) -> str:
+    """The shares of frames and of modalities that were really missing, in percent."""
+    return f"{percent(row['missing']['frames'])} / {percent(row['missing']['modalities'])}"
+
+
+def p_value(p: float | None) -> str:
+    """A p-value with three decimals, or a dash."""
+    if p is None:
+        return "-"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

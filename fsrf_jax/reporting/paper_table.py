@@ -1,16 +1,15 @@
 """The table as papers print it: rows are methods, columns conditions and their average, F1."""
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from fsrf_jax.evaluation.comparison import spread_of
-from fsrf_jax.evaluation.metrics.families import Column, family_of_results
-from fsrf_jax.evaluation.results import AVERAGE, entry_of
+from fsrf_jax.evaluation.metrics.families import Column
+from fsrf_jax.evaluation.results import AVERAGE, Results, family_of_results, rows_of
+from fsrf_jax.reporting.comparison_tables import method_cell
 from fsrf_jax.reporting.document import Table
 from fsrf_jax.reporting.material import RunGroup
-from fsrf_jax.reporting.names import collapse_mark
-from fsrf_jax.reporting.numbers import percent, spread_cell
+from fsrf_jax.reporting.numbers import missing_cell, percent
+from fsrf_jax.reporting.results_tables import MISSING, title_of
 
 AVERAGE_HEAD = "Avg"
 FLOOR_NAME = "best constant"
@@ -26,7 +25,7 @@ _LATEX = {
 }
 
 
-def columns_of(results: Mapping[str, Any]) -> dict[str, str]:
+def columns_of(results: Results) -> dict[str, str]:
     """Heads of the columns and the rows of the results that they show.
 
     For the protocol `corrkd` the incomplete subsets, their average and the complete condition; for
@@ -50,7 +49,7 @@ def _subset_head(modalities: Sequence[str]) -> str:
     return "{" + ",".join(_SHORT.get(m, m) for m in modalities) + "}"
 
 
-def f1_column(results: Mapping[str, Any]) -> Column:
+def f1_column(results: Results) -> Column:
     """The column of F1 that papers print, whatever the labels are."""
     return next(column for column in family_of_results(results).columns if column.title == "F1")
 
@@ -60,11 +59,12 @@ def paper_table(methods: Sequence[RunGroup]) -> Table:
     results = methods[0].first.results
     column, columns = f1_column(results), columns_of(results)
     body = [
-        [method.name, *(_cell(method, row, column) for row in columns.values())]
+        [method.name, *(method_cell(method, row, column) for row in columns.values())]
         for method in methods
     ]
-    floors = [entry_of(results, row)["floor"][column.metric] for row in columns.values()]
-    body.append([FLOOR_NAME, *map(percent, floors)])
+    rows = [rows_of(results)[row] for row in columns.values()]
+    body.append([FLOOR_NAME, *(percent(row["floor"][column.metric]) for row in rows)])
+    body.append(["missing", *map(missing_cell, rows)])
     seeds = "; ".join(f"{method.name}: {method.words}" for method in methods)
     notes = [
         f"{column.title} in percent ({column.metric}), weighted by the true classes; mean ± "
@@ -72,14 +72,10 @@ def paper_table(methods: Sequence[RunGroup]) -> Table:
         f"{AVERAGE_HEAD}: {results['average_rule']}. Mean over the mask seeds "
         f"{', '.join(map(str, results['mask_seeds']))}; masks {results['masks_digest'][:16]}.",
         "*: collapsed to the floor in one training seed or more.",
+        MISSING,
     ]
-    caption = f"F1, protocol {results['protocol']}, {results['split']} split, n = {results['n']}"
-    return Table(caption, ["method", *columns], body, notes, strong=0)
-
-
-def _cell(method: RunGroup, row: str, column: Column) -> str:
-    spread = spread_of(method.evaluated, row, column.metric)
-    return spread_cell(spread, column) + collapse_mark(method, row)
+    caption = f"F1, {title_of(results)}, n = {results['n']}"
+    return Table(caption, ["method", *columns], body, notes)
 
 
 def latex_table(table: Table) -> str:

@@ -3,25 +3,21 @@
 They are shown beside ours only where the labels prove that the test set is that one.
 """
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from importlib.resources import files
 
 import numpy as np
+import yaml
 
 from fsrf_jax.evaluation.comparison import spread_of
-from fsrf_jax.evaluation.metrics.families import Column, family_of_results
-from fsrf_jax.evaluation.results import AVERAGE
+from fsrf_jax.evaluation.metrics.families import Column
+from fsrf_jax.evaluation.results import AVERAGE, Results, family_of_results
 from fsrf_jax.reporting.document import Section, Table
 from fsrf_jax.reporting.material import RunGroup
 from fsrf_jax.reporting.numbers import percent, spread_cell
 from fsrf_jax.reporting.paper_table import AVERAGE_HEAD, columns_of
-
-SIGNS: dict[tuple[int, int, int], str] = {
-    (379, 277, 30): "CMU-MOSI",
-    (1350, 2284, 1025): "CMU-MOSEI",
-}
-"""Test sets by their numbers of negative, positive and zero labels."""
 
 
 @dataclass(frozen=True)
@@ -29,63 +25,40 @@ class Published:
     """One table of the literature.
 
     Attributes:
+        data: name of the test set.
+        signs: its numbers of negative, positive and zero labels.
+        protocol: under which the figures were measured.
         source: where it stands.
         shown: title of the figures.
         columns: heads.
         rows: figures by method, as printed.
     """
 
+    data: str
+    signs: tuple[int, int, int]
+    protocol: str
     source: str
     shown: str
     columns: tuple[str, ...]
     rows: Mapping[str, tuple[float, ...]]
 
 
-_SUBSETS = ("{l}", "{a}", "{v}", "{l,a}", "{l,v}", "{a,v}", AVERAGE_HEAD, "{l,a,v}")
-_HRLF = "HRLF (NeurIPS 2024), Table 1; the other methods were run again by its authors"
-_F1 = "F1 negative/positive"
+@functools.cache
+def published_tables() -> tuple[Published, ...]:
+    """The tables of `published.yaml`."""
+    text = files("fsrf_jax.reporting").joinpath("published.yaml").read_text("utf-8")
+    return tuple(
+        Published(
+            **table
+            | {
+                "signs": tuple(table["signs"]),
+                "columns": tuple(table["columns"]),
+                "rows": {name: tuple(row) for name, row in table["rows"].items()},
+            }
+        )
+        for table in yaml.safe_load(text)
+    )
 
-TABLES: dict[tuple[str, str], Published] = {
-    ("CMU-MOSI", "corrkd"): Published(
-        _HRLF,
-        _F1,
-        _SUBSETS,
-        {
-            "Self-MM": (67.80, 40.95, 38.52, 69.81, 74.97, 47.12, 56.53, 84.64),
-            "DMD": (68.97, 43.33, 42.26, 70.51, 68.45, 50.47, 57.33, 84.50),
-            "MCTN": (75.21, 59.25, 58.57, 77.81, 74.82, 64.21, 68.31, 80.12),
-            "GCNet": (80.91, 65.07, 58.70, 84.73, 83.58, 70.02, 73.84, 83.20),
-            "CorrKD": (81.20, 66.52, 60.72, 83.56, 82.41, 73.74, 74.69, 83.94),
-            "HRLF": (83.36, 69.47, 64.59, 83.82, 83.56, 75.62, 76.74, 84.15),
-        },
-    ),
-    ("CMU-MOSEI", "corrkd"): Published(
-        _HRLF,
-        _F1,
-        _SUBSETS,
-        {
-            "Self-MM": (71.53, 43.57, 37.61, 75.91, 74.62, 49.52, 58.79, 83.69),
-            "DMD": (70.26, 46.18, 39.84, 74.78, 72.45, 52.70, 59.37, 84.78),
-            "GCNet": (80.52, 66.54, 61.83, 81.96, 81.15, 69.21, 73.54, 82.35),
-            "CorrKD": (80.76, 66.09, 62.30, 81.74, 81.28, 71.92, 74.02, 82.16),
-            "HRLF": (82.05, 69.32, 64.90, 82.62, 81.09, 73.80, 75.63, 82.93),
-        },
-    ),
-    ("CMU-MOSI", "lnln"): Published(
-        "papers under the protocol of LNLN (LNLN, P-RMF, SemMSA)",
-        "means over the rates 0.0 .. 0.9",
-        ("Acc7", "Acc5", "Acc2", "MAE", "Corr"),
-        {
-            "MISA": (29.85, 33.08, 71.49, 1.085, 0.524),
-            "Self-MM": (29.55, 34.67, 70.51, 1.070, 0.512),
-            "TFR-Net": (29.54, 34.67, 68.15, 1.200, 0.459),
-            "LNLN": (34.26, 38.27, 72.55, 1.046, 0.527),
-            "P-RMF": (34.19, 38.50, 72.81, 1.038, 0.525),
-            "SemMSA": (36.49, 40.93, 73.91, 1.011, 0.550),
-        },
-    ),
-}
-"""By test set and protocol."""
 
 _LNLN_COLUMNS = (
     Column("Acc7", "acc7"),
@@ -111,8 +84,8 @@ _OF_LNLN = (
 THREE = {"language", "audio", "vision"}
 
 
-def identify(results: Mapping[str, Any], labels: np.ndarray) -> str | None:
-    """The field's test set that labels are those of; None unless their counts prove it.
+def published_table(results: Results, labels: np.ndarray) -> Published | None:
+    """The published table of this protocol and test set; None unless the labels' counts prove it.
 
     Args:
         results: of the evaluation.
@@ -120,24 +93,25 @@ def identify(results: Mapping[str, Any], labels: np.ndarray) -> str | None:
     """
     if results["metrics"] != "mosi":
         return None
-    counts = ((labels < 0).sum(), (labels > 0).sum(), (labels == 0).sum())
-    return SIGNS.get((int(counts[0]), int(counts[1]), int(counts[2])))
+    signs = tuple(int(found.sum()) for found in (labels < 0, labels > 0, labels == 0))
+    tables = published_tables()
+    return next((t for t in tables if t.signs == signs and t.protocol == results["protocol"]), None)
 
 
 def published_section(methods: Sequence[RunGroup]) -> Section | None:
     """Published figures with ours below; None where none belong to this test set and protocol."""
     first = methods[0].first
-    name = identify(first.results, first.evaluated.labels)
-    found = TABLES.get((name or "", first.results["protocol"]))
-    if name is None or found is None:
+    found = published_table(first.results, first.evaluated.labels)
+    if found is None:
         return None
     if first.results["protocol"] == "lnln":
         body, notes = _rates_rows(methods, found), [_FEATURES, *_OF_LNLN, _SPREAD]
     else:
         body, notes = _subset_rows(methods, found, first.evaluated.labels)
     source = f"Source: {found.source}. Rows marked “ours” are of this report."
-    counts = f"Shown because the {first.results['n']} labels have the counts of {name}'s test set."
-    caption = f"{name}, {found.shown}: published, and ours"
+    n = first.results["n"]
+    counts = f"Shown because the {n} labels have the counts of {found.data}'s test set."
+    caption = f"{found.data}, {found.shown}: published, and ours"
     table = Table(caption, ["method", *found.columns], body, [source, counts, *notes])
     return Section("Published figures", [table])
 
@@ -155,7 +129,7 @@ def _rates_rows(methods: Sequence[RunGroup], found: Published) -> list[list[str]
     return body
 
 
-def _modalities(results: Mapping[str, Any]) -> set[str]:
+def _modalities(results: Results) -> set[str]:
     """Every modality that a condition of the protocol shows."""
     described = results["protocol_description"]["conditions"]
     return {m for condition in described for m in condition.get("modalities", ())}

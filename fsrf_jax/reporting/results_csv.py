@@ -2,11 +2,11 @@
 
 import csv
 import io
-from collections.abc import Mapping
-from typing import Any
+
+from fsrf_jax.evaluation.results import Results
 
 
-def conditions_csv(results: Mapping[str, Any]) -> str:
+def conditions_csv(results: Results) -> str:
     """Comma-separated values with a header; an undefined figure is empty, shares are fractions.
 
     Columns: `method`, `training_seed`, `split`, `n`, `condition`, `mask_seed`, `missing_frames`,
@@ -14,7 +14,9 @@ def conditions_csv(results: Mapping[str, Any]) -> str:
     """
     run = {
         "method": results.get("method"),
-        **{key: results[key] for key in ("training_seed", "split", "n")},
+        "training_seed": results["training_seed"],
+        "split": results["split"],
+        "n": results["n"],
     }
     metrics = list(results["conditions"][0]["metrics"])
     text = io.StringIO()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fsrf_jax.evaluation.metrics.families import family_of_results
+from fsrf_jax.evaluation.results import Results, family_of_results
 from fsrf_jax.files import replacing
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ POINTS = {
 RANGE: dict[str, Any] = {"color": LINES["metrics"]["color"]}
 
 
-def save_plot(path: Path, results: Mapping[str, Any]) -> None:
+def save_plot(path: Path, results: Results) -> None:
     """Draw the panels of the results' family of metrics over the missing rate as a PNG.
 
     Lines of the Bayes-optimal prediction and of the best constant stand beside the model's; a
@@ -54,7 +54,7 @@ def save_plot(path: Path, results: Mapping[str, Any]) -> None:
         figure.savefig(temporary, format="png", dpi=120)
 
 
-def missing_rate_curve(results: Mapping[str, Any]) -> list[tuple[float, Mapping[str, Any]]]:
+def missing_rate_curve(results: Results) -> list[tuple[float, Mapping[str, Any]]]:
     """Pick the conditions on the line of missing rates, (rate, condition), by rising rate.
 
     These differ in nothing else: the same modalities with another share of frames missing, or
@@ -73,13 +73,13 @@ def missing_rate_curve(results: Mapping[str, Any]) -> list[tuple[float, Mapping[
     return sorted(points.items()) if len(points) > 1 else []
 
 
-def _described(results: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _described(results: Results, name: str) -> Mapping[str, Any]:
     """What the protocol says of a condition."""
     listed = results["protocol_description"]["conditions"]
     return next(condition for condition in listed if condition["name"] == name)
 
 
-def _missing(results: Mapping[str, Any], curve: list[tuple[float, Mapping[str, Any]]]) -> str:
+def _missing(results: Results, curve: list[tuple[float, Mapping[str, Any]]]) -> str:
     described = _described(results, curve[0][1]["name"])
     return "modalities" if "modality_rate" in described else "frames"
 

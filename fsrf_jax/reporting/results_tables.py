@@ -1,144 +1,138 @@
-"""The results as a table, on the terminal and in Markdown, from the results dictionary alone."""
+"""The tables of one evaluation: scores, classes, certainty, calibration, figures of older code."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Sequence
 
-from rich.console import Group, RenderableType
-from rich.table import Table as TerminalTable
-from rich.text import Text
+from fsrf_jax.evaluation.metrics.families import Column, MetricFamily
+from fsrf_jax.evaluation.metrics.figures import Metrics
+from fsrf_jax.evaluation.results import (
+    AVERAGE,
+    EVERYTHING,
+    ConditionRow,
+    Results,
+    Row,
+    family_of_results,
+    rows_of,
+)
+from fsrf_jax.reporting.document import Document, Section, Table
+from fsrf_jax.reporting.numbers import interval_cell, missing_cell, number, percent, shown
 
-from fsrf_jax.evaluation.metrics.families import Column, MetricFamily, Metrics, family_of_results
-from fsrf_jax.reporting.document import Table
-from fsrf_jax.reporting.markdown import markdown_rows
-from fsrf_jax.reporting.numbers import interval_cell, percent, shown
-from fsrf_jax.reporting.sections import average_name, averages, brief_sections, row_name, sections
+CALIBRATION = {
+    "nll": "NLL",
+    "ece": "ECE",
+    "confidence": "confidence",
+    "coverage50": "50 %",
+    "coverage80": "80 %",
+    "coverage90": "90 %",
+    "coverage95": "95 %",
+    "sharpness": "sharpness",
+}
+"""Heads of the columns; which of them there are depends on the head of the network."""
 
-
-def terminal_table(results: Mapping[str, Any]) -> Group:
-    """Lay the results out for `rich.print`; fits 80 columns with three modalities."""
-    table = TerminalTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for index, name in enumerate(_header(results)):
-        table.add_column(name, justify="right" if index else "left", no_wrap=bool(index))
-    body, means = _rows(results)
-    for row in body:
-        table.add_row(*row, style="dim" if _is_marked(row[0]) else None)
-    table.add_section()
-    table.add_row()
-    for row in means:
-        table.add_row(*row, style="bold")
-    notes = Text("\n".join(_notes(results)), style="dim")
-    more = [part for section in brief_sections(results) for part in _terminal_section(section)]
-    return Group(Text(_title(results), style="bold"), Text(), table, Text(), notes, *more)
-
-
-def main_section(results: Mapping[str, Any]) -> Table:
-    """The same table for a document of another form; its last rows are `averages(results)`."""
-    body, means = _rows(results)
-    return Table(_title(results), _header(results), [*body, *means], _notes(results))
-
-
-def _terminal_section(section: Table) -> list[RenderableType]:
-    table = TerminalTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for index, name in enumerate(section.header):
-        table.add_column(name, justify="right" if index else "left")
-    for row in section.rows:
-        table.add_row(*row)
-    notes = Text("\n".join(section.notes), style="dim")
-    return [Text(), Text(section.caption, style="bold"), Text(), table, Text(), notes]
+PLAIN = ("nll", "sharpness")  # no percentages
+MISSING = (
+    "missing: share of the frames inside the sequences, and of the modalities that samples have, "
+    "that was really not observed, in percent."
+)
 
 
-def markdown_table(results: Mapping[str, Any]) -> str:
-    """Write the same table as a Markdown document."""
-    header = _header(results)
-    body, means = _rows(results)
-    marked = [[f"**{cell}**" if cell else "" for cell in row] for row in means]
-    parts = [
-        f"# {_title(results)}",
-        markdown_rows(header, [*body, *marked]),
-        _listed(_notes(results)),
+def results_document(results: Results) -> Document:
+    """All tables, as `results.md` has them."""
+    main, *more = tables(results)
+    sections = [Section(t.caption, [dataclasses.replace(t, caption="")]) for t in more]
+    return Document(main.caption, [dataclasses.replace(main, caption="")], sections)
+
+
+def tables(results: Results) -> list[Table]:
+    """All tables that the results have figures for; the first is the main one."""
+    return [
+        main_table(results),
+        *brief_tables(results),
+        *_classes(results),
+        _certainty(results),
+        *_calibration(results),
     ]
-    for section in sections(results):
-        parts += [f"## {section.caption}", markdown_rows(section.header, section.rows)]
-        parts.append(_listed(section.notes))
-    return "\n\n".join(parts) + "\n"
 
 
-def _listed(notes: Sequence[str]) -> str:
-    return "\n".join(f"- {note}" for note in notes)
+def brief_tables(results: Results) -> list[Table]:
+    """The tables whose figures the main table would otherwise have to show."""
+    return [*_tasks(results), *_compat(results)]
 
 
-def _title(results: Mapping[str, Any]) -> str:
-    return f"Protocol {results['protocol']}, {results['split']} split"
+def row_title(results: Results, name: str, *, collapsed: bool = True) -> str:
+    """What a row is called: a condition, marked where nothing is seen or, also, at the floor."""
+    if name == AVERAGE:
+        area = results["protocol_description"]["average"]["rule"] == "area"
+        return "area" if area else "average"
+    if name == EVERYTHING:
+        return "all conditions"
+    entry = next(entry for entry in results["conditions"] if entry["name"] == name)
+    if entry["collapse"]["sanity"]:
+        return f"{name} (nothing seen)"
+    return f"{name} (collapsed)" if collapsed and entry["collapse"]["collapsed"] else name
 
 
-def _family(results: Mapping[str, Any]) -> MetricFamily:
-    return family_of_results(results)
+def averages(results: Results) -> int:
+    """How many rows stand for several conditions."""
+    return len(rows_of(results)) - len(results["conditions"])
 
 
-def _header(results: Mapping[str, Any]) -> list[str]:
-    titles = [column.title for column in _family(results).columns]
-    return ["condition", *titles, "floor", *(["Bayes", "share"] if _has_bayes(results) else [])]
+def title_of(results: Results) -> str:
+    """Protocol and split, in words."""
+    return f"protocol {results['protocol']}, {results['split']} split"
 
 
-def _has_bayes(results: Mapping[str, Any]) -> bool:
-    return any("bayes" in entry for entry in results["conditions"])
+def has_bayes(results: Results) -> bool:
+    """Whether the best possible prediction is known."""
+    return "bayes" in results["conditions"][0]
 
 
-def _rows(results: Mapping[str, Any]) -> tuple[list[list[str]], list[list[str]]]:
-    """Cells of the conditions' rows, and of the averages' rows."""
-    with_bayes = _has_bayes(results)
-    family = _family(results)
+def main_table(results: Results) -> Table:
+    """Every column under every condition and average."""
+    family = family_of_results(results)
+    bayes = ["Bayes", "share"] if has_bayes(results) else []
     body = []
-    for entry in results["conditions"]:
-        cells = _cells(entry, family, with_bayes)
-        if with_bayes and entry["collapse"]["sanity"]:
-            cells[-1] = "-"
-        body.append([row_name(entry), *cells])
-    return body, [[name, *_cells(row, family, with_bayes)] for name, row in averages(results)]
+    for name, row in rows_of(results).items():
+        label, metrics = row_title(results, name), row["metrics"]
+        cells = [missing_cell(row), *(shown(metrics[c.metric], c) for c in family.columns)]
+        cells.append(shown(row["floor"][family.headline.metric], family.headline))
+        if bayes:
+            best, found = row["bayes"][family.headline.metric], metrics[family.headline.metric]
+            share = found / best if best and found is not None else None
+            cells += [percent(best), "-" if "(nothing" in label else percent(share)]
+        body.append([label, *cells])
+    header = ["condition", "missing", *(c.title for c in family.columns), "floor", *bayes]
+    notes = _notes(results, family, [row[0] for row in body])
+    return Table(
+        title_of(results).replace("p", "P", 1), header, body, notes, strong=averages(results)
+    )
 
 
-def _cells(entry: Mapping[str, Any], family: MetricFamily, with_bayes: bool) -> list[str]:
-    """Figures of one row."""
-    metrics, headline = entry["metrics"], family.headline
-    cells = [_cell(metrics, column) for column in family.columns]
-    cells.append(_cell(entry["floor"], headline))
-    if with_bayes:
-        best = entry.get("bayes", {}).get(headline.metric)
-        found = metrics[headline.metric]
-        cells += [percent(best), percent(found / best if best and found is not None else None)]
-    return cells
-
-
-def _cell(metrics: Metrics, column: Column) -> str:
-    return shown(metrics[column.metric], column)
-
-
-def _notes(results: Mapping[str, Any]) -> list[str]:
+def _notes(results: Results, family: MetricFamily, labels: Sequence[str]) -> list[str]:
     """Everything needed to read the table: counts, seeds, rules and marks."""
-    family = _family(results)
     title = family.headline.title
     seeds = ", ".join(str(seed) for seed in results["mask_seeds"])
+    by, seed = "predictions of another program", results["training_seed"]
     notes = [
-        f"{results['n']} samples. {family.explained.format_map(results)}",
-        f"Mean over the mask seeds {seeds}; {_made_by(results)}.",
-        f"{average_name(results)}: {results['average_rule']}. all conditions: mean over all rows "
-        "that show frames.",
+        counted(results),
+        f"Mean over the mask seeds {seeds}; {by if seed is None else f'training seed {seed}'}.",
+        averaged(results),
         f"floor: {title} of the best constant prediction.",
         f"masks: {results['mask_law']}. Digest {results['masks_digest'][:16]}.",
+        MISSING,
     ]
     if results["resamples"] and results["average"]["weights"]:
         interval = interval_cell(results["average"]["bootstrap"][family.headline.metric])
-        name = average_name(results)
+        name = row_title(results, AVERAGE)
         notes.append(f"{title} of the {name} lies in {interval} (95 % bootstrap interval).")
     reported = [name for name in results["protocol_description"]["metrics"] if name in family.names]
     if reported:
         notes.append(f"Papers under this protocol report {', '.join(reported)}: see results.json.")
-    if _has_bayes(results):
+    if has_bayes(results):
         notes.append(
             f"Bayes: {title} of the best possible prediction on the same samples and masks; "
             f"share: {title} / Bayes."
         )
-    labels = [row[0] for row in _rows(results)[0]]
     if any("(nothing seen)" in label for label in labels):
         notes.append(
             "nothing seen: a sanity row. Every frame is missing, so every model must be constant."
@@ -148,10 +142,143 @@ def _notes(results: Mapping[str, Any]) -> list[str]:
     return notes
 
 
-def _made_by(results: Mapping[str, Any]) -> str:
-    seed = results["training_seed"]
-    return "predictions of another program" if seed is None else f"training seed {seed}"
+def counted(results: Results) -> str:
+    """The note on samples and columns."""
+    return f"{results['n']} samples. {family_of_results(results).explained.format_map(results)}"
 
 
-def _is_marked(label: str) -> bool:
-    return label.endswith(")")
+def averaged(results: Results) -> str:
+    """The note on the rows that stand for several conditions."""
+    own = f"{row_title(results, AVERAGE)}: {results['average_rule']}."
+    return f"{own} all conditions: mean over all rows that show frames."
+
+
+def bootstrapped(results: Results) -> str:
+    """The note on intervals."""
+    unit = "samples" if results["unit"] == "sample" else "groups of samples"
+    return (
+        f"95 %: bootstrap interval over the test {unit}, {results['resamples']} resamples, the "
+        "same for every row; what another training seed would change is not in it."
+    )
+
+
+def _by_row(
+    results: Results, heads: Sequence[str], figures: Callable[[Row], Sequence[str]]
+) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a table of all conditions and averages."""
+    body = [[row_title(results, name), *figures(row)] for name, row in rows_of(results).items()]
+    return ["condition", *heads], body
+
+
+def _tasks(results: Results) -> list[Table]:
+    tasks = results["tasks"]
+    if not tasks:
+        return []
+
+    def cells(metrics: Metrics) -> list[str]:
+        return [percent(metrics[f"f1_{task}"]) for task in tasks]
+
+    header, body = _by_row(results, tasks, lambda row: cells(row["metrics"]))
+    body.append(["floor", *cells(results["average"]["floor"])])
+    note = "F1 of each task in percent, weighted by the true supports of 0 and 1."
+    return [Table("F1 by task", header, body, [note])]
+
+
+def _classes(results: Results) -> list[Table]:
+    """Precision, recall and F1 of each class, or of the "yes" of each binary task."""
+    rows = [(entry["name"], entry.get("classes", [])) for entry in results["conditions"]]
+    names = [found["name"] for found in rows[0][1]]
+    of = "of yes by task" if results["tasks"] else "by class"
+    titles = {"precision": "Precision", "recall": "Recall", "f1": "F1"}
+    note = "In percent, from the counts of all mask seeds; -: never predicted, or never there."
+    found: list[Table] = []
+    for key, title in titles.items() if names else ():
+        body = [
+            [row_title(results, name), *(percent(c[key]) for c in classes)]  # type: ignore[literal-required]
+            for name, classes in rows
+        ]
+        body.append(["samples", *(f"{c['support']:g}" for c in rows[0][1])])
+        found.append(Table(f"{title} {of}", ["condition", *names], body, [note], strong=1))
+    return found
+
+
+def _certainty(results: Results) -> Table:
+    """The headline figure's interval and spread, and how close to a constant the model is."""
+    headline = family_of_results(results).headline
+    with_interval = results["resamples"] > 0
+    spread = {entry["name"]: entry for entry in results["conditions"]}
+    body = []
+    for name, row in rows_of(results).items():
+        cells = [interval_cell(row["bootstrap"][headline.metric])] if with_interval else []
+        entry = spread.get(name)
+        cells += [""] * 4 if entry is None else _collapse_cells(entry, headline)
+        body.append([row_title(results, name), *cells, percent(row["recovery"])])
+    title = headline.title
+    header = ["condition", *([f"{title} 95 %"] if with_interval else [])]
+    header += ["masks", "majority", "above floor", "variance", "recovery"]
+    notes = [
+        *([bootstrapped(results)] if with_interval else []),
+        f"masks: standard deviation of {title} over the mask seeds.",
+        "majority: share of the predictions that are of the most frequently predicted class.",
+        f"above floor: {title} more than the best constant prediction. variance: of the "
+        "predictions.",
+        f"recovery: ({title} - floor) / ({title} with everything observed - floor).",
+        "All but variance in percent; - is undefined.",
+    ]
+    return Table("Certainty, collapse, recovery", header, body, notes, strong=averages(results))
+
+
+def _collapse_cells(entry: ConditionRow, headline: Column) -> list[str]:
+    collapse = entry["collapse"]
+    return [
+        percent(entry["metrics_std"][headline.metric]),
+        percent(collapse["majority_share"]),
+        percent(collapse["floor_distance"], "+"),
+        number(collapse["variance"]),
+    ]
+
+
+def _calibration(results: Results) -> list[Table]:
+    found = {e["name"]: e["calibration"] for e in results["conditions"] if "calibration" in e}
+    if not found:
+        return []
+    keys = [key for key in CALIBRATION if key in next(iter(found.values()))]
+    body = [
+        [
+            row_title(results, name),
+            *((number if key in PLAIN else percent)(figures[key]) for key in keys),
+        ]
+        for name, figures in found.items()
+    ]
+    if "nll" in keys:
+        notes = [
+            "NLL: mean negative log-likelihood in nats; 50 % .. 95 %: share of labels inside the "
+            "central interval of that probability; sharpness: mean predicted standard deviation.",
+            "ECE: mean error of the shares below the predicted quantiles 0.05 .. 0.95.",
+            "All but NLL and sharpness in percent.",
+        ]
+    else:
+        notes = [
+            "ECE: expected calibration error over 15 equal bins of the probability; confidence: "
+            "mean probability of the predicted answer. In percent.",
+        ]
+    return [Table("Calibration", ["condition", *(CALIBRATION[key] for key in keys)], body, notes)]
+
+
+def _compat(results: Results) -> list[Table]:
+    if "compat" not in results["conditions"][0]:
+        return []
+    keys = list(results["conditions"][0]["compat"])
+
+    def cells(figures: Metrics) -> list[str]:
+        return [percent(figures[key]) for key in keys]
+
+    header, body = _by_row(results, keys, lambda row: cells(row["compat"]))
+    body.append(["floor", *cells(results["conditions"][0]["compat_floor"])])
+    body = [[f"{name}, compat", *rest] for name, *rest in body]
+    notes = [
+        "compat: F1 weighted by the predicted supports (arguments of the metric swapped), as in "
+        "the code of MulT, MISA, MPLMM and others. It rewards a constant prediction; it is here "
+        "only to be compared with tables made that way, and is no part of any other average."
+    ]
+    return [Table("Compat figures", header, body, notes)]

@@ -8,7 +8,7 @@ import pytest
 from command_case import TINY, call, read_arrays, read_json, refused, tiny_mmsa
 
 from fsrf_jax.evaluation.comparison import compare_methods
-from fsrf_jax.evaluation.evaluated import read_evaluated
+from fsrf_jax.evaluation.runs import read_evaluated
 
 RESULTS = ("results.json", "results.md", "metrics.jsonl", "config.yaml", "environment.json")
 

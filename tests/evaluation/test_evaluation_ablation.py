@@ -1,13 +1,13 @@
 """The table of an ablation: marks at the floor, and what has to be equal."""
 
+import dataclasses
 import json
 
 import pytest
-from evaluation_case import run_results
+from evaluation_case import ablation_text, evaluated, run_results
 
 from fsrf_jax.errors import RunError
-from fsrf_jax.evaluation.ablation.compare import compare
-from fsrf_jax.reporting.ablation_table import ablation_markdown
+from fsrf_jax.evaluation.comparison import ablation_table, compare_methods
 
 
 @pytest.fixture(scope="module")
@@ -16,27 +16,37 @@ def results():
 
 
 def _cells(text, condition):
-    row = next(line for line in text.splitlines() if line.startswith(f"|{condition}|"))
-    return row.strip("|").split("|")[1:]
+    rows = [line for line in text.splitlines() if line.startswith(f"|{condition}|")]
+    return rows[-1].strip("|").split("|")[1:]
 
 
 def test_conditions_at_the_floor_are_marked(results):
     better = json.loads(json.dumps(results))
     vision = next(entry for entry in better["conditions"] if entry["name"] == "vision")
     vision["metrics"]["acc2_non0"] = 0.75
-    text = ablation_markdown(compare({"full": {0: results}, "other": {0: better}}))
+    vision["collapse"]["collapsed"] = False
+    text = ablation_text({"full": [evaluated(results)], "other": [evaluated(better)]})
     floor = f"{100 * results['average']['floor']['acc2_non0']:.1f}"
-    assert _cells(text, "vision") == [f"{floor} *", "75.0"]
-    assert all(cell.endswith(" *") for cell in _cells(text, "rate=1.0"))
-    assert not any(cell.endswith("*") for cell in _cells(text, "language"))
-    assert (
-        f"*: collapsed, Acc2 is no better than the floor, the best constant prediction ({floor})"
-        in text
-    )
+    missing = 100 * vision["missing"]["frames"]
+    assert _cells(text, "vision")[:3] == [f"{missing:.1f} / 66.7", f"{floor} \\*", "75.0"]
+    assert not any("*" in cell for cell in _cells(text, "language"))
+    assert "*: collapsed, Acc2 is no better than the floor" in text
+    assert "one seed says nothing of chance" in text
 
 
 @pytest.mark.parametrize("key", ["metrics", "tasks"])
 def test_other_metrics_are_not_compared(results, key):
-    other = {**results, key: "others"}
+    other = evaluated({**results, key: "others"})
     with pytest.raises(RunError, match=f"{key} is 'others'"):
-        compare({"full": {0: results}, "other": {0: other}})
+        compare_methods({"full": [evaluated(results)], "other": [other]}, 0)
+
+
+def test_other_data_and_other_seeds_are_not_tabled(results):
+    first = evaluated(results)
+    for key, value, message in (
+        ("data_fingerprint", "x", "data_fingerprint is 'x', expected 'abc'"),
+        ("training_seed", 3, r"seeds \[3\], expected \[11\]"),
+    ):
+        other = dataclasses.replace(first, results={**results, key: value})
+        with pytest.raises(RunError, match=message):
+            ablation_table({"full": [first], "other": [other]}, {})

@@ -2,8 +2,8 @@
 
 import pytest
 
-from fsrf_jax.evaluation.ablation.probes import compare_probes
-from fsrf_jax.reporting.ablation_table import probes_section
+from fsrf_jax.evaluation.probes.compare import compare_probes
+from fsrf_jax.reporting.probes_tables import compared_probes
 
 KINDS = "HSN"
 
@@ -46,7 +46,8 @@ def test_known_latents():
     assert full["N: r"]["mean"] == pytest.approx((0.2 + 0.125) / 2)
     assert full["N: u and w"]["mean"] == pytest.approx((0.4 + 0.7) / 2)  # of all the variance
     assert table["variants"]["less"]["H: u"] == {"mean": pytest.approx(0.25), "std": None}
-    header, rows, note = probes_section(table)
+    shown = compared_probes(table)
+    header, rows, note = shown.header, shown.rows, shown.notes[0]
     assert header[:3] == ["variant", "H: u", "S: w"]
     assert [row[:2] for row in rows] == [["full", "0.51 ± 0.16"], ["less", "0.25"]]
     assert "N: u and w" in note
@@ -61,7 +62,7 @@ def test_unknown_latents():
     assert (b["modality from H"], b["modality from S"]) == (0.6, 0.9)
     assert b["CKA of H, S"] == pytest.approx(0.2)
     assert (b["CKA of H, N"], b["CKA of S, N"]) == (0.5, 0.5)
-    assert probes_section(table)[1][0][1] == "-"
+    assert compared_probes(table).rows[0][1] == "-"
 
 
 NONE = {"mean": None, "std": None}
@@ -88,10 +89,9 @@ def test_known_latents_of_a_method_that_lacks_codes(has, names):
     assert list(some) == list(whole)
     assert defined(some) == names
     assert {name: some[name] for name in names} == {name: whole[name] for name in names}
-    header, rows, _ = probes_section(table)
-    assert {
-        name for name, cell in zip(header[1:], rows[1][1:], strict=True) if cell != "-"
-    } == names
+    shown = compared_probes(table)
+    cells = zip(shown.header[1:], shown.rows[1][1:], strict=True)
+    assert {name for name, cell in cells if cell != "-"} == names
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fsrf_jax.evaluation.metrics.bootstrap import (
-    interval,
-    resample_counts,
-    resampled,
-    two_sided_p,
-)
+from fsrf_jax.evaluation.metrics.bootstrap import interval, resample_counts, resampled, two_sided_p
 from fsrf_jax.evaluation.metrics.families import FAMILIES
 
 HALVES = st.integers(-8, 8).map(lambda i: i / 2)

@@ -6,13 +6,10 @@ from evaluation_case import corrkd_at
 from scipy.stats import rankdata
 from sklearn.metrics.pairwise import cosine_similarity
 
-from fsrf_jax.evaluation.probes import recovery as module
-from fsrf_jax.evaluation.probes.recovery import (
-    FIGURES,
-    code_recovery,
-    measure_protocol,
-)
-from fsrf_jax.reporting.recovery_table import recovery_markdown
+from fsrf_jax.evaluation.probes import code_recovery as module
+from fsrf_jax.evaluation.probes.code_recovery import FIGURES, code_recovery, measure_protocol
+from fsrf_jax.reporting.markdown import to_markdown
+from fsrf_jax.reporting.probes_tables import recovery_document
 
 MODALITIES = ("language", "audio", "vision")
 
@@ -97,7 +94,7 @@ def test_every_condition_of_a_protocol_is_measured_against_the_complete_view():
         (seeds[0]["cosine"] + seeds[1]["cosine"]) / 2
     )
     assert found["chance"]["median_rank"] == 20.5
-    text = recovery_markdown(found)
-    assert "|language+audio+vision|1.000|1.0|100.0%|100.0%|" in text
-    assert "|chance|-|20.5|2.5%|25.0%|" in text
+    text = to_markdown(recovery_document(found))
+    assert "|language+audio+vision|1.000|1.0|100.0|100.0|" in text
+    assert "|**chance**|**-**|**20.5**|**2.5**|**25.0**|" in text
     assert max(len(line) for line in text.splitlines() if line.startswith("|")) <= 80

@@ -8,14 +8,14 @@ import pytest
 from evaluation_case import SEEDS, corrkd_at, make_split, observer, run
 
 from fsrf_jax.errors import RunError
-from fsrf_jax.evaluation.ablation.compare import compare
-from fsrf_jax.evaluation.comparison import compare_methods, figure_of, rows_of, spread_of
+from fsrf_jax.evaluation.comparison import ablation_table, compare_methods, spread_of
 from fsrf_jax.evaluation.evaluate import evaluate
-from fsrf_jax.evaluation.evaluated import check_comparable, read_evaluated
 from fsrf_jax.evaluation.metrics.bootstrap import resample_counts
 from fsrf_jax.evaluation.metrics.regression import regression_metrics
 from fsrf_jax.evaluation.metrics.statistics import paired_difference
-from fsrf_jax.evaluation.results import results_dict, save_predictions, save_results
+from fsrf_jax.evaluation.results import rows_of, save_json
+from fsrf_jax.evaluation.runs import check_comparable, read_evaluated, save_predictions
+from fsrf_jax.evaluation.summary import summarise
 
 PROTOCOL = dataclasses.replace(
     corrkd_at(0.5), averaged=("language", "audio", "vision", "language+audio")
@@ -32,7 +32,7 @@ def _write(folder, noise, seed):
 
     evaluation = evaluate(PROTOCOL, split, predict, SEEDS, observer(split))
     folder.mkdir()
-    save_results(folder / "results.json", results_dict(evaluation, "test", seed, "abc"))
+    save_json(folder / "results.json", summarise(evaluation, "test", seed, "abc"))
     save_predictions(folder / "predictions.npz", evaluation)
     return folder
 
@@ -87,12 +87,7 @@ def test_a_difference_is_the_same_in_an_ablation_and_in_a_report(methods):
     half = [dataclasses.replace(run, results=_moved(run.results, 0.01)) for run in good]
     groups = {"bad": bad, "good": good, "half": half}
     report = compare_methods(groups, resamples=20)
-    table = compare(
-        {
-            name: {run.results["training_seed"]: {**run.results, "n": 80} for run in runs}
-            for name, runs in groups.items()
-        }
-    )
+    table = ablation_table(groups, report)
     for name, rows in report.items():
         for row, metrics in rows.items():
             for metric, found in metrics.items():
@@ -100,6 +95,7 @@ def test_a_difference_is_the_same_in_an_ablation_and_in_a_report(methods):
                 assert cell["difference"] == pytest.approx(found.difference, abs=1e-12)
                 assert cell["p"] == found.seeds.p
                 assert (cell["low"], cell["high"]) == (found.seeds.low, found.seeds.high)
+                assert (cell["samples"], cell["samples_p"]) == (found.samples, found.samples_p)
                 assert cell["mean"] == pytest.approx(found.score.mean, abs=1e-12)
 
 
@@ -116,14 +112,15 @@ def _moved(results, step):
 def test_rows_are_conditions_and_averages(compared, methods):
     names = [condition.name for condition in PROTOCOL.conditions]
     assert list(compared) == [*names, "average", "all_conditions"]
-    assert rows_of(methods["good"][0]) == list(compared)
+    assert list(rows_of(methods["good"][0].results)) == list(compared)
 
 
 def test_differences_are_those_of_the_results_and_paired_by_seed(compared, methods):
     for row in ("audio", "rate=0.5", "average"):
         found = compared[row]["mae"]
         good, bad = (
-            [figure_of(run, row, "mae") for run in methods[name]] for name in ("good", "bad")
+            [rows_of(run.results)[row]["metrics"]["mae"] for run in methods[name]]
+            for name in ("good", "bad")
         )
         assert found.difference == pytest.approx(np.mean(good) - np.mean(bad))
         assert found.score.mean == pytest.approx(np.mean(good))
@@ -231,7 +228,7 @@ def test_files_that_are_missing_damaged_or_strangers_are_refused(tmp_path, folde
         read_evaluated(tmp_path)
     whole = (source / "predictions.npz").read_bytes()
     (tmp_path / "predictions.npz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(RunError, match="cannot read the results"):
+    with pytest.raises(RunError, match="cannot read the predictions"):
         read_evaluated(tmp_path)
     save_predictions(tmp_path / "predictions.npz", run(with_oracle=False, count=20))
     with pytest.raises(RunError, match="does not belong to"):
@@ -240,5 +237,5 @@ def test_files_that_are_missing_damaged_or_strangers_are_refused(tmp_path, folde
     results = json.loads((source / "results.json").read_text())
     del results["metrics"]
     (tmp_path / "results.json").write_text(json.dumps(results))
-    with pytest.raises(RunError, match="found no metrics"):
+    with pytest.raises(RunError, match="KeyError: 'metrics'"):
         read_evaluated(tmp_path)

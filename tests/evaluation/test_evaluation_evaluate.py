@@ -13,9 +13,10 @@ from evaluation_case import (
 )
 
 from fsrf_jax.errors import UserError
-from fsrf_jax.evaluation.evaluate import evaluate, missing_shares
+from fsrf_jax.evaluation.evaluate import evaluate
 from fsrf_jax.evaluation.metrics.families import FAMILIES
 from fsrf_jax.evaluation.metrics.regression import regression_metrics
+from fsrf_jax.evaluation.protocols.masks import missing_shares
 from fsrf_jax.evaluation.protocols.registry import corrkd
 
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from fsrf_jax.evaluation.metrics.classification import swapped_binary_metrics, swapped_class_metrics
 from fsrf_jax.evaluation.metrics.families import FAMILIES
 
 MOSI = np.repeat([-1.0, 1.0, 0.0], [379, 277, 30])
@@ -58,12 +57,12 @@ def test_swapped_figures_are_those_of_scikit_learn_with_swapped_arguments(seed):
     )
     assert FAMILIES["sims"].swapped(x, y) == pytest.approx({"f1_swapped": _swapped(y > 0, x > 0)})
     classes, p_nc = rng.integers(4, size=200), rng.dirichlet(np.ones(4), 200)
-    assert swapped_class_metrics(p_nc, classes) == pytest.approx(
+    assert FAMILIES["class"].swapped(p_nc, classes) == pytest.approx(
         {"f1_swapped": _swapped(classes, p_nc.argmax(axis=1))}
     )
     tasks, p_ne = rng.integers(2, size=(200, 3)), rng.random((200, 3))
     own = [_swapped(tasks[:, e] == 1, p_ne[:, e] > 0.5) for e in range(3)]
-    assert swapped_binary_metrics(p_ne, tasks) == pytest.approx({"f1_swapped": np.mean(own)})
+    assert FAMILIES["binary"].swapped(p_ne, tasks) == pytest.approx({"f1_swapped": np.mean(own)})
 
 
 @pytest.mark.parametrize("name", ["class", "binary"])
@@ -84,8 +83,8 @@ def test_swapped_figures_of_nothing_are_undefined():
         "f1_non0_swapped": None,
         "f1_has0_swapped": 1.0,
     }
-    assert swapped_class_metrics(np.zeros((0, 3)), np.zeros(0)) == {"f1_swapped": None}
-    assert swapped_binary_metrics(np.zeros((0, 2)), np.zeros((0, 2))) == {"f1_swapped": None}
+    assert FAMILIES["class"].swapped(np.zeros((0, 3)), np.zeros(0)) == {"f1_swapped": None}
+    assert FAMILIES["binary"].swapped(np.zeros((0, 2)), np.zeros((0, 2))) == {"f1_swapped": None}
     for name, labels in (
         ("sims", np.zeros(0)),
         ("class", np.zeros(0)),

@@ -74,7 +74,8 @@ def test_the_share_of_missing_modalities_is_the_rate_up_to_what_can_be(modalitie
     masks = keep_modalities(keyed_uniforms(0, [str(i) for i in range(n)], valid), valid, rate)
     counts = sum(mask.sum(axis=1) for mask in masks.values())
     assert counts.min() >= 1
-    found, frames = missing_shares(masks, valid)
+    shares = missing_shares(masks, valid)
+    found, frames = shares["modalities"], shares["frames"]
     assert found == pytest.approx(min(rate, (modalities - 1) / modalities), abs=0.02)
     assert frames == pytest.approx(found)
     shares = [mask.mean() for mask in masks.values()]
@@ -249,8 +250,6 @@ def test_one_flipped_bit_is_seen():
 def test_shares_of_what_is_missing():
     valid = {"a": np.array([[1, 1], [1, 0]], bool), "b": np.array([[1, 1], [0, 0]], bool)}
     masks = {"a": np.array([[1, 0], [0, 0]], bool), "b": np.array([[1, 1], [0, 0]], bool)}
-    modalities, frames = missing_shares(masks, valid)
-    assert modalities == pytest.approx(1 / 3)
-    assert frames == pytest.approx(2 / 5)
+    assert missing_shares(masks, valid) == pytest.approx({"modalities": 1 / 3, "frames": 2 / 5})
     nothing = {"a": np.zeros((2, 1), bool), "b": np.zeros((2, 1), bool)}
-    assert missing_shares(nothing, nothing) == (0, 0)
+    assert missing_shares(nothing, nothing) == {"modalities": None, "frames": None}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fsrf_jax.errors import ConfigError
-from fsrf_jax.evaluation.metrics.choice import choose_family
+from fsrf_jax.evaluation.metrics.families import choose_family
 
 WIDE, NARROW = np.float32([-2.0, 0.5, 1.0]), np.float32([-1.0, 0.2, 1.0])
 TASKS = np.float32([[0, 1], [1, 1]])

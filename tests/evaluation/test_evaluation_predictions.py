@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fsrf_jax.errors import DataError
-from fsrf_jax.evaluation.predictions import align, check_digest, read_predictions
+from fsrf_jax.evaluation.external import align, check_digest, read_predictions
 
 IDS = ["video_1", "video, the second", "数"]
 CONDITIONS = ["language+audio", "rate=0.5"]

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 from evaluation_case import SEEDS, run, run_results
 
+from fsrf_jax.errors import RunError
+from fsrf_jax.evaluation.external import read_predictions
 from fsrf_jax.evaluation.metrics.families import FAMILIES
 from fsrf_jax.evaluation.metrics.regression import METRICS, regression_metrics
-from fsrf_jax.evaluation.results import (
-    VERSION,
-    results_dict,
-    save_predictions,
-    save_results,
-)
+from fsrf_jax.evaluation.results import VERSION, read_results, save_json
+from fsrf_jax.evaluation.runs import predictions_csv, save_predictions
+from fsrf_jax.evaluation.summary import summarise
 
 
 def test_results_have_the_agreed_keys():
@@ -30,6 +29,7 @@ def test_results_have_the_agreed_keys():
         "metrics": "mosi",
         "tasks": [],
         "resamples": 0,
+        "unit": "sample",
         "data_fingerprint": "abc",
         "protocol": "corrkd",
         "split": "test",
@@ -52,7 +52,7 @@ def test_results_have_the_agreed_keys():
             assert tuple(table) == METRICS
         assert [len(of_seed) for of_seed in seeds] == [3, 3]
     average = results["average"]
-    keys = {"metrics", "floor", "bayes", "weights", "recovery"}
+    keys = {"metrics", "floor", "bayes", "weights", "recovery", "missing"}
     assert set(average) == {*keys, "all_conditions"}
     assert set(average["all_conditions"]) == keys
 
@@ -71,7 +71,7 @@ def test_means_and_deviations_are_over_the_mask_seeds():
 @pytest.mark.parametrize("form", ["class", "binary"])
 def test_results_of_probabilities_have_figures_of_their_family(form, tmp_path):
     evaluation = run(form=form)
-    results = results_dict(evaluation, "test", 0, "abc")
+    results = summarise(evaluation, "test", 0, "abc")
     assert results["form"] == form
     assert "n_non0" not in results
     names = [*FAMILIES[form].names, *(["f1_task0", "f1_task1"] if form == "binary" else [])]
@@ -79,7 +79,7 @@ def test_results_of_probabilities_have_figures_of_their_family(form, tmp_path):
     for entry in (*results["conditions"], average, average["all_conditions"]):
         for source in ("metrics", "floor", "bayes"):
             assert list(entry[source]) == names
-    save_results(tmp_path / "results.json", results)
+    save_json(tmp_path / "results.json", results)
     save_predictions(tmp_path / "predictions.npz", evaluation)
     with np.load(tmp_path / "predictions.npz", allow_pickle=False) as file:
         assert file["predictions"].shape == (17, 3, 200, 3 if form == "class" else 2)
@@ -114,7 +114,7 @@ def test_without_an_oracle_nothing_is_called_bayes():
 
 def test_results_file_reads_back(tmp_path):
     results = run_results()
-    save_results(tmp_path / "results.json", results)
+    save_json(tmp_path / "results.json", results)
     assert json.loads((tmp_path / "results.json").read_text()) == results
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
 
@@ -122,7 +122,7 @@ def test_results_file_reads_back(tmp_path):
 def test_the_table_can_be_computed_again_from_the_predictions_file(tmp_path):
     evaluation = run()
     save_predictions(tmp_path / "predictions.npz", evaluation)
-    results = results_dict(evaluation, "test", 0, "abc")
+    results = summarise(evaluation, "test", 0, "abc")
     with np.load(tmp_path / "predictions.npz", allow_pickle=False) as file:
         assert file["predictions"].shape == (17, 3, 200)
         assert tuple(file["mask_seeds"]) == SEEDS
@@ -135,8 +135,58 @@ def test_the_table_can_be_computed_again_from_the_predictions_file(tmp_path):
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "results.json"
-    save_results(path, {"a": 1})
+    save_json(path, {"a": 1})
     with pytest.raises(ValueError, match="Out of range float"):
-        save_results(path, {"a": float("nan")})
+        save_json(path, {"a": float("nan")})
     assert json.loads(path.read_text()) == {"a": 1}
     assert [found.name for found in tmp_path.iterdir()] == ["results.json"]
+
+
+def test_a_file_that_lacks_something_or_is_of_another_version_has_one_message(tmp_path):
+    path = tmp_path / "results.json"
+    whole = json.loads(json.dumps(run_results()))
+    save_json(path, whole)
+    assert read_results(path) == whole
+
+    def without(*places):
+        changed = json.loads(json.dumps(whole))
+        part = changed
+        for place in places[:-1]:
+            part = part[place]
+        del part[places[-1]]
+        return changed
+
+    for places in (
+        ("masks_digest",),
+        ("average",),
+        ("average", "weights"),
+        ("average", "all_conditions"),
+        ("conditions", 3, "collapse"),
+        ("conditions", 16, "name"),
+    ):
+        save_json(path, without(*places))
+        with pytest.raises(RunError, match=f"KeyError: '{places[-1]}'.*evaluate the run again"):
+            read_results(path)
+    save_json(path, {**whole, "version": VERSION - 1})
+    with pytest.raises(RunError, match=f"of version {VERSION - 1}, expected {VERSION}"):
+        read_results(path)
+    for text in ("", "[]", "{", '{"version": 3, "average": 3, "conditions": []}'):
+        path.write_text(text)
+        with pytest.raises(RunError, match="cannot read the results"):
+            read_results(path)
+
+
+@pytest.mark.parametrize("form", ["number", "class", "binary"])
+def test_predictions_as_csv_are_those_of_the_array_file_and_are_read_back(tmp_path, form):
+    evaluation = run(form=form)
+    (tmp_path / "p.csv").write_text(predictions_csv(evaluation))
+    save_predictions(tmp_path / "p.npz", evaluation)
+    a, b = (read_predictions(tmp_path / name) for name in ("p.csv", "p.npz"))
+    assert (list(a.ids), a.conditions, a.mask_seeds) == (list(b.ids), b.conditions, b.mask_seeds)
+    assert a.digest == b.digest == evaluation.masks_digest
+    np.testing.assert_array_equal(a.values, b.values.astype(np.float64))
+    header, first = (tmp_path / "p.csv").read_text().splitlines()[1:3]
+    cells = dict(zip(header.split(","), first.split(","), strict=True))
+    label = np.ravel(evaluation.labels[0])[0]
+    assert float(cells["label_0" if form == "binary" else "label"]) == label
+    assert cells["condition"] == "language"

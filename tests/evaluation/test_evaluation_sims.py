@@ -10,7 +10,8 @@ from sklearn import metrics as sk
 
 from fsrf_jax.errors import UserError
 from fsrf_jax.evaluation.metrics.families import FAMILIES
-from fsrf_jax.evaluation.metrics.sims import METRICS, sims_metrics, swapped_sims_metrics
+from fsrf_jax.evaluation.metrics.regression import SIMS_METRICS as METRICS
+from fsrf_jax.evaluation.metrics.regression import sims_metrics
 
 EDGES = {
     "acc2": [-1.01, 0.0, 1.01],
@@ -76,7 +77,7 @@ def test_both_sides_are_clipped():
 def test_the_edges():
     empty = np.zeros(0)
     assert sims_metrics(empty, empty) == FAMILIES["sims"].floor(empty) == dict.fromkeys(METRICS)
-    assert swapped_sims_metrics(empty, empty) == {"f1_swapped": None}
+    assert FAMILIES["sims"].swapped(empty, empty) == {"f1_swapped": None}
     assert sims_metrics(np.full(3, 2.0), np.array([0.1, 0.2, 0.3]))["corr"] is None
     with pytest.raises(UserError, match="1 of 2 predictions are NaN"):
         sims_metrics(np.array([np.nan, 0.0]), np.zeros(2))

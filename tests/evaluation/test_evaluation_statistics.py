@@ -6,11 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from fsrf_jax.evaluation.metrics.statistics import (
-    Difference,
-    holm,
-    paired_difference,
-)
+from fsrf_jax.evaluation.metrics.statistics import Difference, holm, paired_difference
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

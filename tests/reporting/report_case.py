@@ -10,10 +10,10 @@ from fsrf_jax.config import Config
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.data.synthetic import SyntheticOptions, make_world, sample
 from fsrf_jax.evaluation.evaluate import Evaluation, evaluate
-from fsrf_jax.evaluation.evaluated import Evaluated
 from fsrf_jax.evaluation.metrics.families import family_of
 from fsrf_jax.evaluation.protocols.registry import PROTOCOLS
-from fsrf_jax.evaluation.results import results_dict
+from fsrf_jax.evaluation.runs import Evaluated
+from fsrf_jax.evaluation.summary import summarise
 from fsrf_jax.reporting.material import Material, RunGroup
 
 
@@ -38,7 +38,7 @@ def evaluation_of(labels, protocol="corrkd", modalities=MODALITIES, seed=0, metr
 
 
 def material_of(evaluation: Evaluation, name="run", seed: int | None = 0, config=None, **more):
-    results = results_dict(evaluation, "test", seed, "abc", resamples=20)
+    results = summarise(evaluation, "test", seed, "abc", resamples=20)
     evaluated = Evaluated(
         path=Path(name) / "results.json",
         results=results,

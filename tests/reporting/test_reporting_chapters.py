@@ -16,7 +16,7 @@ from fsrf_jax.evaluation.evaluate import evaluate
 from fsrf_jax.evaluation.probes.probe import probe
 from fsrf_jax.evaluation.protocols.masks import make_observer
 from fsrf_jax.evaluation.protocols.registry import corrkd
-from fsrf_jax.evaluation.results import results_dict
+from fsrf_jax.evaluation.summary import summarise
 from fsrf_jax.methods import Corrkd, Fsrf, LateFusion
 from fsrf_jax.reporting.answers import answers_section, chosen
 from fsrf_jax.reporting.codes import codes_section, principal_plane, sentiments
@@ -355,7 +355,7 @@ def test_classes_and_tasks_are_counted(source, form, heads):
 def results_on(split, seeds=(0, 1)):
     observe = make_observer(split, seeds)
     found = evaluate(corrkd(MODALITIES), split, lambda masks: split.labels, seeds, observe)
-    return results_dict(found, "test", 0, "abc")
+    return summarise(found, "test", 0, "abc")
 
 
 def test_the_masks_are_drawn_again_and_counted(source):

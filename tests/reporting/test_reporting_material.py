@@ -8,8 +8,10 @@ from report_case import config_with, evaluation_of, labels_with, material_of
 
 from fsrf_jax.config import Config
 from fsrf_jax.errors import RunError
-from fsrf_jax.evaluation.results import results_dict, save_predictions, save_results
-from fsrf_jax.reporting.material import group, read_material
+from fsrf_jax.evaluation.results import save_json
+from fsrf_jax.evaluation.runs import save_predictions
+from fsrf_jax.evaluation.summary import summarise
+from fsrf_jax.reporting.material import group, read_run
 
 LABELS = labels_with(6, 5, 1)
 EVALUATION = evaluation_of(LABELS)
@@ -69,18 +71,18 @@ def test_a_method_is_called_by_what_its_runs_share(name, expected):
 
 @pytest.fixture
 def folder(tmp_path):
-    save_results(tmp_path / "results.json", results_dict(EVALUATION, "test", 4, "abc"))
+    save_json(tmp_path / "results.json", summarise(EVALUATION, "test", 4, "abc"))
     save_predictions(tmp_path / "predictions.npz", EVALUATION)
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "task": 2.0}\n{"epoch": 2, "ta')
     return tmp_path
 
 
 def test_a_run_folder_is_read(folder):
-    found = read_material(folder, Config(), "mine")
+    found = read_run(folder, Config(), "mine")
     assert (found.name, found.seed) == ("mine", 4)
     assert found.journal == [{"epoch": 1, "task": 2.0}]  # the last line was cut off
     assert (found.environment, found.probes, found.recovery) == (None, None, None)
-    assert read_material(folder, Config()).name == folder.name
+    assert read_run(folder, Config()).name == folder.name
 
 
 @pytest.mark.parametrize(("found", "named"), [(None, 1), (3, 3), ("2", 2)])
@@ -94,18 +96,18 @@ def test_results_of_another_version_are_refused(folder, found, named):
         rf"results\.json: holds results of version {named}, expected 2: evaluate the run again"
     )
     with pytest.raises(RunError, match=message):
-        read_material(folder, Config())
+        read_run(folder, Config())
 
 
 @pytest.mark.parametrize("text", ["{", "[]", ""])
 def test_damaged_results_are_refused(folder, text):
     (folder / "results.json").write_text(text)
     with pytest.raises(RunError, match=r"results\.json: cannot read the results"):
-        read_material(folder, Config())
+        read_run(folder, Config())
 
 
 @pytest.mark.parametrize("text", ["{", "[]"])
 def test_damaged_files_are_refused(folder, text):
     (folder / "probes.json").write_text(text)
     with pytest.raises(RunError, match=r"probes\.json: is damaged"):
-        read_material(folder, Config())
+        read_run(folder, Config())

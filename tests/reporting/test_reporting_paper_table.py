@@ -9,12 +9,7 @@ from hypothesis import strategies as st
 from report_case import labels_with, method_of
 
 from fsrf_jax.reporting.document import Table
-from fsrf_jax.reporting.paper_table import (
-    columns_of,
-    latex_escaped,
-    latex_table,
-    paper_table,
-)
+from fsrf_jax.reporting.paper_table import columns_of, latex_escaped, latex_table, paper_table
 
 LABELS = labels_with(12, 9, 3)
 HEADS = ["{l}", "{a}", "{v}", "{l,a}", "{l,v}", "{a,v}", "Avg", "{l,a,v}"]

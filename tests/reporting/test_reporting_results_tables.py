@@ -6,7 +6,13 @@ import pytest
 from evaluation_case import run_results
 from rich.console import Console
 
-from fsrf_jax.reporting.results_tables import markdown_table, terminal_table
+from fsrf_jax.reporting.markdown import to_markdown
+from fsrf_jax.reporting.results_tables import results_document
+from fsrf_jax.reporting.terminal import terminal_results
+
+
+def markdown_of(results):
+    return to_markdown(results_document(results))
 
 
 @pytest.fixture(scope="module")
@@ -17,12 +23,12 @@ def results():
 def _terminal(results, width=80) -> str:
     console = Console(width=width, color_system=None)
     with console.capture() as capture:
-        console.print(terminal_table(results))
+        console.print(terminal_results(results))
     return capture.get()
 
 
 def _markdown_rows(results) -> dict[str, list[str]]:
-    main = markdown_table(results).split("\n## ")[0]
+    main = markdown_of(results).split("\n## ")[0]
     lines = [line for line in main.splitlines() if line.startswith("|")]
     rows = [line.strip("|").replace("**", "").split("|") for line in lines]
     assert len({len(row) for row in rows}) == 1
@@ -31,11 +37,21 @@ def _markdown_rows(results) -> dict[str, list[str]]:
 
 def test_cells_are_the_figures_of_the_results(results):
     rows = _markdown_rows(results)
-    assert rows["condition"] == ["Acc2", "F1", "MAE", "Corr", "Acc7", "floor", "Bayes", "share"]
+    assert rows["condition"] == [
+        "missing",
+        "Acc2",
+        "F1",
+        "MAE",
+        "Corr",
+        "Acc7",
+        "floor",
+        "Bayes",
+        "share",
+    ]
     entry = results["conditions"][3]
     metrics, accuracy = entry["metrics"], "acc2_non0"
     best = entry["bayes"][accuracy]
-    assert rows["language+audio"] == [
+    assert rows["language+audio"][1:] == [
         f"{100 * metrics[accuracy]:.1f}",
         f"{100 * metrics['f1_non0']:.1f}",
         f"{metrics['mae']:.3f}",
@@ -46,8 +62,8 @@ def test_cells_are_the_figures_of_the_results(results):
         f"{100 * metrics[accuracy] / best:.1f}",
     ]
     everything = results["average"]["all_conditions"]["metrics"]
-    assert rows["all conditions"][0] == f"{100 * everything[accuracy]:.1f}"
-    assert rows["average"][0] == f"{100 * results['average']['metrics'][accuracy]:.1f}"
+    assert rows["all conditions"][1] == f"{100 * everything[accuracy]:.1f}"
+    assert rows["average"][1] == f"{100 * results['average']['metrics'][accuracy]:.1f}"
 
 
 @pytest.mark.parametrize(
@@ -60,10 +76,10 @@ def test_cells_are_the_figures_of_the_results(results):
 def test_cells_of_probabilities_are_the_figures_of_their_family(form, titles, metrics):
     results = run_results(form=form)
     rows = _markdown_rows(results)
-    assert rows["condition"] == [*titles, "floor", "Bayes", "share"]
+    assert rows["condition"] == ["missing", *titles, "floor", "Bayes", "share"]
     entry = results["conditions"][3]
     found, best = entry["metrics"], entry["bayes"]["accuracy"]
-    assert rows["language+audio"] == [
+    assert rows["language+audio"][1:] == [
         *(f"{100 * found[name]:.1f}" for name in metrics),
         f"{found['cross_entropy']:.3f}",
         f"{100 * entry['floor']['accuracy']:.1f}",
@@ -81,18 +97,18 @@ def test_cells_of_probabilities_are_the_figures_of_their_family(form, titles, me
 def test_a_condition_at_the_floor_is_collapsed_and_the_sanity_row_is_called_one(results):
     rows = _markdown_rows(results)
     assert "vision (collapsed)" in rows
-    assert rows["vision (collapsed)"][3] == "-"
+    assert rows["vision (collapsed)"][4] == "-"
     assert "language (collapsed)" not in rows
     assert "language" in rows
     assert rows["rate=1.0 (nothing seen)"][-1] == "-"
-    for text in (_terminal(results), markdown_table(results)):
+    for text in (_terminal(results), markdown_of(results)):
         assert "collapsed: Acc2 is no better than the floor." in text
         assert "nothing seen: a sanity row." in text
 
 
 def test_no_note_on_marks_that_are_not_there(results):
     entries = [entry for entry in results["conditions"] if entry["name"] == "language"]
-    text = markdown_table({**results, "conditions": entries})
+    text = markdown_of({**results, "conditions": entries})
     assert "collapsed" not in text
     assert "nothing seen" not in text
 
@@ -100,7 +116,7 @@ def test_no_note_on_marks_that_are_not_there(results):
 def test_without_bayes_there_are_no_such_columns():
     results = run_results(with_oracle=False)
     assert _markdown_rows(results)["condition"][-1] == "floor"
-    assert "Bayes" not in markdown_table(results)
+    assert "Bayes" not in markdown_of(results)
 
 
 def test_terminal_table_fits_80_columns_and_shows_every_row(results):
@@ -114,7 +130,7 @@ def test_terminal_table_fits_80_columns_and_shows_every_row(results):
 
 
 def test_table_says_what_its_numbers_mean(results):
-    for text in (_terminal(results, width=200), markdown_table(results)):
+    for text in (_terminal(results, width=200), markdown_of(results)):
         assert "Protocol corrkd, test split" in text
         assert "mask seeds 0, 1, 5; training seed 11" in text
         assert "mean over the 6 incomplete modality subsets" in text
@@ -126,4 +142,4 @@ def test_undefined_accuracy_is_a_dash(results):
     entry["metrics"] = dict.fromkeys(entry["metrics"])
     entry["bayes"] = entry["floor"] = entry["metrics"]
     rows = _markdown_rows({**results, "conditions": [entry]})
-    assert rows["language"] == ["-"] * 8
+    assert rows["language"][1:] == ["-"] * 8

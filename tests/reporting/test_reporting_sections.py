@@ -9,18 +9,23 @@ from evaluation_case import SEEDS, corrkd_at, make_split, observer, run
 from rich.console import Console
 
 from fsrf_jax.evaluation.evaluate import Gaussian, evaluate
-from fsrf_jax.evaluation.results import results_dict
+from fsrf_jax.evaluation.summary import summarise
+from fsrf_jax.reporting.markdown import to_markdown
 from fsrf_jax.reporting.results_csv import conditions_csv
-from fsrf_jax.reporting.results_tables import markdown_table, terminal_table
-from fsrf_jax.reporting.sections import brief_sections, sections
+from fsrf_jax.reporting.results_tables import brief_tables, results_document, tables
+from fsrf_jax.reporting.terminal import terminal_results
+
+
+def markdown_of(results):
+    return to_markdown(results_document(results))
 
 
 def _results(form="number", **options):
-    return results_dict(run(form=form), "test", 0, "abc", **options)
+    return summarise(run(form=form), "test", 0, "abc", **options)
 
 
 def _by_title(results):
-    return {section.caption: section for section in sections(results)}
+    return {section.caption: section for section in tables(results)}
 
 
 def _row(section, name):
@@ -48,13 +53,13 @@ def test_certainty_collapse_and_recovery_of_a_condition():
     }
     assert _row(section, "vision (collapsed)")["majority"] == "100.0"
     assert _row(section, "average")["variance"] == ""
-    assert "40 resamples" in markdown_table(results)
+    assert "40 resamples" in markdown_of(results)
     low, high = (f"{100 * end:.1f}" for end in results["average"]["bootstrap"]["acc2_non0"])
-    assert f"Acc2 of the average lies in {low} .. {high}" in markdown_table(results)
+    assert f"Acc2 of the average lies in {low} .. {high}" in markdown_of(results)
 
 
 def test_without_resamples_no_interval_is_spoken_of():
-    text = markdown_table(_results())
+    text = markdown_of(_results())
     assert "95 %" not in text
     assert "resamples" not in text
 
@@ -74,7 +79,7 @@ def test_compat_figures_are_called_so_in_every_row_and_asked_for(binary):
     assert _row(section, "average, compat")["f1_swapped"] == f"{100 * figure:.1f}"
     floor = binary["conditions"][0]["compat_floor"]["f1_swapped"]
     assert section.rows[-1] == ["floor, compat", f"{100 * floor:.1f}"]
-    assert "compat" not in markdown_table(_results("binary"))
+    assert "compat" not in markdown_of(_results("binary"))
 
 
 def test_calibration_of_classes_and_of_gaussians():
@@ -88,24 +93,23 @@ def test_calibration_of_classes_and_of_gaussians():
         SEEDS,
         observer(split),
     )
-    results = results_dict(evaluation, "test", 0, "abc")
+    results = summarise(evaluation, "test", 0, "abc")
     section = _by_title(results)["Calibration"]
     row = _row(section, "rate=0.5")
     calibration = results["conditions"][-2]["calibration"]
     assert row["NLL"] == f"{calibration['nll']:.3f}"
     assert row["90 %"] == f"{100 * calibration['coverage90']:.1f}"
     assert row["sharpness"] == "1.000"
-    assert max(len(line) for line in markdown_table(results).splitlines() if line[0:1] == "|") <= 80
 
 
 def test_short_tables_are_on_the_terminal_and_fit_80_columns(binary):
     console = Console(width=80, color_system=None)
     with console.capture() as capture:
-        console.print(terminal_table(binary))
+        console.print(terminal_results(binary))
     text = capture.get()
-    for section in brief_sections(binary):
+    for section in brief_tables(binary):
         assert section.caption in text
-    assert [section.caption for section in brief_sections(binary)] == [
+    assert [section.caption for section in brief_tables(binary)] == [
         "F1 by task",
         "Compat figures",
     ]
@@ -114,21 +118,33 @@ def test_short_tables_are_on_the_terminal_and_fit_80_columns(binary):
 
 
 def test_what_was_missing_stands_beside_what_conditions_are_called():
-    results = _results()
-    section = _by_title(results)["What was missing"]
-    assert [row[0].partition(" (")[0] for row in section.rows] == [
-        entry["name"] for entry in results["conditions"]
-    ]
-    assert _row(section, "audio")["modalities"] == "66.7"
-    assert _row(section, "language+audio+vision") == {
-        "condition": "language+audio+vision",
-        "frames": "0.0",
-        "modalities": "0.0",
-    }
-    assert _row(section, "rate=1.0 (nothing seen)")["frames"] == "100.0"
-    found = float(_row(section, "rate=0.3")["frames"])
-    assert 29 < found < 31
-    assert "What was missing" in markdown_table(results)
+    main = tables(_results())[0]
+    found = {row[0]: dict(zip(main.header, row, strict=True))["missing"] for row in main.rows}
+    assert found["audio"].endswith(" / 66.7")
+    assert found["language+audio+vision"] == "0.0 / 0.0"
+    assert found["rate=1.0 (nothing seen)"] == "100.0 / 100.0"
+    assert 29 < float(found["rate=0.3"].split(" / ")[0]) < 31
+    rates = [float(found[f"rate=0.{r}"].split(" / ")[0]) for r in range(1, 10)]
+    subsets = [float(cell.split(" / ")[1]) for name, cell in found.items() if "=" not in name][:7]
+    every = [*subsets[:6], 0, *(float(found[f"rate=0.{r}"].split(" / ")[1]) for r in range(1, 10))]
+    assert sum(rates) > 0
+    assert float(found["average"].split(" / ")[1]) == pytest.approx(np.mean(subsets[:6]), abs=0.06)
+    shown = float(found["all conditions"].split(" / ")[1])
+    assert shown == pytest.approx(np.mean(every), abs=0.06)
+
+
+def test_figures_of_every_class_stand_in_tables():
+    results = _results("class")
+    found = _by_title(results)
+    for title, key in (("Precision", "precision"), ("Recall", "recall"), ("F1", "f1")):
+        table = found[f"{title} by class"]
+        assert table.header == ["condition", "class 0", "class 1", "class 2"]
+        figure = results["conditions"][0]["classes"][1][key]
+        assert _row(table, "language")["class 1"] == f"{100 * figure:.1f}"
+        counts = [of_class["support"] for of_class in results["conditions"][0]["classes"]]
+        assert table.rows[-1] == ["samples", *(f"{count:g}" for count in counts)]
+    assert "-" in _row(found["Precision by class"], "vision (collapsed)").values()
+    assert "Precision of yes by task" in _by_title(_results("binary"))
 
 
 @pytest.mark.parametrize("form", ["number", "binary"])

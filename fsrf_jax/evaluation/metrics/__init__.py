@@ -14,4 +14,4 @@ from fsrf_jax.evaluation.metrics.classification import binary_metrics as binary_
 from fsrf_jax.evaluation.metrics.classification import class_metrics as class_metrics
 from fsrf_jax.evaluation.metrics.families import FAMILIES as FAMILIES
 from fsrf_jax.evaluation.metrics.regression import regression_metrics as regression_metrics
-from fsrf_jax.evaluation.metrics.sims import sims_metrics as sims_metrics
+from fsrf_jax.evaluation.metrics.regression import sims_metrics as sims_metrics

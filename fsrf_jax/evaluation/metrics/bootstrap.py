@@ -1,10 +1,11 @@
 """How much of a figure is the choice of test samples: percentile bootstrap (Efron, 1979).
 
-The samples of the split are drawn anew, with replacement, as often as there are samples. The same
-draws serve every condition, metric and run on n samples, so that differences are paired. Samples
-count as independent; utterances of one video are more alike, and intervals then too narrow.
+The units of the split are drawn anew, with replacement, as often as there are units. The same draws
+serve every condition, metric and run, so that differences are paired. A unit is a group of samples
+(speaker, video, person) where the data have groups, else a sample: samples then count as
+independent, and if they are not, intervals are too narrow.
 
-Axis letters: r resample, n sample, s mask seed.
+Axis letters: r resample, n sample, g group, s mask seed.
 """
 
 from collections.abc import Callable
@@ -22,12 +23,23 @@ DIGITS = 6  # beyond them sums depend on how a processor adds up
 Interval = list[float] | None
 """Its two ends; None where the figure is undefined in any resample."""
 
+Resamples = dict[str, dict[str, np.ndarray]]
+"""Figures [r] in every resample, by condition and metric."""
 
-def resample_counts(n: int, resamples: int) -> np.ndarray:
+
+def resample_counts(n: int, resamples: int, groups: np.ndarray | None = None) -> np.ndarray:
     """How often each resample has each sample, float64 [r, n]; a function of the arguments alone.
 
-    The numbers are raw words of Philox with one fixed key, modulo n.
+    The numbers are raw words of Philox with one fixed key, modulo the number of units.
+
+    Args:
+        n: number of samples.
+        resamples: r.
+        groups: str [n], which are drawn as a whole; None draws samples.
     """
+    if groups is not None:
+        names_g, group_n = np.unique(groups, return_inverse=True)
+        return resample_counts(len(names_g), resamples)[:, group_n]
     words = np.random.Philox(key=KEY).random_raw(resamples * n).reshape(resamples, n)
     drawn_rn = (words % np.uint64(max(n, 1))).astype(np.int64)
     rows = [np.bincount(drawn_n, minlength=n) for drawn_n in drawn_rn]

@@ -1,16 +1,17 @@
-"""Metrics of classes and of binary tasks.
+"""Metrics of classes and of binary tasks, from their probabilities.
 
 Axis letters: n sample, c class, e task.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from fsrf_jax.errors import UserError
 from fsrf_jax.evaluation.metrics import tallies
 from fsrf_jax.evaluation.metrics.figures import Metrics, check_finite
-from fsrf_jax.evaluation.metrics.tallies import Tallies, Tally, surprise, swapped_f1
+from fsrf_jax.evaluation.metrics.tallies import Tallies, ratio, surprise
 
 CLASS_METRICS = ("accuracy", "balanced_accuracy", "f1", "cross_entropy")
 TASK_METRICS = ("accuracy", "f1", "cross_entropy")
@@ -38,6 +39,11 @@ def class_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
         UserError: a prediction is not finite, or no probability.
         ValueError: the shapes do not fit, or a label is no class of the predictions.
     """
+    return tallies.figures(tally_classes(predictions, labels))
+
+
+def tally_classes(predictions: np.ndarray, labels: np.ndarray) -> Tallies:
+    """What `class_metrics` counts; [n, c] and [n]."""
     p_nc = np.asarray(predictions, np.float64)
     true_n = np.asarray(labels).astype(np.int64)
     if p_nc.ndim != 2 or true_n.shape != p_nc.shape[:1]:
@@ -45,20 +51,12 @@ def class_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
             f"expected predictions [n, classes] and labels [n], found {p_nc.shape} "
             f"and {true_n.shape}"
         )
-    if not len(true_n):
-        return dict.fromkeys(CLASS_METRICS)
-    if true_n.min() < 0 or true_n.max() >= p_nc.shape[1]:
+    if len(true_n) and (true_n.min() < 0 or true_n.max() >= p_nc.shape[1]):
         raise ValueError(
             f"expected labels from 0 to {p_nc.shape[1] - 1}, found {true_n.min()} to {true_n.max()}"
         )
     _check_probabilities(p_nc)
     _check_rows(np.abs(p_nc.sum(axis=1) - 1) <= TOLERANCE, "numbers that sum to 1")
-    return tallies.figures(tally_classes(p_nc, true_n))
-
-
-def tally_classes(predictions: np.ndarray, labels: np.ndarray) -> Tallies:
-    """What `class_metrics` counts; [n, c] and [n]."""
-    p_nc, true_n = np.asarray(predictions, np.float64), np.asarray(labels).astype(np.int64)
     predicted_n = p_nc.argmax(axis=1)
     p_true_n = np.take_along_axis(p_nc, true_n[:, None], axis=1)[:, 0]
     return {
@@ -74,15 +72,9 @@ def class_constants(labels: np.ndarray) -> list[np.ndarray]:
 
     The most frequent class is predicted, and no other probabilities have a smaller cross-entropy.
     """
-    frequencies_c = np.bincount(np.asarray(labels).astype(np.int64)) / max(len(labels), 1)
+    counts_c = np.bincount(np.asarray(labels).astype(np.int64), minlength=1)
+    frequencies_c = counts_c / max(len(labels), 1)
     return [np.tile(frequencies_c, (len(labels), 1))]
-
-
-def swapped_class_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
-    """`f1_swapped` of probabilities [n, c] and class numbers [n], see `swapped_f1`."""
-    true_n = np.asarray(labels).astype(np.int64)
-    found = swapped_f1(np.asarray(predictions).argmax(axis=1), true_n) if len(true_n) else None
-    return {"f1_swapped": found}
 
 
 def task_names(labels: np.ndarray) -> tuple[str, ...]:
@@ -110,6 +102,16 @@ def binary_metrics(
         UserError: a prediction is not finite, or no probability.
         ValueError: the arguments are not two matrices of one shape.
     """
+    found = tally_tasks(predictions, labels)
+    names = tuple(tasks) or task_names(labels)
+    own = zip(np.asarray(predictions).T > 0.5, np.asarray(labels).T > 0.5, strict=True)
+    of_tasks = [tallies.weighted_f1(*pair) for pair in own]
+    more = {f"f1_{name}": tally for name, tally in zip(names, of_tasks, strict=True)}
+    return tallies.figures(found | more)
+
+
+def tally_tasks(predictions: np.ndarray, labels: np.ndarray) -> Tallies:
+    """The means over the tasks that `binary_metrics` counts; both [n, e]."""
     p_ne, true_ne = np.asarray(predictions, np.float64), np.asarray(labels) > 0.5
     if p_ne.ndim != 2 or p_ne.shape != true_ne.shape:
         raise ValueError(
@@ -117,36 +119,12 @@ def binary_metrics(
             f"and {true_ne.shape}"
         )
     _check_probabilities(p_ne)
-    names = tuple(tasks) or task_names(true_ne)
-    own = [tallies.figure_of(tally) for tally in _f1_of_tasks(p_ne, true_ne)]
-    of_tasks = {f"f1_{name}": f1 for name, f1 in zip(names, own, strict=True)}
-    return tallies.figures(tally_tasks(p_ne, true_ne)) | of_tasks
-
-
-def tally_tasks(predictions: np.ndarray, labels: np.ndarray) -> Tallies:
-    """The means over the tasks that `binary_metrics` counts; both [n, e]."""
-    p_ne, true_ne = np.asarray(predictions, np.float64), np.asarray(labels) > 0.5
-    own = _f1_of_tasks(p_ne, true_ne)
-    widths = np.cumsum([tally.columns.shape[1] for tally in own])[:-1]
-
-    def mean_f1(sums_rk: np.ndarray) -> np.ndarray:
-        parts = zip(own, np.split(sums_rk, widths, axis=1), strict=True)
-        return np.mean([tally.figure(part_rk) for tally, part_rk in parts], axis=0)
-
+    pairs = zip(p_ne.T > 0.5, true_ne.T, strict=True)
     return {
         "accuracy": tallies.mean(((p_ne > 0.5) == true_ne).mean(axis=1)),
-        "f1": Tally(np.concatenate([tally.columns for tally in own], axis=1), mean_f1),
+        "f1": tallies.mean_of_tallies([tallies.weighted_f1(*pair) for pair in pairs]),
         "cross_entropy": tallies.mean(surprise(np.where(true_ne, p_ne, 1 - p_ne)).mean(axis=1)),
     }
-
-
-def swapped_binary_metrics(predictions: np.ndarray, labels: np.ndarray) -> Metrics:
-    """`f1_swapped`, the mean over the tasks, of probabilities [n, e] and labels [n, e]."""
-    predicted_ne, true_ne = np.asarray(predictions) > 0.5, np.asarray(labels) > 0.5
-    if not len(true_ne):
-        return {"f1_swapped": None}
-    pairs = zip(predicted_ne.T, true_ne.T, strict=True)
-    return {"f1_swapped": float(np.mean([swapped_f1(*pair) for pair in pairs]))}
 
 
 def task_constants(labels: np.ndarray) -> list[np.ndarray]:
@@ -155,9 +133,35 @@ def task_constants(labels: np.ndarray) -> list[np.ndarray]:
     return [np.tile(true_ne.sum(axis=0) / max(len(true_ne), 1), (len(true_ne), 1))]
 
 
-def _f1_of_tasks(p_ne: np.ndarray, true_ne: np.ndarray) -> list[Tally]:
-    pairs = zip((p_ne > 0.5).T, true_ne.T, strict=True)
-    return [tallies.weighted_f1(predicted_n, true_n) for predicted_n, true_n in pairs]
+def confusion(predicted: np.ndarray, true: np.ndarray, classes: int) -> np.ndarray:
+    """Counts of samples by true class (rows) and predicted class (columns), float64 [c, c].
+
+    Args:
+        predicted: class numbers [n], below `classes`.
+        true: the same of the labels.
+        classes: their number c.
+    """
+    cells = true.astype(np.int64) * classes + predicted
+    return np.bincount(cells, minlength=classes**2).reshape(classes, classes).astype(np.float64)
+
+
+def by_class(counts: np.ndarray) -> list[dict[str, Any]]:
+    """Precision, recall, F1 and support of each class of a confusion matrix [c, c].
+
+    A precision is None for a class that is never predicted, a recall for one that never occurs, an
+    F1 where both hold.
+    """
+    hits_c, support_c, called_c = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+    figures = {
+        "precision": ratio(hits_c, called_c),
+        "recall": ratio(hits_c, support_c),
+        "f1": ratio(2 * hits_c, support_c + called_c),
+    }
+    return [
+        {name: None if np.isnan(x_c[c]) else float(x_c[c]) for name, x_c in figures.items()}
+        | {"support": float(support_c[c])}
+        for c in range(len(counts))
+    ]
 
 
 def _check_probabilities(p: np.ndarray) -> None:

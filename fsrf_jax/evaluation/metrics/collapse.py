@@ -3,7 +3,7 @@
 Axis letters: s mask seed, n sample, o class or task, e task.
 """
 
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -14,6 +14,16 @@ TOLERANCE = 1e-9
 """A headline figure this little better than the floor is no better."""
 
 
+class Collapse(TypedDict):
+    """How close to a constant predictions are, see `collapse_monitor`."""
+
+    majority_share: float | None
+    floor_distance: float | None
+    variance: float
+    collapsed: bool
+    sanity: bool
+
+
 def collapse_monitor(
     predictions: np.ndarray,
     labels: np.ndarray,
@@ -22,7 +32,7 @@ def collapse_monitor(
     family: MetricFamily,
     *,
     sanity: bool,
-) -> dict[str, Any]:
+) -> Collapse:
     """How close to a constant the predictions under one condition are.
 
     Args:

@@ -1,18 +1,16 @@
 """The metrics of each form of label, and how tables and plots show them."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
-from fsrf_jax.evaluation.metrics import classification, regression, sims
+from fsrf_jax.errors import ConfigError
+from fsrf_jax.evaluation.metrics import classification, regression
 from fsrf_jax.evaluation.metrics.figures import Metrics, best_of
-from fsrf_jax.evaluation.metrics.tallies import Tallies
-
-Measure = Callable[[np.ndarray, np.ndarray], Metrics]
+from fsrf_jax.evaluation.metrics.tallies import Tallies, swapped_figures
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,7 @@ class MetricFamily:
         lower_is_better: those of which less is better.
         compute: predictions and labels of n samples to the figures.
         constants: labels to constant predictions, of which one is best by each metric.
-        swapped: predictions and labels to the figures of `compat`, see `tallies.swapped_f1`.
-        tally: the same figures as `names`, for resamples: see `tallies`.
+        tally: the same figures as `names`, as sums over samples: see `tallies`.
         decided: predictions and labels to what the headline counts, [n'] or, of tasks, [n, e]:
             the class of each prediction, for the samples that it looks at.
         columns: of the table.
@@ -58,9 +55,8 @@ class MetricFamily:
     form: str
     names: tuple[str, ...]
     lower_is_better: frozenset[str]
-    compute: Measure
+    compute: Callable[[np.ndarray, np.ndarray], Metrics]
     constants: Callable[[np.ndarray], list[np.ndarray]]
-    swapped: Measure
     tally: Callable[[np.ndarray, np.ndarray], Tallies]
     decided: Callable[[np.ndarray, np.ndarray], np.ndarray]
     columns: tuple[Column, ...]
@@ -75,8 +71,12 @@ class MetricFamily:
         tables = [self.compute(constant, labels) for constant in self.constants(labels)]
         return best_of(tables, self.lower_is_better)
 
+    def swapped(self, predictions: np.ndarray, labels: np.ndarray) -> Metrics:
+        """The figures of `compat`, see `Tally.swapped`."""
+        return swapped_figures(self.tally(predictions, labels))
+
     def swapped_floor(self, labels: np.ndarray) -> Metrics:
-        """The same of `swapped`."""
+        """The best of `swapped` of any constant prediction."""
         return best_of([self.swapped(c, labels) for c in self.constants(labels)], ())
 
 
@@ -95,7 +95,6 @@ FAMILIES: dict[str, MetricFamily] = {
         lower_is_better=regression.LOWER_IS_BETTER,
         compute=regression.regression_metrics,
         constants=regression.constants,
-        swapped=regression.swapped_metrics,
         tally=regression.tally_numbers,
         decided=lambda predictions, labels: predictions[labels != 0] > 0,
         columns=(
@@ -119,12 +118,11 @@ FAMILIES: dict[str, MetricFamily] = {
     "sims": MetricFamily(
         name="sims",
         form="number",
-        names=sims.METRICS,
-        lower_is_better=sims.LOWER_IS_BETTER,
-        compute=sims.sims_metrics,
-        constants=sims.constants,
-        swapped=sims.swapped_sims_metrics,
-        tally=sims.tally_sims,
+        names=regression.SIMS_METRICS,
+        lower_is_better=regression.LOWER_IS_BETTER,
+        compute=regression.sims_metrics,
+        constants=regression.sims_constants,
+        tally=regression.tally_sims,
         decided=lambda predictions, labels: predictions > 0,
         columns=(
             _SIMS_ACC2,
@@ -149,7 +147,6 @@ FAMILIES: dict[str, MetricFamily] = {
         lower_is_better=classification.LOWER_IS_BETTER,
         compute=classification.class_metrics,
         constants=classification.class_constants,
-        swapped=classification.swapped_class_metrics,
         tally=classification.tally_classes,
         decided=lambda predictions, labels: predictions.argmax(axis=1),
         columns=(_WA, Column("UA", "balanced_accuracy"), _F1, _CROSS_ENTROPY),
@@ -168,7 +165,6 @@ FAMILIES: dict[str, MetricFamily] = {
         lower_is_better=classification.LOWER_IS_BETTER,
         compute=classification.binary_metrics,
         constants=classification.task_constants,
-        swapped=classification.swapped_binary_metrics,
         tally=classification.tally_tasks,
         decided=lambda predictions, labels: predictions > 0.5,
         columns=(_ACCURACY, _F1, _CROSS_ENTROPY),
@@ -199,6 +195,44 @@ def family_of(name: str, tasks: Sequence[str] = ()) -> MetricFamily:
     )
 
 
-def family_of_results(results: Mapping[str, Any]) -> MetricFamily:
-    """The family that the results were measured with."""
-    return family_of(results["metrics"], results["tasks"])
+def choose_family(
+    wanted: str, form: str, labels: Iterable[np.ndarray], tasks: Sequence[str] = ()
+) -> MetricFamily:
+    """The family of metrics for a data set; it is never guessed where labels fit two.
+
+    Args:
+        wanted: `evaluation.metrics` of the config: auto, mosi or sims.
+        form: of the labels.
+        labels: of every split.
+        tasks: `data.tasks` of the config, names of the binary tasks; may be empty.
+
+    Raises:
+        ConfigError: the labels do not fit the family or the names, or fit two families.
+    """
+    known = [np.asarray(of_split) for of_split in labels if len(of_split)]
+    named = classification.task_names(known[0]) if form == "binary" else ()
+    if tasks and len(tasks) != len(named):
+        expected = f"{len(named)} names, one for each binary task of the data"
+        if not named:
+            expected = "nothing, because task.kind is not binary_cross_entropy"
+        raise ConfigError(f"data.tasks: found {list(tasks)}, expected {expected}.")
+    if form != "number":
+        if wanted != "auto":
+            raise ConfigError(
+                f"evaluation.metrics: found {wanted}, expected auto, because the labels are no "
+                "numbers: leave it out, or choose another task.kind."
+            )
+        return family_of(form, tuple(tasks) or named)
+    largest = max((float(np.abs(of_split).max()) for of_split in known), default=0.0)
+    if wanted == "auto" and largest <= 1:
+        raise ConfigError(
+            "evaluation.metrics: found auto, expected mosi or sims, because every label lies in "
+            "[-1, 1], as in CH-SIMS, and 0 counts otherwise there: give --evaluation.metrics sims "
+            "(or mosi for labels on another scale)."
+        )
+    if wanted == "sims" and largest > 1:
+        raise ConfigError(
+            f"evaluation.metrics: found sims, expected labels in [-1, 1], but one is "
+            f"{largest:g} from 0: give --evaluation.metrics mosi."
+        )
+    return FAMILIES["mosi" if wanted == "auto" else wanted]

@@ -46,24 +46,6 @@ def is_constant(x: np.ndarray) -> bool:
     return bool(np.ptp(x) <= 4 * np.finfo(np.float32).eps * np.abs(x).max())
 
 
-def paired_vectors(predictions: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both as float64 [n].
-
-    Raises:
-        UserError: a prediction is not finite.
-        ValueError: the arguments are not two vectors of one length.
-    """
-    predictions = np.asarray(predictions, np.float64)
-    labels = np.asarray(labels, np.float64)
-    if predictions.ndim != 1 or predictions.shape != labels.shape:
-        raise ValueError(
-            f"expected predictions and labels of one shape [n], found {predictions.shape} "
-            f"and {labels.shape}"
-        )
-    check_finite(predictions)
-    return predictions, labels
-
-
 def check_finite(predictions: np.ndarray) -> None:
     """Raise UserError if a prediction, a row of [n] or [n, o], is NaN or infinite."""
     finite = np.isfinite(predictions).all(axis=tuple(range(1, predictions.ndim)))

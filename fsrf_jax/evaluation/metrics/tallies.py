@@ -2,13 +2,14 @@
 
 A resample counts each sample so many times. With these counts C [r, n] and a metric's columns X
 [n, k], the sums C X [r, k] of all resamples give the metric of each: nothing is computed again. The
-figure of the samples themselves is that of the one resample which counts each of them once.
+figure of the samples themselves is that of the one resample which counts each of them once. Here,
+and nowhere else, is what a metric means.
 
 Axis letters: n sample, r resample, k column, c class, e task.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,10 +23,14 @@ class Tally(NamedTuple):
     Attributes:
         columns: float64 [n, k].
         figure: sums of the columns [r, k] to the metric [r]; NaN where it is undefined.
+        swapped: of an F1, the same weighted by the *predicted* supports: a defect of public code,
+            for comparison alone. It comes from calling a library with its two arguments exchanged,
+            as MulT, MISA, MPLMM and the first TFR-Net do, and rewards a constant prediction.
     """
 
     columns: np.ndarray
     figure: Callable[[np.ndarray], np.ndarray]
+    swapped: Callable[[np.ndarray], np.ndarray] | None = None
 
 
 Tallies = dict[str, Tally]
@@ -33,22 +38,21 @@ Tallies = dict[str, Tally]
 
 def figures(tallies: Tallies) -> Metrics:
     """The figures of the samples as they are; None where one is undefined."""
-    return {name: figure_of(tally) for name, tally in tallies.items()}
+    return {name: _of_all(tally.columns, tally.figure) for name, tally in tallies.items()}
 
 
-def figure_of(tally: Tally) -> float | None:
-    """The figure of the samples as they are; None where it is undefined."""
-    found = float(tally.figure(tally.columns.sum(axis=0, keepdims=True))[0])
+def swapped_figures(tallies: Tallies) -> Metrics:
+    """Every F1 weighted by the predicted supports, as `NAME_swapped`."""
+    return {
+        f"{name}_swapped": _of_all(tally.columns, tally.swapped)
+        for name, tally in tallies.items()
+        if tally.swapped is not None
+    }
+
+
+def _of_all(columns_nk: np.ndarray, figure: Callable[[np.ndarray], np.ndarray]) -> float | None:
+    found = float(figure(columns_nk.sum(axis=0, keepdims=True))[0])
     return None if np.isnan(found) else found
-
-
-def swapped_f1(predicted_n: np.ndarray, true_n: np.ndarray) -> float | None:
-    """F1 weighted by the *predicted* supports: a defect of public code, for comparison alone.
-
-    It comes from calling a library with its two arguments exchanged, as MulT, MISA, MPLMM and the
-    first TFR-Net do, and rewards a constant prediction. None for n = 0.
-    """
-    return figure_of(weighted_f1(true_n, predicted_n))
 
 
 def surprise(p_true: np.ndarray) -> np.ndarray:
@@ -56,7 +60,7 @@ def surprise(p_true: np.ndarray) -> np.ndarray:
     return -np.log(np.clip(p_true, SMALLEST_PROBABILITY, 1.0))
 
 
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
     """Quotient of two arrays of one shape, NaN where the lower one is 0."""
     return np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0)
 
@@ -65,7 +69,7 @@ def mean(value_n: np.ndarray, counted_n: np.ndarray | None = None) -> Tally:
     """Mean of a value over the samples that count."""
     counted_n = np.ones(len(value_n)) if counted_n is None else counted_n.astype(np.float64)
     columns_nk = np.stack([value_n * counted_n, counted_n], axis=1)
-    return Tally(columns_nk, lambda sums_rk: _ratio(sums_rk[:, 0], sums_rk[:, 1]))
+    return Tally(columns_nk, lambda sums_rk: ratio(sums_rk[:, 0], sums_rk[:, 1]))
 
 
 def _by_class(
@@ -83,12 +87,31 @@ def weighted_f1(
 ) -> Tally:
     """F1 of each class that occurs, weighted by its true support."""
 
-    def figure(sums_rk: np.ndarray) -> np.ndarray:
-        hits_rc, support_rc, called_rc = np.split(sums_rk, 3, axis=1)
-        f1_rc = np.nan_to_num(_ratio(2 * hits_rc, support_rc + called_rc))
-        return _ratio((support_rc * f1_rc).sum(axis=1), support_rc.sum(axis=1))
+    def weighted_by(side: int) -> Callable[[np.ndarray], np.ndarray]:
+        def figure(sums_rk: np.ndarray) -> np.ndarray:
+            hits_rc, support_rc, called_rc = parts = np.split(sums_rk, 3, axis=1)
+            f1_rc = np.nan_to_num(ratio(2 * hits_rc, support_rc + called_rc))
+            return ratio((parts[side] * f1_rc).sum(axis=1), parts[side].sum(axis=1))
 
-    return Tally(_by_class(predicted_n, true_n, counted_n), figure)
+        return figure
+
+    return Tally(_by_class(predicted_n, true_n, counted_n), weighted_by(1), weighted_by(2))
+
+
+def mean_of_tallies(tallies: Sequence[Tally]) -> Tally:
+    """The mean of several F1, as of binary tasks."""
+    widths = np.cumsum([tally.columns.shape[1] for tally in tallies])[:-1]
+
+    def mean_of(of_each: Sequence[Callable[[np.ndarray], np.ndarray] | None]) -> Any:
+        def figure(sums_rk: np.ndarray) -> np.ndarray:
+            parts = zip(of_each, np.split(sums_rk, widths, axis=1), strict=True)
+            return np.mean([one(part_rk) for one, part_rk in parts if one], axis=0)
+
+        return figure
+
+    columns_nk = np.concatenate([tally.columns for tally in tallies], axis=1)
+    of_figures, of_swapped = zip(*((tally.figure, tally.swapped) for tally in tallies), strict=True)
+    return Tally(columns_nk, mean_of(of_figures), mean_of(of_swapped))
 
 
 def balanced(predicted_n: np.ndarray, true_n: np.ndarray) -> Tally:
@@ -96,8 +119,8 @@ def balanced(predicted_n: np.ndarray, true_n: np.ndarray) -> Tally:
 
     def figure(sums_rk: np.ndarray) -> np.ndarray:
         hits_rc, support_rc, _ = np.split(sums_rk, 3, axis=1)
-        recall_rc = np.nan_to_num(_ratio(hits_rc, support_rc))
-        return _ratio(recall_rc.sum(axis=1), np.count_nonzero(support_rc, axis=1))
+        recall_rc = np.nan_to_num(ratio(hits_rc, support_rc))
+        return ratio(recall_rc.sum(axis=1), np.count_nonzero(support_rc, axis=1))
 
     return Tally(_by_class(predicted_n, true_n), figure)
 
@@ -112,6 +135,6 @@ def pearson(x_n: np.ndarray, y_n: np.ndarray) -> Tally:
         n, a, b, aa, bb, ab = sums_rk.T
         spread = (aa - a * a / n) * (bb - b * b / n)
         spread = np.where(spread > 1e-12 * n * n, spread, 0.0)  # rounding of a constant
-        return np.clip(_ratio(ab - a * b / n, np.sqrt(spread)), -1, 1)
+        return np.clip(ratio(ab - a * b / n, np.sqrt(spread)), -1, 1)
 
     return Tally(np.stack([np.ones(len(a)), a, b, a * a, b * b, a * b], axis=1), figure)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from fsrf_jax.data.dataset import Split
+from fsrf_jax.evaluation.metrics.figures import Metrics
 from fsrf_jax.evaluation.protocols.registry import Condition, Odds
 from fsrf_jax.missing import Uniforms, keyed_uniforms, observe_at
 from fsrf_jax.subsets import all_subsets, modality_drop, subset_odds
@@ -150,16 +151,19 @@ def _only(valid: Masks, names: Sequence[str], present_nm: np.ndarray) -> Masks:
     return {m: np.asarray(v) & present[m] for m, v in valid.items()}
 
 
-def missing_shares(masks: Masks, valid: Masks) -> tuple[float, float]:
-    """The shares of modalities and of frames that are missing, of those the samples have.
+def missing_shares(masks: Masks, valid: Masks) -> Metrics:
+    """What is really missing, whatever a condition is called.
 
-    A modality is missing for a sample if no valid frame of it is observed. 0 where there is none.
+    Returns:
+        `frames`: the share of the valid frames of all modalities that are not observed;
+        `modalities`: the share of the modalities that samples have of which no frame is. None where
+        there is nothing to miss.
     """
-    has, seen = (np.stack([x[m].any(axis=1) for m in sorted(valid)]) for x in (valid, masks))
     frames = sum(int(v.sum()) for v in valid.values())
-    observed = sum(int(masks[m].sum()) for m in valid)
-    modalities = int(has.sum())
-    return (
-        1 - int((seen & has).sum()) / modalities if modalities else 0.0,
-        1 - observed / frames if frames else 0.0,
-    )
+    hidden = sum(int((v & ~masks[m]).sum()) for m, v in valid.items())
+    has, seen = (np.stack([x[m].any(axis=1) for m in valid]) for x in (valid, masks))
+    modalities, lost = int(has.sum()), int((has & ~seen).sum())
+    return {
+        "frames": hidden / frames if frames else None,
+        "modalities": lost / modalities if modalities else None,
+    }

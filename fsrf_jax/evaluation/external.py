@@ -2,8 +2,9 @@
 
 An .npz has `ids` [n], `conditions` [c], `mask_seeds` [s] and `predictions` [c, s, n], or
 [c, s, n, o] for probabilities of o classes or tasks. A CSV has the columns `id`, `condition`,
-`mask_seed` and `prediction`, or `prediction_0`, `prediction_1`, ... Both may carry the digest of
-the masks: an array `masks_digest`, or a first line `# masks_digest=...`.
+`mask_seed` and `prediction`, or `prediction_0`, `prediction_1`, ..; columns of labels and
+log-variances, which our own files have, are not read. Both may carry the digest of the masks: an
+array `masks_digest`, or a first line `# masks_digest=...`.
 """
 
 import csv
@@ -175,9 +176,11 @@ def _read_csv(path: Path) -> Predictions:
         digest = lines.pop(0).lstrip("# ").removeprefix("masks_digest=").strip()
         first = 2
     header = next(csv.reader(lines[:1]), [])
-    columns = [name for name in header if name not in ("id", "condition", "mask_seed")]
+    columns = [name for name in header if name.startswith("prediction")]
     numbered = [f"prediction_{index}" for index in range(len(columns))]
-    if len(columns) != len(header) - 3 or columns not in (["prediction"], numbered):
+    others = {name for name in header if not name.startswith(("prediction", "label", "log_var"))}
+    known = others == {"id", "condition", "mask_seed"} and len(set(header)) == len(header)
+    if not known or columns not in (["prediction"], numbered):
         raise DataError(
             f"{path}: found the columns {header}, expected id, condition, mask_seed and "
             "prediction, or prediction_0, prediction_1, ..."

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from fsrf_jax.evaluation.probes.probe import Results
 from fsrf_jax.evaluation.protocols.averages import mean_and_std
-from fsrf_jax.evaluation.results import Results
 
 Figure = Callable[[Results], float | None]
 

@@ -1,1 +1,0 @@
-"""Variants of a method side by side."""
