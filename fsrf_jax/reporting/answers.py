@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from fsrf_jax.evaluation.metrics.families import family_of_results
-from fsrf_jax.reporting import svg
-from fsrf_jax.reporting.document import Block, Figure, Folded, Panel, Section, Table
+from fsrf_jax.reporting.document import Block, Figure, Folded, Section, Table
 from fsrf_jax.reporting.material import Material, RunGroup
 from fsrf_jax.reporting.numbers import percent
+from fsrf_jax.reporting.pictures import panel, scatter_chart
 from fsrf_jax.reporting.sections import row_name
 
 OPEN = 4
@@ -62,8 +62,8 @@ def _figure(run: Material, names: Sequence[str], words: str) -> Figure:
     first = {name: np.asarray(run.evaluated.predictions[name][0], np.float64) for name in names}
     # Evenly over the split: no draw, so that the same run gives the same picture.
     place = np.unique(np.linspace(0, len(labels) - 1, MOST_POINTS).round().astype(int))
-    x = svg.axis_over(labels, "true")
-    y = svg.axis_over(np.concatenate([labels, *first.values()]), "predicted")
+    everything = np.concatenate([labels, *first.values()])
+    within = np.array([[f(labels), f(everything)] for f in (np.min, np.max)])
     headline = family_of_results(run.results).headline
     entries = {entry["name"]: entry for entry in run.results["conditions"]}
     panels = []
@@ -73,9 +73,10 @@ def _figure(run: Material, names: Sequence[str], words: str) -> Figure:
             f"labels from {labels.min():.3g} to {labels.max():.3g}, predictions from "
             f"{predictions.min():.3g} to {predictions.max():.3g}, {headline.title} {score} percent"
         )
-        cloud = svg.Cloud(labels[place], predictions[place], 0)
-        picture = svg.scatter_chart([cloud], x, y, alt, equal=True)
-        panels.append(Panel(row_name(entries[name]), picture, alt))
+        points = np.stack([labels, predictions], axis=1)[place]
+        title = row_name(entries[name])
+        axes = ("true", "predicted")
+        panels.append(panel(title, alt, scatter_chart, {0: points}, *axes, within=within))
     some = f"{len(place)} of {len(labels)} samples" if len(place) < len(labels) else "all samples"
     caption = f"Predictions of {words}; {some}. On the dashed line they are right."
     return Figure(caption, panels)

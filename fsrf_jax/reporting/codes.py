@@ -11,7 +11,6 @@ import numpy as np
 from fsrf_jax.evaluation.metrics.figures import Metrics
 from fsrf_jax.evaluation.probes.probe import KINDS
 from fsrf_jax.evaluation.probes.recovery import FIGURES
-from fsrf_jax.reporting import svg
 from fsrf_jax.reporting.document import (
     Block,
     Figure,
@@ -23,6 +22,7 @@ from fsrf_jax.reporting.document import (
 )
 from fsrf_jax.reporting.material import Absent, RunGroup
 from fsrf_jax.reporting.numbers import number, percent, two_digits
+from fsrf_jax.reporting.pictures import panel, sample, scatter_chart
 from fsrf_jax.reporting.probes_tables import code_rows
 from fsrf_jax.types import Codes
 
@@ -114,8 +114,10 @@ def _pictures(codes: Codes, labels: np.ndarray, form: str, name: str) -> list[Bl
             (by_sentiment, of_samples, of_label),
         ):
             alt = f"components 1 and 2 have {told}; {_centres(plane, of_rows, groups)}"
-            picture = _plane(plane[drawn], of_rows[drawn], groups, shares, alt)
-            panels.append(Panel(WORDS[kind], picture, alt))
+            found = of_rows[drawn]
+            clouds = {s: plane[drawn][found == group] for group, (_, s) in groups.items()}
+            axes = [f"component {k + 1} ({100 * shares[k]:.0f} %)" for k in (0, 1)]
+            panels.append(panel(WORDS[kind], alt, scatter_chart, clouds, *axes))
     if not by_modality:
         none = "the method has no homogeneous, heterogeneous or noise codes."
         return [Paragraph(f"{name}no pictures of the codes: {none}")]
@@ -153,20 +155,6 @@ def sentiments(labels: np.ndarray, form: str) -> tuple[np.ndarray, Groups]:
     return (labels[:, 0] > 0.5).astype(int), {0: ("first task 0", 0), 1: ("first task 1", 4)}
 
 
-def _plane(
-    plane: np.ndarray, group_n: np.ndarray, groups: Groups, shares: np.ndarray, alt: str
-) -> str:
-    clouds = [
-        svg.Cloud(plane[group_n == group, 0], plane[group_n == group, 1], style)
-        for group, (_, style) in groups.items()
-        if (group_n == group).any()
-    ]
-    axes = [
-        svg.axis_over(plane[:, k], f"component {k + 1} ({100 * shares[k]:.0f} %)") for k in (0, 1)
-    ]
-    return svg.scatter_chart(clouds, axes[0], axes[1], alt, equal=False)
-
-
 def _centres(plane: np.ndarray, group_n: np.ndarray, groups: Groups) -> str:
     """Where the groups lie, for who does not see the picture."""
     found = [
@@ -181,7 +169,7 @@ def _centres(plane: np.ndarray, group_n: np.ndarray, groups: Groups) -> str:
 def _legend(groups: Groups, group_n: np.ndarray) -> list[tuple[str, str]]:
     """The groups that occur."""
     return [
-        (svg.cloud_sample(style), name)
+        (sample(style, line=False), name)
         for group, (name, style) in groups.items()
         if (group_n == group).any()
     ]

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from fsrf_jax.evaluation.comparison import (
     Comparison,
     rows_of,
@@ -12,22 +10,15 @@ from fsrf_jax.evaluation.comparison import (
 )
 from fsrf_jax.evaluation.metrics.families import family_of_results
 from fsrf_jax.evaluation.results import entry_of
-from fsrf_jax.reporting import svg
 from fsrf_jax.reporting.differences import differences
-from fsrf_jax.reporting.document import Block, Figure, Folded, Panel, Section, Table
+from fsrf_jax.reporting.document import Block, Folded, Section, Table
 from fsrf_jax.reporting.material import RunGroup
 from fsrf_jax.reporting.names import collapse_mark, row_title
 from fsrf_jax.reporting.numbers import interval_cell, percent, spread_cell
-from fsrf_jax.reporting.results_plot import missing_rate_curve
+from fsrf_jax.reporting.results_plot import rate_curves
 from fsrf_jax.reporting.results_tables import main_section
 from fsrf_jax.reporting.sections import average_name, averages
 from fsrf_jax.reporting.sections import sections as more_sections
-
-BAYES, FLOOR = svg.STYLES - 2, svg.STYLES - 1
-"""Styles of what is no method."""
-
-MOST_LINES = BAYES
-"""Methods in one picture: as many as there are other styles."""
 
 
 def score_section(methods: Sequence[RunGroup], comparisons: Mapping[str, Comparison]) -> Section:
@@ -42,7 +33,7 @@ def score_section(methods: Sequence[RunGroup], comparisons: Mapping[str, Compari
         blocks.append(method_table(methods[0]))
     else:
         blocks += [_side_by_side(methods), *differences(methods, comparisons)]
-    curves = _rate_curves(methods)
+    curves = rate_curves(methods)
     blocks += [curves] if curves else []
     if len(methods) > 1:
         blocks += [Folded(f"All figures of {m.name}", [method_table(m)]) for m in methods]
@@ -152,70 +143,3 @@ def _notes(results: Mapping[str, Any]) -> list[str]:
         f"floor: {title} of the best constant prediction. *: collapsed, {title} is no better than "
         "the floor in one training seed or more.",
     ]
-
-
-def _rate_curves(methods: Sequence[RunGroup]) -> Figure | None:
-    """The figures over the share of what is missing; None if the protocol has no such line."""
-    results = methods[0].first.results
-    curve = missing_rate_curve(results)
-    if not curve:
-        return None
-    family, drawn = family_of_results(results), methods[:MOST_LINES]
-    rates = [rate for rate, _ in curve]
-    names = [entry["name"] for _, entry in curve]
-    x = svg.Axis(min(rates) - 0.02, max(rates) + 0.02, "share missing")
-    panels = []
-    for metric, title in family.panels:
-        lines = [_method_line(m, rates, names, metric, i) for i, m in enumerate(drawn)]
-        lines += _reference_lines(curve, rates, metric)
-        known = [v for line in lines for v in (*line.y, *line.low, *line.high) if v is not None]
-        y = svg.axis_over(known, "percent")
-        alt = "; ".join(_told(line) for line in lines)
-        panels.append(Panel(title, svg.line_chart(lines, x, y, alt), alt))
-    legend = [(svg.line_sample(line), line.name) for line in lines]
-    band = "one standard deviation over the training seeds, or, with one seed, the range over the "
-    caption = f"Scores over the missing rate. Bands: {band}mask seeds."
-    if len(methods) > len(drawn):
-        caption += f" The first {len(drawn)} of {len(methods)} methods."
-    return Figure(caption, panels, legend)
-
-
-def _told(line: svg.Line) -> str:
-    ends = [f"{v:.1f}" for v in line.y if v is not None]
-    return f"{line.name} from {ends[0]} to {ends[-1]} percent" if ends else f"{line.name} undefined"
-
-
-def _method_line(
-    method: RunGroup, rates: Sequence[float], names: Sequence[str], metric: str, style: int
-) -> svg.Line:
-    spreads = [spread_of(method.evaluated, name, metric) for name in names]
-    means = [_in_percent(spread.mean) for spread in spreads]
-    if len(method.runs) > 1:
-        stds = [100 * (spread.training_std or 0) for spread in spreads]
-        low = [None if m is None else m - s for m, s in zip(means, stds, strict=True)]
-        high = [None if m is None else m + s for m, s in zip(means, stds, strict=True)]
-    else:
-        entries = [entry_of(method.first.results, name) for name in names]
-        ends = (np.min, np.max)
-        low, high = ([_of_masks(entry, metric, end) for entry in entries] for end in ends)
-    return svg.Line(method.name, rates, means, style, low, high)
-
-
-def _of_masks(entry: Mapping[str, Any], metric: str, end: Any) -> float | None:
-    figures = [table[metric] for table in entry["metrics_per_mask_seed"]]
-    return None if None in figures else 100 * float(end(figures))
-
-
-def _reference_lines(
-    curve: Sequence[tuple[float, Mapping[str, Any]]], rates: Sequence[float], metric: str
-) -> list[svg.Line]:
-    lines = []
-    for key, name, style in (("bayes", "Bayes", BAYES), ("floor", "best constant", FLOOR)):
-        if all(key in entry for _, entry in curve):
-            heights = [_in_percent(entry[key][metric]) for _, entry in curve]
-            lines.append(svg.Line(name, rates, heights, style, marked=key == "bayes"))
-    return lines
-
-
-def _in_percent(figure: float | None) -> float | None:
-    return None if figure is None else 100 * figure
