@@ -6,7 +6,7 @@ from typing import Any
 
 from fsrf_jax.evaluation.metrics.families import family_of
 from fsrf_jax.evaluation.results import AVERAGE, EVERYTHING
-from fsrf_jax.files import replacing
+from fsrf_jax.reporting.pictures import difference_chart, png
 
 
 def save_ablation_plot(path: Path, comparison: Mapping[str, Any]) -> None:
@@ -15,38 +15,20 @@ def save_ablation_plot(path: Path, comparison: Mapping[str, Any]) -> None:
     A point is the mean over the paired seeds, a bar its 95 % interval; filled points differ from 0
     at the 5 % level after Holm's correction.
     """
-    from matplotlib.figure import Figure
-
-    headline = family_of(comparison["metrics"], comparison["tasks"]).headline
-    variants = [name for name in comparison["variants"] if name != comparison["reference"]]
-    figure = Figure(figsize=(9.0, 1.6 + 0.32 * max(len(variants), 1)), layout="constrained")
-    titles = _averaged_rows(comparison)
-    panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
-    for axes, (row, title) in zip(panels, titles.items(), strict=True):
-        for height, name in enumerate(reversed(variants)):
-            cell = comparison["variants"][name][row][headline.metric]
-            if "difference" not in cell:
-                continue
-            if cell["low"] is not None:
-                axes.plot(
-                    [100 * cell["low"], 100 * cell["high"]], [height] * 2, color="0.4", lw=1.5
-                )
-            certain = cell["p"] is not None and cell["p"] < 0.05
-            face = "black" if certain else "white"
-            axes.plot(100 * cell["difference"], height, "o", color="black", markerfacecolor=face)
-        axes.axvline(0, color="0.6", lw=1, linestyle=":")
-        axes.set_yticks(range(len(variants)), list(reversed(variants)))
-        axes.set_title(title, fontsize="medium")
-        axes.set_xlabel(f"{headline.title}, points more than {comparison['reference']}")
-        axes.grid(axis="x", color="0.9")
-        axes.set_axisbelow(True)
-        axes.spines[["top", "right"]].set_visible(False)
-    count = len(comparison["seeds"])
-    figure.suptitle(
-        f"Protocol {comparison['protocol']}, {comparison['split']} split, {count} training seeds"
+    headline, reference = (
+        family_of(comparison["metrics"], comparison["tasks"]).headline,
+        comparison["reference"],
     )
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+    variants = {name: v for name, v in comparison["variants"].items() if name != reference}
+    titles = _averaged_rows(comparison)
+    with png(path, 860, 140 + 24 * len(variants)) as figure:
+        panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
+        for axes, (row, title) in zip(panels, titles.items(), strict=True):
+            cells = {name: rows[row][headline.metric] for name, rows in variants.items()}
+            difference_chart(axes, cells, f"{headline.title}, points more than {reference}")
+            axes.set_title(title)
+        seeds = f"{len(comparison['seeds'])} training seeds"
+        figure.suptitle(f"Protocol {comparison['protocol']}, {comparison['split']} split, {seeds}")
 
 
 def _averaged_rows(comparison: Mapping[str, Any]) -> dict[str, str]:

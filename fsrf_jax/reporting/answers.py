@@ -1,19 +1,20 @@
 """The chapter of predicted against true, condition by condition."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from fsrf_jax.evaluation.metrics.families import family_of_results
-from fsrf_jax.reporting import svg
-from fsrf_jax.reporting.document import Block, Figure, Folded, Panel, Section, Table
+from fsrf_jax.evaluation.results import ConditionRow, Results, family_of_results
+from fsrf_jax.reporting.document import Block, Figure, Folded, Section, Table
 from fsrf_jax.reporting.material import Material, RunGroup
 from fsrf_jax.reporting.numbers import percent
-from fsrf_jax.reporting.sections import row_name
+from fsrf_jax.reporting.pictures import panel, scatter_chart
+from fsrf_jax.reporting.results_tables import row_title
 
 OPEN = 4
 """Conditions that are shown without being asked for."""
+
+COUNTS = "Numbers of samples, means over the mask seeds."
 
 MOST_POINTS = 300
 """Points of one picture; more would hide each other."""
@@ -26,9 +27,10 @@ def answers_section(methods: Sequence[RunGroup]) -> Section:
     for method in methods:
         run = method.first
         rest = [e["name"] for e in run.results["conditions"] if e["name"] not in shown]
-        seed = run.results["mask_seeds"][0]
         seeded = f", training seed {run.seed}" if run.seed is not None else ""
-        words = f"{method.name}{seeded}, mask seed {seed}"
+        words = f"{method.name}{seeded}"
+        if run.results["form"] == "number":
+            words += f", mask seed {run.results['mask_seeds'][0]}"
         blocks += _of_conditions(run, shown, words)
         if rest:
             summary = f"All other conditions of {method.name}"
@@ -36,7 +38,7 @@ def answers_section(methods: Sequence[RunGroup]) -> Section:
     return Section("Predicted against true", blocks)
 
 
-def chosen(results: dict[str, Any]) -> list[str]:
+def chosen(results: Results) -> list[str]:
     """Conditions with the highest, middle and lowest headline figure, of those that show frames."""
     metric = family_of_results(results).headline.metric
     shown = [entry for entry in results["conditions"] if not entry["collapse"]["sanity"]]
@@ -48,13 +50,9 @@ def chosen(results: dict[str, Any]) -> list[str]:
 def _of_conditions(run: Material, names: Sequence[str], words: str) -> list[Block]:
     if run.results["form"] == "number":
         return [_figure(run, names, words)]
+    rows = {entry["name"]: entry for entry in run.results["conditions"]}
     count = _confusion if run.results["form"] == "class" else _decisions
-    return [count(run, name, words) for name in names]
-
-
-def _title(run: Material, name: str) -> str:
-    entry = next(entry for entry in run.results["conditions"] if entry["name"] == name)
-    return row_name(entry)
+    return [count(rows[name], row_title(run.results, name), words) for name in names]
 
 
 def _figure(run: Material, names: Sequence[str], words: str) -> Figure:
@@ -62,8 +60,8 @@ def _figure(run: Material, names: Sequence[str], words: str) -> Figure:
     first = {name: np.asarray(run.evaluated.predictions[name][0], np.float64) for name in names}
     # Evenly over the split: no draw, so that the same run gives the same picture.
     place = np.unique(np.linspace(0, len(labels) - 1, MOST_POINTS).round().astype(int))
-    x = svg.axis_over(labels, "true")
-    y = svg.axis_over(np.concatenate([labels, *first.values()]), "predicted")
+    everything = np.concatenate([labels, *first.values()])
+    within = np.array([[f(labels), f(everything)] for f in (np.min, np.max)])
     headline = family_of_results(run.results).headline
     entries = {entry["name"]: entry for entry in run.results["conditions"]}
     panels = []
@@ -73,35 +71,32 @@ def _figure(run: Material, names: Sequence[str], words: str) -> Figure:
             f"labels from {labels.min():.3g} to {labels.max():.3g}, predictions from "
             f"{predictions.min():.3g} to {predictions.max():.3g}, {headline.title} {score} percent"
         )
-        cloud = svg.Cloud(labels[place], predictions[place], 0)
-        picture = svg.scatter_chart([cloud], x, y, alt, equal=True)
-        panels.append(Panel(row_name(entries[name]), picture, alt))
+        points = np.stack([labels, predictions], axis=1)[place]
+        title = row_title(run.results, name)
+        axes = ("true", "predicted")
+        panels.append(panel(title, alt, scatter_chart, {0: points}, *axes, within=within))
     some = f"{len(place)} of {len(labels)} samples" if len(place) < len(labels) else "all samples"
     caption = f"Predictions of {words}; {some}. On the dashed line they are right."
     return Figure(caption, panels)
 
 
-def _confusion(run: Material, name: str, words: str) -> Table:
+def _confusion(row: ConditionRow, title: str, words: str) -> Table:
     """Counts of true classes (rows) and predicted ones (columns)."""
-    predicted = run.evaluated.predictions[name][0].argmax(axis=-1)
-    true = np.asarray(run.evaluated.labels).astype(int)
-    classes = range(run.evaluated.predictions[name].shape[-1])
+    names = [found["name"] for found in row["classes"]]
     body = [
-        [f"class {row}", *(str(int(((true == row) & (predicted == c)).sum())) for c in classes)]
-        for row in classes
+        [name, *(f"{count:g}" for count in counts)]
+        for name, counts in zip(names, np.round(row["confusion"], 1), strict=True)
     ]
-    header = ["true", *(f"predicted {c}" for c in classes)]
-    return Table(f"{_title(run, name)}: confusion, {words}", header, body)
+    header = ["true", *(f"predicted {name}" for name in names)]
+    return Table(f"{title}: confusion, {words}", header, body, [COUNTS])
 
 
-def _decisions(run: Material, name: str, words: str) -> Table:
+def _decisions(row: ConditionRow, title: str, words: str) -> Table:
     """Counts of right and wrong answers of each binary task."""
-    predicted = run.evaluated.predictions[name][0] > 0.5
-    true = np.asarray(run.evaluated.labels) > 0.5
-    outcomes = [true & predicted, ~true & predicted, true & ~predicted, ~true & ~predicted]
-    body = [
-        [task, *(str(int(found[:, index].sum())) for found in outcomes)]
-        for index, task in enumerate(run.results["tasks"])
-    ]
+    body = []
+    for found, counts in zip(row["classes"], np.round(row["confusion"], 1), strict=True):
+        (true_negative, false_positive), (false_negative, true_positive) = counts
+        cells = true_positive, false_positive, false_negative, true_negative
+        body.append([found["name"], *(f"{count:g}" for count in cells)])
     header = ["task", "true positive", "false positive", "false negative", "true negative"]
-    return Table(f"{_title(run, name)}: decisions, {words}", header, body)
+    return Table(f"{title}: decisions, {words}", header, body, [COUNTS])

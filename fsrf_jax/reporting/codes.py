@@ -3,15 +3,13 @@
 Axis letters: n sample, d width of a code, k component.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from fsrf_jax.evaluation.metrics.figures import Metrics
+from fsrf_jax.evaluation.probes.measures import principal_plane
 from fsrf_jax.evaluation.probes.probe import KINDS
-from fsrf_jax.evaluation.probes.recovery import FIGURES
-from fsrf_jax.reporting import svg
 from fsrf_jax.reporting.document import (
     Block,
     Figure,
@@ -22,8 +20,8 @@ from fsrf_jax.reporting.document import (
     Table,
 )
 from fsrf_jax.reporting.material import Absent, RunGroup
-from fsrf_jax.reporting.numbers import number, percent, two_digits
-from fsrf_jax.reporting.probes_tables import code_rows
+from fsrf_jax.reporting.pictures import panel, sample, scatter_chart
+from fsrf_jax.reporting.probes_tables import probes_tables, recovery_table
 from fsrf_jax.types import Codes
 
 MOST_SAMPLES = 150
@@ -54,37 +52,22 @@ def codes_section(
         else:
             blocks += _pictures(found, method.first.evaluated.labels, form, name)
         if method.first.probes is not None:
-            blocks += _probes(method.first.probes, name)
+            of = f"{name}{method.first.probes['split']} split, every frame observed: "
+            *read, alignment = _named(of, probes_tables(method.first.probes))
+            blocks += [*read, Folded(f"{name}{alignment.caption.split(': ')[-1]}", [alignment])]
         else:
             blocks.append(Paragraph(f"{name}no probes; bin/evaluate RUN --probes measures them."))
         if method.first.recovery is not None:
-            blocks.append(_recovery(method.first.recovery, name))
+            of = f"{name}{method.first.recovery['split']} split: "
+            blocks += _named(of, [recovery_table(method.first.recovery)])
         else:
             text = f"{name}no recovery of codes; bin/evaluate RUN --recovery measures it."
             blocks.append(Paragraph(text))
     return Section("Codes", blocks)
 
 
-def principal_plane(code_nd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scores [n, 2] on the first two principal components, and their shares of the variance [2].
-
-    The sign of a component is such that its entry of largest size is positive.
-
-    Args:
-        code_nd: float [n, d], n and d of at least 2.
-
-    Returns:
-        The scores, and the shares; both zero where the codes do not vary.
-    """
-    centred_nd = np.asarray(code_nd, np.float64) - np.mean(code_nd, axis=0, dtype=np.float64)
-    _, size_k, component_kd = np.linalg.svd(centred_nd, full_matrices=False)
-    first_kd = component_kd[:2]
-    largest = np.abs(first_kd).argmax(axis=1)
-    signs = np.sign(first_kd[np.arange(2), largest])
-    total = float((size_k**2).sum())
-    if total == 0:
-        return np.zeros((len(code_nd), 2)), np.zeros(2)
-    return centred_nd @ (first_kd * signs[:, None]).T, size_k[:2] ** 2 / total
+def _named(of: str, tables: Sequence[Table]) -> list[Table]:
+    return [dataclasses.replace(table, caption=f"{of}{table.caption}") for table in tables]
 
 
 def _pictures(codes: Codes, labels: np.ndarray, form: str, name: str) -> list[Block]:
@@ -114,8 +97,10 @@ def _pictures(codes: Codes, labels: np.ndarray, form: str, name: str) -> list[Bl
             (by_sentiment, of_samples, of_label),
         ):
             alt = f"components 1 and 2 have {told}; {_centres(plane, of_rows, groups)}"
-            picture = _plane(plane[drawn], of_rows[drawn], groups, shares, alt)
-            panels.append(Panel(WORDS[kind], picture, alt))
+            found = of_rows[drawn]
+            clouds = {s: plane[drawn][found == group] for group, (_, s) in groups.items()}
+            axes = [f"component {k + 1} ({100 * shares[k]:.0f} %)" for k in (0, 1)]
+            panels.append(panel(WORDS[kind], alt, scatter_chart, clouds, *axes))
     if not by_modality:
         none = "the method has no homogeneous, heterogeneous or noise codes."
         return [Paragraph(f"{name}no pictures of the codes: {none}")]
@@ -153,20 +138,6 @@ def sentiments(labels: np.ndarray, form: str) -> tuple[np.ndarray, Groups]:
     return (labels[:, 0] > 0.5).astype(int), {0: ("first task 0", 0), 1: ("first task 1", 4)}
 
 
-def _plane(
-    plane: np.ndarray, group_n: np.ndarray, groups: Groups, shares: np.ndarray, alt: str
-) -> str:
-    clouds = [
-        svg.Cloud(plane[group_n == group, 0], plane[group_n == group, 1], style)
-        for group, (_, style) in groups.items()
-        if (group_n == group).any()
-    ]
-    axes = [
-        svg.axis_over(plane[:, k], f"component {k + 1} ({100 * shares[k]:.0f} %)") for k in (0, 1)
-    ]
-    return svg.scatter_chart(clouds, axes[0], axes[1], alt, equal=False)
-
-
 def _centres(plane: np.ndarray, group_n: np.ndarray, groups: Groups) -> str:
     """Where the groups lie, for who does not see the picture."""
     found = [
@@ -181,80 +152,7 @@ def _centres(plane: np.ndarray, group_n: np.ndarray, groups: Groups) -> str:
 def _legend(groups: Groups, group_n: np.ndarray) -> list[tuple[str, str]]:
     """The groups that occur."""
     return [
-        (svg.cloud_sample(style), name)
+        (sample(style, line=False), name)
         for group, (name, style) in groups.items()
         if (group_n == group).any()
     ]
-
-
-def _probes(probes: Mapping[str, Any], name: str) -> list[Block]:
-    """Tables of what the codes hold, as in probes.md."""
-    where = f"{name}{probes['split']} split, {probes['n']} samples"
-    tables: list[Block] = []
-    if "variance_shares" in probes:
-        groups = ("u", "w", "r", "others", "rest")
-        notes = [
-            "u: shared, relevant; w: the modality's own, relevant; r: its own, irrelevant; others: "
-            "w and r of the other modalities; rest: what no linear map of these explains."
-        ]
-        tables.append(_by_code(probes, "variance_shares", groups, where, "variance shares", notes))
-        columns, table = ["u", "w", "r", "label"], "decoding"
-    else:
-        columns, table = ["label"], "label"
-    noise, folds = probes["noise_floor"], probes["folds"]
-    notes = [
-        f"R^2 of a linear probe, {folds}-fold cross-validated, at a noise floor of {noise:.0%} of "
-        "the code's variance."
-    ]
-    tables.append(_by_code(probes, table, columns, where, "decoding", notes))
-    body = [[kind, two_digits(rate)] for kind, rate in probes["modality_identity"].items()]
-    body.append(["chance", two_digits(probes["chance"])])
-    caption = f"Modality told from the code: {where}"
-    tables.append(Table(caption, ["code", "accuracy"], body))
-    cka = probes["cka"]
-    rows = [
-        [code, *map(two_digits, row)] for code, row in zip(cka["names"], cka["matrix"], strict=True)
-    ]
-    alignment = Table(f"Linear CKA: {where}", ["code", *cka["names"]], rows)
-    return [*tables, Folded(f"{name}alignment of the codes (linear CKA)", [alignment])]
-
-
-def _by_code(
-    probes: Mapping[str, Any],
-    table: str,
-    columns: Sequence[str],
-    where: str,
-    title: str,
-    notes: Sequence[str],
-) -> Table:
-    body = [
-        [code, *(two_digits(figures[column]) for column in columns)]
-        for code, figures in code_rows(probes, table)
-    ]
-    return Table(f"Probes, {title}: {where}", ["code", *columns], body, notes)
-
-
-def _recovery(recovery: Mapping[str, Any], name: str) -> Table:
-    """How close codes of incomplete samples are to the complete ones', as in recovery.md."""
-    rows: list[tuple[str, Metrics]] = [(e["name"], e["metrics"]) for e in recovery["conditions"]]
-    rows.append(("chance", recovery["chance"]))
-    body = [
-        [
-            row,
-            number(figures[FIGURES[0]]),
-            "-" if figures[FIGURES[1]] is None else f"{figures[FIGURES[1]]:.1f}",
-            *(percent(figures[key]) for key in FIGURES[2:]),
-        ]
-        for row, figures in rows
-    ]
-    notes = [
-        "The fused code of each incomplete sample, compared by cosine similarity with the fused "
-        "codes of all samples seen whole. rank: place of the right one; recall@k in percent."
-    ]
-    return Table(
-        f"Recovery of codes: {name}{recovery['split']} split, {recovery['n']} samples",
-        ["condition", "cosine", "median rank", "recall@1", "recall@10"],
-        body,
-        notes,
-        strong=1,
-    )

@@ -9,18 +9,17 @@ from fsrf_jax.data.dataset import Split
 from fsrf_jax.evaluation.protocols.files import from_description
 from fsrf_jax.evaluation.protocols.masks import make_observer, masks_digest
 from fsrf_jax.evaluation.protocols.registry import Protocol
-from fsrf_jax.reporting import svg
 from fsrf_jax.reporting.document import (
     Block,
     Figure,
     Items,
-    Panel,
     Paragraph,
     Section,
     Table,
 )
 from fsrf_jax.reporting.material import Absent
 from fsrf_jax.reporting.numbers import percent
+from fsrf_jax.reporting.pictures import bar_chart, panel
 from fsrf_jax.source import Source
 
 BINS = 20
@@ -102,7 +101,6 @@ def _histograms(splits: Mapping[str, Split]) -> Figure:
     labels = {name: np.asarray(split.labels, np.float64) for name, split in splits.items()}
     everything = np.concatenate(list(labels.values()))
     edges = np.linspace(everything.min(), max(everything.max(), everything.min() + 1e-6), BINS + 1)
-    x = svg.axis_over([float(e) for e in edges], "label")
     panels = []
     for name, y in labels.items():
         shares = 100 * np.histogram(y, edges)[0] / len(y)
@@ -110,9 +108,7 @@ def _histograms(splits: Mapping[str, Split]) -> Figure:
             f"{len(y)} labels, mean {y.mean():.2f}, standard deviation {y.std():.2f}, "
             f"{100 * (y > 0).mean():.0f} percent above 0"
         )
-        axis = svg.Axis(0, float(shares.max()) * 1.05, "percent")
-        picture = svg.bar_chart([float(e) for e in edges], list(map(float, shares)), x, axis, alt)
-        panels.append(Panel(name, picture, alt))
+        panels.append(panel(name, alt, bar_chart, edges, shares, "label", "percent"))
     return Figure("Distribution of the labels of each split.", panels)
 
 

@@ -18,6 +18,7 @@ from fsrf_jax.reporting.document import (
     Table,
 )
 from fsrf_jax.reporting.style import STYLE
+from fsrf_jax.reporting.svg import number_markers
 
 _PAGE = Template("""\
 <!DOCTYPE html>
@@ -54,13 +55,14 @@ def to_html(document: Document) -> str:
         f'<li><a href="#{_anchor(section)}">{escape(section.title)}</a></li>'
         for section in document.sections
     ]
-    return _PAGE.substitute(
+    page = _PAGE.substitute(
         title=escape(document.title),
         style=STYLE,
         lead=_blocks(document.lead),
         contents="\n".join(links),
         sections="\n".join(_section(section) for section in document.sections),
     )
+    return number_markers(page)
 
 
 def _anchor(section: Section) -> str:

@@ -4,13 +4,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from fsrf_jax.reporting import svg
 from fsrf_jax.reporting.document import Figure, Panel, Paragraph, Section
 from fsrf_jax.reporting.material import RunGroup
+from fsrf_jax.reporting.pictures import STYLES, Line, line_chart, panel, sample
 
 TITLES = {"validation_error": "Validation error", "gradient_norm": "Norm of the gradient"}
 NO_CURVES = ("epoch", "best_epoch")
-MOST_LINES = svg.STYLES
+MOST_LINES = STYLES
 
 
 def learning_section(methods: Sequence[RunGroup]) -> Section:
@@ -26,8 +26,7 @@ def learning_section(methods: Sequence[RunGroup]) -> Section:
     ordered = ["validation_error", *sorted(set(names) - {"validation_error", *NO_CURVES})]
     found = [name for name in ordered if any(_records(method, name) for method in drawn)]
     panels = [_panel(drawn, name) for name in found]
-    lines = [svg.Line(method.name, (), (), style) for style, method in enumerate(drawn)]
-    legend = [(svg.line_sample(line), line.name) for line in lines]
+    legend = [(sample(style), method.name) for style, method in enumerate(drawn)]
     caption = (
         "Every raw loss term, before its weight, mean over each epoch, and the validation error "
         "under the training missingness. The mark is the epoch that was selected."
@@ -47,19 +46,14 @@ def _panel(methods: Sequence[RunGroup], name: str) -> Panel:
             continue
         epochs = [float(record["epoch"]) for record in records]
         values = [float(record[name]) for record in records]
-        lines.append(svg.Line(method.name, epochs, values, style, marked=False))
         best = method.first.results.get("best_epoch")
-        at = [(e, v) for e, v in zip(epochs, values, strict=True) if e == best]
-        if at:
-            lines.append(svg.Line(method.name, [at[0][0]], [at[0][1]], style))
+        marks = [place for place, epoch in enumerate(epochs) if epoch == best]
+        lines.append(Line(method.name, epochs, values, style, marks=marks))
         told.append(
             f"{method.name} from {values[0]:.3g} in epoch {epochs[0]:g} to {values[-1]:.3g} in "
             f"epoch {epochs[-1]:g}"
         )
-    x = svg.axis_over([e for line in lines for e in line.x], "epoch")
-    y = svg.axis_over([v for line in lines for v in line.y if v is not None], "")
-    alt = "; ".join(told)
-    return Panel(TITLES.get(name, name), svg.line_chart(lines, x, y, alt), alt)
+    return panel(TITLES.get(name, name), "; ".join(told), line_chart, lines, "epoch", "")
 
 
 def _records(method: RunGroup, name: str) -> list[dict[str, Any]]:

@@ -1,25 +1,25 @@
-"""Plot of the score over what is missing, from the results dictionary alone."""
+"""The score over what is missing: the PNG beside results, and the figure of a report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fsrf_jax.evaluation.results import Results, family_of_results
-from fsrf_jax.files import replacing
+import numpy as np
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+from fsrf_jax.evaluation.comparison import spread_of
+from fsrf_jax.evaluation.results import Results, family_of_results, rows_of
+from fsrf_jax.reporting.document import Figure
+from fsrf_jax.reporting.material import RunGroup
+from fsrf_jax.reporting.pictures import STYLES, Line, line_chart, panel, png, sample
 
-LINES: dict[str, dict[str, Any]] = {
-    "bayes": {"label": "Bayes ({oracle})", "color": "0.45", "linestyle": "--", "marker": "s"},
-    "metrics": {"label": "model", "color": "tab:blue", "linestyle": "-", "marker": "o"},
-    "floor": {"label": "best constant", "color": "black", "linestyle": ":", "marker": ""},
-}
-# Conditions side by side are no line; the constant is the same for all.
-POINTS = {
-    name: style if name == "floor" else {**style, "linestyle": ""} for name, style in LINES.items()
-}
-RANGE: dict[str, Any] = {"color": LINES["metrics"]["color"]}
+BAYES, FLOOR = STYLES - 2, STYLES - 1
+"""Styles of what is no method."""
+
+MOST_LINES = BAYES
+"""Methods in one picture: as many as there are other styles."""
+
+Curve = Sequence[tuple[float, Mapping[str, Any]]]
+"""Positions and the results of their conditions."""
 
 
 def save_plot(path: Path, results: Results) -> None:
@@ -29,29 +29,46 @@ def save_plot(path: Path, results: Results) -> None:
     shaded band is the range over the mask seeds. Conditions that do not differ in a rate stand
     side by side, with a bar for that range.
     """
-    from matplotlib.figure import Figure
-
     curve = missing_rate_curve(results)
-    figure = Figure(figsize=(9.0, 4.0), layout="constrained")
+    drawn = curve or [(float(i), entry) for i, entry in enumerate(results["conditions"])]
     family = family_of_results(results)
-    panels = figure.subplots(1, len(family.panels), sharey=True)
-    for axes, (metric, title) in zip(panels, family.panels, strict=True):
-        if len(curve) > 1:
-            _draw(axes, curve, metric, title, family.oracle, LINES)
-            axes.fill_between(*_range(curve, metric), **RANGE, alpha=0.2, lw=0)
-            axes.set_xlabel(f"share of {_missing(results, curve)} missing")
-            axes.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
-        else:
-            side_by_side = [(float(i), e) for i, e in enumerate(results["conditions"])]
-            _draw(axes, side_by_side, metric, title, family.oracle, POINTS)
-            axes.vlines(*_range(side_by_side, metric), **RANGE, lw=2)
-            names = [entry["name"] for entry in results["conditions"]]
-            axes.set_xticks(range(len(names)), names, rotation=40, ha="right", fontsize="small")
-    panels[0].set_ylabel("percent")
-    panels[0].legend(loc="lower left", frameon=False)
-    figure.suptitle(f"Protocol {results['protocol']}, {results['split']} split, n = {results['n']}")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+    with png(path, 860, 400) as figure:
+        panels = figure.subplots(1, len(family.panels), sharey=True)
+        for axes, (metric, title) in zip(panels, family.panels, strict=True):
+            lines = [_run_line("model", drawn, metric, 0), *_references(results, drawn, metric)]
+            label = _rate_label(results, curve)
+            line_chart(axes, lines, label, "", joined=bool(curve))
+            axes.set_title(title)
+            if not curve:
+                names = [entry["name"] for entry in results["conditions"]]
+                axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
+        panels[0].set_ylabel("percent")
+        panels[0].legend(loc="lower left", frameon=False)
+        figure.suptitle(
+            f"Protocol {results['protocol']}, {results['split']} split, n = {results['n']}"
+        )
+
+
+def rate_curves(methods: Sequence[RunGroup]) -> Figure | None:
+    """The same of several methods; None if the protocol has no such line."""
+    results = methods[0].first.results
+    curve = missing_rate_curve(results)
+    if not curve:
+        return None
+    shown = methods[:MOST_LINES]
+    panels = []
+    for metric, title in family_of_results(results).panels:
+        lines = [_method_line(method, curve, metric, style) for style, method in enumerate(shown)]
+        lines += _references(results, curve, metric)
+        alt = "; ".join(map(_told, lines))
+        label = _rate_label(results, curve)
+        panels.append(panel(title, alt, line_chart, lines, label, "percent"))
+    legend = [(sample(line.style, mark=line.marks is None), line.name) for line in lines]
+    band = "one standard deviation over the training seeds, or, with one seed, the range over the "
+    caption = f"Scores over the missing rate. Bands: {band}mask seeds."
+    if len(methods) > len(shown):
+        caption += f" The first {len(shown)} of {len(methods)} methods."
+    return Figure(caption, panels, legend)
 
 
 def missing_rate_curve(results: Results) -> list[tuple[float, Mapping[str, Any]]]:
@@ -79,41 +96,56 @@ def _described(results: Results, name: str) -> Mapping[str, Any]:
     return next(condition for condition in listed if condition["name"] == name)
 
 
-def _missing(results: Results, curve: list[tuple[float, Mapping[str, Any]]]) -> str:
+def _rate_label(results: Results, curve: Curve) -> str:
+    if not curve:
+        return ""
     described = _described(results, curve[0][1]["name"])
-    return "modalities" if "modality_rate" in described else "frames"
+    return f"share of {'modalities' if 'modality_rate' in described else 'frames'} missing"
 
 
-def _draw(
-    axes: "Axes",
-    curve: list[tuple[float, Mapping[str, Any]]],
-    metric: str,
-    title: str,
-    oracle: str,
-    styles: Mapping[str, dict[str, Any]],
-) -> None:
-    """Draw one metric's lines or points; a figure that is undefined leaves a gap."""
-    rates = [rate for rate, _ in curve]
-    for source, style in styles.items():
-        if all(source in entry for _, entry in curve):
-            heights = [_percent(entry[source][metric]) for _, entry in curve]
-            label = style["label"].format(oracle=oracle)
-            axes.plot(rates, heights, markersize=4.5, **{**style, "label": label})
-    axes.set_title(title, fontsize="medium")
-    axes.grid(color="0.9")
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def _range(
-    curve: list[tuple[float, Mapping[str, Any]]], metric: str
-) -> tuple[list[float], list[float], list[float]]:
-    """Rates, and the lowest and highest figure over the mask seeds."""
+def _run_line(name: str, curve: Curve, metric: str, style: int) -> Line:
+    """The figures of a run, and the lowest and highest over its mask seeds."""
     seeds = [
         [_percent(table[metric]) for table in entry["metrics_per_mask_seed"]] for _, entry in curve
     ]
-    return [rate for rate, _ in curve], [min(row) for row in seeds], [max(row) for row in seeds]
+    low, high = (list(map(float, end(seeds, axis=1))) for end in (np.min, np.max))
+    heights = [_percent(entry["metrics"][metric]) for _, entry in curve]
+    return Line(name, [at for at, _ in curve], heights, style, low, high)
 
 
-def _percent(figure: float | None) -> float:
-    return float("nan") if figure is None else 100 * figure
+def _method_line(method: RunGroup, curve: Curve, metric: str, style: int) -> Line:
+    """The same of one run; of several their mean, and a standard deviation to each side."""
+    if len(method.runs) == 1:
+        own = [(at, rows_of(method.first.results)[entry["name"]]) for at, entry in curve]
+        return _run_line(method.name, own, metric, style)
+    spreads = [spread_of(method.evaluated, entry["name"], metric) for _, entry in curve]
+    low, mean, high = (
+        [_percent(s.mean, sign * (s.training_std or 0)) for s in spreads] for sign in (-1, 0, 1)
+    )
+    return Line(method.name, [at for at, _ in curve], mean, style, low, high)
+
+
+def _references(results: Results, curve: Curve, metric: str) -> list[Line]:
+    """The Bayes-optimal prediction and the best constant, where they are known."""
+    oracle = family_of_results(results).oracle
+    known = {"bayes": (f"Bayes ({oracle})", BAYES, None), "floor": ("best constant", FLOOR, ())}
+    return [
+        Line(
+            name,
+            [at for at, _ in curve],
+            [_percent(entry[source][metric]) for _, entry in curve],
+            style,
+            marks=marks,
+        )
+        for source, (name, style, marks) in known.items()
+        if all(source in entry for _, entry in curve)
+    ]
+
+
+def _told(line: Line) -> str:
+    ends = [f"{v:.1f}" for v in line.y if not np.isnan(v)]
+    return f"{line.name} from {ends[0]} to {ends[-1]} percent" if ends else f"{line.name} undefined"
+
+
+def _percent(figure: float | None, more: float = 0) -> float:
+    return np.nan if figure is None else 100 * (figure + more)

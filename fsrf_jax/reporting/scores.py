@@ -1,33 +1,14 @@
 """The chapter of the scores: tables of conditions, and curves over what is missing."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import numpy as np
-
-from fsrf_jax.evaluation.comparison import (
-    Comparison,
-    rows_of,
-    spread_of,
-)
-from fsrf_jax.evaluation.metrics.families import family_of_results
-from fsrf_jax.evaluation.results import entry_of
-from fsrf_jax.reporting import svg
-from fsrf_jax.reporting.differences import differences
-from fsrf_jax.reporting.document import Block, Figure, Folded, Panel, Section, Table
+from fsrf_jax.evaluation.comparison import Comparison
+from fsrf_jax.reporting.comparison_tables import differences, method_table, side_by_side
+from fsrf_jax.reporting.document import Block, Folded, Section
 from fsrf_jax.reporting.material import RunGroup
-from fsrf_jax.reporting.names import collapse_mark, row_title
-from fsrf_jax.reporting.numbers import interval_cell, percent, spread_cell
-from fsrf_jax.reporting.results_plot import missing_rate_curve
-from fsrf_jax.reporting.results_tables import main_section
-from fsrf_jax.reporting.sections import average_name, averages
-from fsrf_jax.reporting.sections import sections as more_sections
-
-BAYES, FLOOR = svg.STYLES - 2, svg.STYLES - 1
-"""Styles of what is no method."""
-
-MOST_LINES = BAYES
-"""Methods in one picture: as many as there are other styles."""
+from fsrf_jax.reporting.results_plot import rate_curves
+from fsrf_jax.reporting.results_tables import tables
 
 
 def score_section(methods: Sequence[RunGroup], comparisons: Mapping[str, Comparison]) -> Section:
@@ -41,8 +22,8 @@ def score_section(methods: Sequence[RunGroup], comparisons: Mapping[str, Compari
     if len(methods) == 1:
         blocks.append(method_table(methods[0]))
     else:
-        blocks += [_side_by_side(methods), *differences(methods, comparisons)]
-    curves = _rate_curves(methods)
+        blocks += [side_by_side(methods), *differences(methods, comparisons)]
+    curves = rate_curves(methods)
     blocks += [curves] if curves else []
     if len(methods) > 1:
         blocks += [Folded(f"All figures of {m.name}", [method_table(m)]) for m in methods]
@@ -54,168 +35,14 @@ def certainty_section(methods: Sequence[RunGroup]) -> Section:
     blocks: list[Block] = []
     for method in methods:
         named = f", {_run_name(method)}" if len(methods) > 1 or len(method.runs) > 1 else ""
-        tables: list[Block] = [
-            Table(f"{part.caption}{named}", part.header, part.rows, part.notes)
-            for part in more_sections(method.first.results)
+        found: list[Block] = [
+            dataclasses.replace(table, caption=f"{table.caption}{named}")
+            for table in tables(method.first.results)[1:]
         ]
-        blocks += tables if len(methods) == 1 else [Folded(method.name, tables)]
+        blocks += found if len(methods) == 1 else [Folded(method.name, found)]
     return Section("Certainty, collapse, recovery, calibration", blocks)
-
-
-def method_table(method: RunGroup) -> Table:
-    """Every column under every condition: one run with its interval, or mean and spread."""
-    return _run_table(method) if len(method.runs) == 1 else _spread_table(method)
 
 
 def _run_name(method: RunGroup) -> str:
     several = len(method.runs) > 1
     return f"{method.name}, training seed {method.first.seed}" if several else method.name
-
-
-def _run_table(method: RunGroup) -> Table:
-    """The table of results.md, with the interval of the headline figure beside it."""
-    results = method.first.results
-    main = main_section(results)
-    headline = family_of_results(results).headline
-    header, rows, notes = list(main.header), [list(row) for row in main.rows], list(main.notes)
-    if results["resamples"]:
-        entries = [*results["conditions"], *(entry for _, entry in averages(results))]
-        header.insert(2, f"{headline.title} 95 %")
-        for row, entry in zip(rows, entries, strict=True):
-            row.insert(2, interval_cell(entry["bootstrap"][headline.metric]))
-        notes.append(
-            f"95 %: bootstrap interval over the test samples, {results['resamples']} resamples; "
-            "what another training seed would change is not in it."
-        )
-    strong = len(averages(results))
-    return Table(f"{main.caption}: {method.name}", header, rows, notes, strong)
-
-
-def _spread_table(method: RunGroup) -> Table:
-    results, family = method.first.results, family_of_results(method.first.results)
-    rows = rows_of(method.first.evaluated)
-    body = []
-    for row in rows:
-        entry = entry_of(results, row)
-        cells = [spread_cell(spread_of(method.evaluated, row, c.metric), c) for c in family.columns]
-        cells[0] += collapse_mark(method, row)
-        cells.append(percent(entry["floor"][family.headline.metric]))
-        if "bayes" in results["conditions"][0]:
-            cells.append(percent(entry["bayes"][family.headline.metric]))
-        body.append([row_title(results, row), *cells])
-    header = ["condition", *(c.title for c in family.columns), "floor"]
-    header += ["Bayes"] if "bayes" in results["conditions"][0] else []
-    return Table(
-        f"Protocol {results['protocol']}, {results['split']} split: {method.name}",
-        header,
-        body,
-        [f"Mean ± standard deviation over the {method.words}.", *_notes(results)],
-        strong=len(rows) - len(results["conditions"]),
-    )
-
-
-def _side_by_side(methods: Sequence[RunGroup]) -> Table:
-    """The headline figure of every method under every condition."""
-    results = methods[0].first.results
-    headline = family_of_results(results).headline
-    with_bayes = "bayes" in results["conditions"][0]
-    rows = rows_of(methods[0].first.evaluated)
-    body = []
-    for row in rows:
-        cells = [
-            spread_cell(spread_of(m.evaluated, row, headline.metric), headline)
-            + collapse_mark(m, row)
-            for m in methods
-        ]
-        entry = entry_of(results, row)
-        cells.append(percent(entry["floor"][headline.metric]))
-        cells += [percent(entry["bayes"][headline.metric])] if with_bayes else []
-        body.append([row_title(results, row), *cells])
-    header = ["condition", *(m.name for m in methods), "floor", *(["Bayes"] if with_bayes else [])]
-    told = "; ".join(f"{m.name}: {m.words}" for m in methods)
-    notes = [f"{told}. Where there are several seeds: mean ± standard deviation over them."]
-    return Table(
-        f"{headline.title}, protocol {results['protocol']}, {results['split']} split",
-        header,
-        body,
-        [*notes, *_notes(results)],
-        strong=len(rows) - len(results["conditions"]),
-    )
-
-
-def _notes(results: Mapping[str, Any]) -> list[str]:
-    title = family_of_results(results).headline.title
-    return [
-        *main_section(results).notes[:1],
-        f"{average_name(results)}: {results['average_rule']}. all conditions: mean over all rows "
-        "that show frames.",
-        f"floor: {title} of the best constant prediction. *: collapsed, {title} is no better than "
-        "the floor in one training seed or more.",
-    ]
-
-
-def _rate_curves(methods: Sequence[RunGroup]) -> Figure | None:
-    """The figures over the share of what is missing; None if the protocol has no such line."""
-    results = methods[0].first.results
-    curve = missing_rate_curve(results)
-    if not curve:
-        return None
-    family, drawn = family_of_results(results), methods[:MOST_LINES]
-    rates = [rate for rate, _ in curve]
-    names = [entry["name"] for _, entry in curve]
-    x = svg.Axis(min(rates) - 0.02, max(rates) + 0.02, "share missing")
-    panels = []
-    for metric, title in family.panels:
-        lines = [_method_line(m, rates, names, metric, i) for i, m in enumerate(drawn)]
-        lines += _reference_lines(curve, rates, metric)
-        known = [v for line in lines for v in (*line.y, *line.low, *line.high) if v is not None]
-        y = svg.axis_over(known, "percent")
-        alt = "; ".join(_told(line) for line in lines)
-        panels.append(Panel(title, svg.line_chart(lines, x, y, alt), alt))
-    legend = [(svg.line_sample(line), line.name) for line in lines]
-    band = "one standard deviation over the training seeds, or, with one seed, the range over the "
-    caption = f"Scores over the missing rate. Bands: {band}mask seeds."
-    if len(methods) > len(drawn):
-        caption += f" The first {len(drawn)} of {len(methods)} methods."
-    return Figure(caption, panels, legend)
-
-
-def _told(line: svg.Line) -> str:
-    ends = [f"{v:.1f}" for v in line.y if v is not None]
-    return f"{line.name} from {ends[0]} to {ends[-1]} percent" if ends else f"{line.name} undefined"
-
-
-def _method_line(
-    method: RunGroup, rates: Sequence[float], names: Sequence[str], metric: str, style: int
-) -> svg.Line:
-    spreads = [spread_of(method.evaluated, name, metric) for name in names]
-    means = [_in_percent(spread.mean) for spread in spreads]
-    if len(method.runs) > 1:
-        stds = [100 * (spread.training_std or 0) for spread in spreads]
-        low = [None if m is None else m - s for m, s in zip(means, stds, strict=True)]
-        high = [None if m is None else m + s for m, s in zip(means, stds, strict=True)]
-    else:
-        entries = [entry_of(method.first.results, name) for name in names]
-        ends = (np.min, np.max)
-        low, high = ([_of_masks(entry, metric, end) for entry in entries] for end in ends)
-    return svg.Line(method.name, rates, means, style, low, high)
-
-
-def _of_masks(entry: Mapping[str, Any], metric: str, end: Any) -> float | None:
-    figures = [table[metric] for table in entry["metrics_per_mask_seed"]]
-    return None if None in figures else 100 * float(end(figures))
-
-
-def _reference_lines(
-    curve: Sequence[tuple[float, Mapping[str, Any]]], rates: Sequence[float], metric: str
-) -> list[svg.Line]:
-    lines = []
-    for key, name, style in (("bayes", "Bayes", BAYES), ("floor", "best constant", FLOOR)):
-        if all(key in entry for _, entry in curve):
-            heights = [_in_percent(entry[key][metric]) for _, entry in curve]
-            lines.append(svg.Line(name, rates, heights, style, marked=key == "bayes"))
-    return lines
-
-
-def _in_percent(figure: float | None) -> float | None:
-    return None if figure is None else 100 * figure

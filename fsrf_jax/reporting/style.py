@@ -5,13 +5,21 @@ any colour vision can tell apart, made lighter where the ground is dark; dashes 
 marks tell them apart in grey.
 """
 
-STYLE = """\
-:root {
-  color-scheme: light dark;
-  --ground: #ffffff; --ink: #1c1f23; --soft: #5b636d; --line: #d8dce1; --box: #f5f6f8;
-  --link: #0a58a8;
-  --c0: #0072b2; --c1: #c25400; --c2: #00805c; --c3: #a0447c; --c4: #6b5b00; --c5: #444b54;
+COLOURS = {
+    "ground": "#ffffff",
+    "ink": "#1c1f23",
+    "soft": "#5b636d",
+    "line": "#d8dce1",
+    **{"c0": "#0072b2", "c1": "#c25400", "c2": "#00805c"},
+    **{"c3": "#a0447c", "c4": "#6b5b00", "c5": "#444b54"},
 }
+"""Those of pictures where the ground is light, by the name of the page's variable."""
+
+STYLE = f"""\
+:root {{ {" ".join(f"--{name}: {colour};" for name, colour in COLOURS.items())} }}
+"""
+STYLE += """\
+:root { color-scheme: light dark; --box: #f5f6f8; --link: #0a58a8; }
 @media (prefers-color-scheme: dark) {
   :root {
     --ground: #14171a; --ink: #e4e7ea; --soft: #a3acb6; --line: #373d44; --box: #1d2125;
@@ -66,17 +74,6 @@ figcaption { color: var(--soft); font-size: .88rem; max-width: 46rem; margin-top
 }
 .legend svg { width: 2.6rem; height: .9rem; vertical-align: middle; }
 svg text { fill: var(--soft); font: 12.5px system-ui, sans-serif; }
-svg .grid { stroke: var(--line); stroke-width: 1; }
-svg .zero { stroke: var(--soft); stroke-width: 1; fill: none; }
-svg .line { fill: none; stroke-width: 1.8; }
-svg .band { stroke: none; opacity: .2; }
-svg .bar { stroke: var(--ground); stroke-width: 1; }
-svg .filled { stroke: none; }
-svg .stroked { fill: none; stroke-width: 1.4; }
-svg .faint { opacity: .75; }
-.s0 { --mark: var(--c0); } .s1 { --mark: var(--c1); } .s2 { --mark: var(--c2); }
-.s3 { --mark: var(--c3); } .s4 { --mark: var(--c4); } .s5 { --mark: var(--c5); }
-svg .line, svg .stroked { stroke: var(--mark); }
-svg .band, svg .bar, svg .filled { fill: var(--mark); }
+svg path { stroke-linejoin: round; }
 @media print { details { border: 0; } .scroll { overflow: visible; } }
 """

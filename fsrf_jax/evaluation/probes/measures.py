@@ -200,6 +200,28 @@ def cka(x: np.ndarray, y: np.ndarray) -> float | None:
     return float(both / (np.linalg.norm(x_nd.T @ x_nd) * np.linalg.norm(y_ne.T @ y_ne)))
 
 
+def principal_plane(code_nd: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Scores [n, 2] on the first two principal components, and their shares of the variance [2].
+
+    The sign of a component is such that its entry of largest size is positive.
+
+    Args:
+        code_nd: float [n, d], n and d of at least 2.
+
+    Returns:
+        The scores, and the shares; both zero where the codes do not vary.
+    """
+    centred_nd = _centred(np.asarray(code_nd, np.float64))
+    _, size_k, component_kd = np.linalg.svd(centred_nd, full_matrices=False)
+    first_kd = component_kd[:2]
+    largest = np.abs(first_kd).argmax(axis=1)
+    signs = np.sign(first_kd[np.arange(2), largest])
+    total = float((size_k**2).sum())
+    if total == 0:
+        return np.zeros((len(code_nd), 2)), np.zeros(2)
+    return centred_nd @ (first_kd * signs[:, None]).T, size_k[:2] ** 2 / total
+
+
 def is_constant(code: np.ndarray) -> bool:
     """Whether the rows [n, d] are all the same, but for rounding to float32."""
     code_nd = np.asarray(code, np.float64)

@@ -1,0 +1,216 @@
+"""All charts, drawn by matplotlib: in one style, as PNG files and as SVG inside a page.
+
+A chart is a function of axes and of what it shows. matplotlib is imported when one is drawn. Series
+differ in dash and marker as well as in colour; the style of a series is a number, and styles repeat
+after `STYLES`. A height that is NaN leaves a gap.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+
+import numpy as np
+
+from fsrf_jax.files import replacing
+from fsrf_jax.reporting.document import Panel
+from fsrf_jax.reporting.numbers import two_digits
+from fsrf_jax.reporting.style import COLOURS
+from fsrf_jax.reporting.svg import inline_svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STYLES = 6
+DASHES = ("-", (0, (6, 3)), (0, (2, 2.5)), (0, (9, 3, 2, 3)), (0, (14, 4)), (0, (1, 3.5)))
+MARKERS = {"disc": "o", "square": "s", "triangle": "^", "diamond": "D", "plus": "P", "cross": "X"}
+
+DARK = 0.55
+"""From this shade on, white text is easier to read."""
+
+_SETTINGS = {
+    "svg.fonttype": "none",  # text stays text
+    "text.parse_math": False,  # a name may hold a dollar sign
+    "font.size": 12.5,
+    "axes.titlesize": "medium",
+    "figure.titlesize": "medium",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": COLOURS["line"],
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
+    **dict.fromkeys(("xtick.major.size", "ytick.major.size"), 0),
+    **dict.fromkeys(("axes.edgecolor", "axes.labelcolor", "text.color"), COLOURS["soft"]),
+    **dict.fromkeys(("xtick.color", "ytick.color"), COLOURS["soft"]),
+    **{"axes.xmargin": 0.04, "axes.ymargin": 0.04},
+    **{"axes.formatter.limits": (-4, 5), "axes.formatter.useoffset": False},
+    "lines.scale_dashes": False,
+}
+_LOCK = threading.Lock()
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line through points, left to right.
+
+    Attributes:
+        name: for the legend.
+        x: positions.
+        y: heights.
+        style: number of its style.
+        low: lower edge of a band around it; empty for no band.
+        high: upper edge.
+        marks: places of the points that have a marker; None for all.
+    """
+
+    name: str
+    x: Sequence[float]
+    y: Sequence[float]
+    style: int
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+    marks: Sequence[int] | None = None
+
+
+def panel(
+    title: str,
+    alt: str,
+    chart: "Callable[Concatenate[Axes, P], None]",
+    *shown: P.args,
+    **named: P.kwargs,
+) -> Panel:
+    """A chart as a picture of a page; `alt` says in words what it shows."""
+    with _figure(340, 240) as figure:
+        # Fixed, since fitting them to the tick labels takes longer than all the rest.
+        chart(figure.add_axes((0.18, 0.2, 0.8, 0.73)), *shown, **named)
+        return Panel(title, inline_svg(figure, alt), alt)
+
+
+@contextmanager
+def png(path: Path, width: float, height: float) -> Iterator["Figure"]:
+    """A figure of that many points that is written to the path, whole, when it is drawn."""
+    with _figure(width, height) as figure:
+        figure.set_layout_engine("constrained")
+        yield figure
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=120)
+
+
+def sample(style: int, *, line: bool = True, mark: bool = True) -> str:
+    """What a line, its markers or both look like, as SVG for a legend."""
+    with _figure(42, 14) as figure:
+        axes = figure.add_axes((0.02, 0, 0.96, 1))
+        axes.set_axis_off()
+        axes.plot([0, 1, 2], [0] * 3, **_look(style, line, mark), markevery=[1])
+        name = tuple(MARKERS)[style % STYLES]
+        alt = {(True, True): f"line with {name}s", (True, False): "line"}.get((line, mark), name)
+        return inline_svg(figure, alt)
+
+
+def line_chart(axes: "Axes", lines: Sequence[Line], x: str, y: str, *, joined: bool = True) -> None:
+    """Lines with their bands; not joined, points with bars, for positions that are no numbers."""
+    for line in lines:
+        mark = line.marks is None or len(line.marks) > 0
+        look = _look(line.style, joined or not mark, mark)
+        if line.low and joined:
+            axes.fill_between(
+                line.x, line.low, line.high, color=look["color"], alpha=0.2, linewidth=0
+            )
+        elif line.low:
+            axes.vlines(line.x, line.low, line.high, color=look["color"])
+        axes.plot(line.x, line.y, **look, markevery=line.marks, label=line.name)
+    axes.set(xlabel=x, ylabel=y)
+
+
+def scatter_chart(
+    axes: "Axes",
+    clouds: Mapping[int, np.ndarray],
+    x: str,
+    y: str,
+    *,
+    within: np.ndarray | None = None,
+) -> None:
+    """Points [n, 2] by style; with `within`, corners to hold, also the line of equal numbers."""
+    for style, points in clouds.items():
+        axes.plot(*points.T, **_look(style, line=False, mark=True), alpha=0.75)
+    if within is not None:
+        axes.update_datalim(within)
+        axes.autoscale_view()
+        axes.axline((0, 0), slope=1, color=COLOURS["soft"], linewidth=1, linestyle=(0, (4, 3)))
+    axes.set(xlabel=x, ylabel=y)
+
+
+def bar_chart(axes: "Axes", edges: np.ndarray, heights: np.ndarray, x: str, y: str) -> None:
+    """A histogram: bar i lies between edges i and i + 1 and begins at 0."""
+    bars = axes.bar(edges[:-1], heights, np.diff(edges), align="edge", color=COLOURS["c0"])
+    for bar in bars:
+        bar.set(edgecolor=COLOURS["ground"], linewidth=1)
+    axes.set(xlabel=x, ylabel=y)
+
+
+def heat_map(
+    axes: "Axes",
+    columns: Sequence[str],
+    rows: Sequence[str],
+    cells: Sequence[Sequence[float | None]],
+) -> None:
+    """Cells with their figures: white is 0 or less, black is 1; a dash is undefined."""
+    shades = np.array([[x or 0.0 for x in row] for row in cells])
+    axes.imshow(shades, cmap="Greys", vmin=0, vmax=1, aspect="auto")
+    for (row, column), shade in np.ndenumerate(shades):
+        colour = "white" if shade > DARK else "black"
+        text = two_digits(cells[row][column])
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize="small")
+    axes.set_xticks(range(len(columns)), columns, rotation=90 if max(map(len, columns)) > 6 else 0)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.grid(visible=False)
+
+
+def difference_chart(axes: "Axes", cells: Mapping[str, Mapping[str, Any]], x: str) -> None:
+    """Differences with their intervals, from top to bottom; filled ones have p < 0.05.
+
+    Args:
+        axes: where.
+        cells: `difference`, `low`, `high` and `p` of each row, as fractions; none of them, or low,
+            high and p None, where unknown.
+        x: label of the axis, in points of percent.
+    """
+    ink = COLOURS["c0"]
+    for place, cell in enumerate(cells.values()):
+        if "difference" not in cell:
+            continue
+        if cell["low"] is not None:
+            axes.plot([100 * cell["low"], 100 * cell["high"]], [place] * 2, color=ink)
+        certain = cell["p"] is not None and cell["p"] < 0.05
+        face = ink if certain else COLOURS["ground"]
+        axes.plot(100 * cell["difference"], place, "o", color=ink, markerfacecolor=face)
+    axes.axvline(0, color=COLOURS["soft"], linewidth=1, linestyle=":")
+    axes.set_yticks(range(len(cells)), list(cells))
+    axes.set_ylim(len(cells) - 0.5, -0.5)
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel(x)
+
+
+def _look(style: int, line: bool, mark: bool) -> dict[str, Any]:
+    """Keywords of a series for `Axes.plot`."""
+    return {
+        "color": COLOURS[f"c{style % STYLES}"],
+        "linestyle": DASHES[style % STYLES] if line else "",
+        "linewidth": 1.8,
+        "marker": tuple(MARKERS.values())[style % STYLES] if mark else "",
+        "markersize": 5.6,
+        "markeredgewidth": 0,
+    }
+
+
+@contextmanager
+def _figure(width: float, height: float) -> Iterator["Figure"]:
+    """A figure under the settings of this module, which are global: one at a time."""
+    import matplotlib.style
+    from matplotlib.figure import Figure
+
+    with _LOCK, matplotlib.style.context(["default", _SETTINGS]):
+        yield Figure(figsize=(width / 72, height / 72))
