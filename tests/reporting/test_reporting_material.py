@@ -6,6 +6,7 @@ import json
 import pytest
 from report_case import config_with, evaluation_of, labels_with, material_of
 
+from fsrf_jax.arguments import to_yaml
 from fsrf_jax.config import Config
 from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.results import save_json
@@ -73,19 +74,25 @@ def test_a_method_is_called_by_what_its_runs_share(name, expected):
 def folder(tmp_path):
     save_json(tmp_path / "results.json", summarise(EVALUATION, "test", 4, "abc"))
     save_predictions(tmp_path / "predictions.npz", EVALUATION)
+    (tmp_path / "config.yaml").write_text(to_yaml(Config()))
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "task": 2.0}\n{"epoch": 2, "ta')
     return tmp_path
 
 
 def test_a_run_folder_is_read(folder):
-    found = read_run(folder, Config(), "mine")
-    assert (found.name, found.seed) == ("mine", 4)
+    found = read_run(folder)
+    assert (found.name, found.seed, found.config) == (folder.name, 4, Config())
     assert found.journal == [{"epoch": 1, "task": 2.0}]  # the last line was cut off
     assert (found.environment, found.probes, found.recovery) == (None, None, None)
-    assert read_run(folder, Config()).name == folder.name
+    (folder / "results.json").rename(folder / "other.json")
+    (folder / "predictions.npz").rename(folder / "other.predictions.npz")
+    assert (read_run(folder / "other.json").name, read_run(folder / "other.json").config) == (
+        "other",
+        None,
+    )
 
 
-@pytest.mark.parametrize(("found", "named"), [(None, 1), (3, 3), ("2", 2)])
+@pytest.mark.parametrize(("found", "named"), [(None, 1), (2, 2), ("3", 3)])
 def test_results_of_another_version_are_refused(folder, found, named):
     """Those of before there were versions are of the first."""
     path = folder / "results.json"
@@ -93,21 +100,21 @@ def test_results_of_another_version_are_refused(folder, found, named):
     del results["version"]
     path.write_text(json.dumps(results if found is None else {**results, "version": found}))
     message = (
-        rf"results\.json: holds results of version {named}, expected 2: evaluate the run again"
+        rf"results\.json: holds results of version {named}, expected 3: evaluate the run again"
     )
     with pytest.raises(RunError, match=message):
-        read_run(folder, Config())
+        read_run(folder)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", ""])
 def test_damaged_results_are_refused(folder, text):
     (folder / "results.json").write_text(text)
     with pytest.raises(RunError, match=r"results\.json: cannot read the results"):
-        read_run(folder, Config())
+        read_run(folder)
 
 
 @pytest.mark.parametrize("text", ["{", "[]"])
 def test_damaged_files_are_refused(folder, text):
     (folder / "probes.json").write_text(text)
     with pytest.raises(RunError, match=r"probes\.json: is damaged"):
-        read_run(folder, Config())
+        read_run(folder)

@@ -54,13 +54,16 @@ def test_figures_are_means_and_deviations_over_the_seeds(methods):
     assert cells[HEADS.index("{a}")].endswith(" *")
     assert "*" not in cells[0]
     floor = 100 * methods[0].first.results["conditions"][0]["floor"]["f1_non0"]
-    assert table.rows[-1] == ["best constant", *[f"{floor:.1f}"] * 8]
+    assert table.rows[-2] == ["best constant", *[f"{floor:.1f}"] * 8]
+    name, *missing = table.rows[-1]
+    assert (name, missing[-1]) == ("missing", "0.0 / 0.0")
+    assert missing[0].endswith(" / 66.7")
 
 
 def test_the_latex_table_has_its_columns(methods):
     lines = latex_table(paper_table(methods)).splitlines()
     rows = [line for line in lines if line.endswith(r" \\")]
-    assert len(rows) == 4
+    assert len(rows) == 5
     assert {len(re.findall(r"(?<!\\)&", row)) for row in rows} == {8}
     assert r"\begin{tabular}{lrrrrrrrr}" in lines
     assert rows[0].startswith(r"method & \{l\} & \{a\}")

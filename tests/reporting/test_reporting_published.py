@@ -5,7 +5,9 @@ import pytest
 from report_case import labels_with, method_of
 from sklearn.metrics import f1_score
 
-from fsrf_jax.reporting.published import SIGNS, TABLES, identify, published_section
+from fsrf_jax.reporting.published import published_section, published_table, published_tables
+
+TABLES = published_tables()
 
 MOSI = labels_with(379, 277, 30)
 
@@ -20,24 +22,31 @@ def rows(section):
     return {name: dict(zip(table.header[1:], cells, strict=True)) for name, *cells in table.rows}
 
 
-@pytest.mark.parametrize("key", [key for key in TABLES if key[1] == "corrkd"])
-def test_every_printed_average_is_that_of_its_row(key):
-    for name, row in TABLES[key].rows.items():
+@pytest.mark.parametrize("table", [t for t in TABLES if t.protocol == "corrkd"])
+def test_every_printed_average_is_that_of_its_row(table):
+    for name, row in table.rows.items():
         # As printed, to two decimals of what had two decimals.
         assert np.mean(row[:6]) == pytest.approx(row[6], abs=0.0101), name
 
 
 def test_every_row_has_every_column():
-    for table in TABLES.values():
+    assert [(t.data, t.protocol) for t in TABLES] == [
+        ("CMU-MOSI", "corrkd"),
+        ("CMU-MOSEI", "corrkd"),
+        ("CMU-MOSI", "lnln"),
+    ]
+    for table in TABLES:
         assert {len(row) for row in table.rows.values()} == {len(table.columns)}
 
 
-@pytest.mark.parametrize("counts", list(SIGNS))
-def test_a_test_set_is_known_by_its_labels(counts):
-    assert identify({"metrics": "mosi"}, labels_with(*counts)) == SIGNS[counts]
-    assert identify({"metrics": "sims"}, labels_with(*counts)) is None
-    negative, positive, zero = counts
-    assert identify({"metrics": "mosi"}, labels_with(negative - 1, positive + 1, zero)) is None
+@pytest.mark.parametrize("table", TABLES)
+def test_a_test_set_is_known_by_its_labels(table):
+    results = {"metrics": "mosi", "protocol": table.protocol}
+    assert published_table(results, labels_with(*table.signs)) == table
+    assert published_table({**results, "metrics": "sims"}, labels_with(*table.signs)) is None
+    assert published_table({**results, "protocol": "cmad"}, labels_with(*table.signs)) is None
+    negative, positive, zero = table.signs
+    assert published_table(results, labels_with(negative - 1, positive + 1, zero)) is None
 
 
 def test_ours_stand_below_the_published_ones(ours):
