@@ -8,7 +8,7 @@ from fsrf_jax.config import DataConfig
 from fsrf_jax.data import labels, synthetic
 from fsrf_jax.data.synthetic import SyntheticOptions
 from fsrf_jax.errors import ConfigError, DataError
-from fsrf_jax.source import fingerprint, open_source
+from fsrf_jax.source import open_source
 
 SMALL = SyntheticOptions(train=20, valid=10, test=12, frames=4, min_frames=2)
 
@@ -78,7 +78,7 @@ def test_built_in_labels_are_cut_and_so_is_their_oracle(form, outputs):
     expected = labels.cut_gaussian(*law, (-0.5, 1.0), form)
     assert expected.shape == (len(split), outputs)
     np.testing.assert_allclose(source.oracle("test")(split.valid), expected)
-    assert fingerprint(source.dataset) != fingerprint(numbers.dataset)
+    assert source.fingerprint != numbers.fingerprint
 
 
 def test_labels_of_a_file_are_cut_after_the_shift(npz):
@@ -127,9 +127,8 @@ def test_options_that_do_not_fit():
 
 
 def test_the_fingerprint_is_of_all_that_counts():
-    dataset = open_source(DataConfig(synthetic=SMALL)).dataset
-    first = fingerprint(dataset)
-    assert first == fingerprint(open_source(DataConfig(synthetic=SMALL)).dataset)
+    source = open_source(DataConfig(synthetic=SMALL))
+    assert source.fingerprint == open_source(DataConfig(synthetic=SMALL)).fingerprint
 
     def changed(part):
         fresh = open_source(DataConfig(synthetic=SMALL)).dataset
@@ -150,9 +149,10 @@ def test_the_fingerprint_is_of_all_that_counts():
             )
         name = "dev" if part == "name" else "test"
         splits = {k: v for k, v in fresh.splits.items() if k != "test"}
-        return fingerprint(dataclasses.replace(fresh, splits={**splits, name: split}))
+        dataset = dataclasses.replace(fresh, splits={**splits, name: split})
+        return dataclasses.replace(source, dataset=dataset).fingerprint
 
     found = {changed(p) for p in ("features", "valid", "labels", "ids", "modality", "name")}
     assert len(found) == 6
-    assert first not in found
-    assert changed(None) == first
+    assert source.fingerprint not in found
+    assert changed(None) == source.fingerprint

@@ -19,7 +19,6 @@ from fsrf_jax.experiments.experiment import Experiment, open_experiment
 from fsrf_jax.losses.task import FORMS
 from fsrf_jax.methods import Corrkd, Fsrf, Teacher
 from fsrf_jax.missing import Missing
-from fsrf_jax.source import fingerprint
 from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.loop import EpochRecord
 
@@ -35,9 +34,14 @@ def training(monkeypatch, tmp_path):
 
 
 def train(folder, members, together=2):
-    """What `train_members` returns, and what it says."""
+    """Results that are there in the end, by variant and seed, and the lines about them."""
     lines = []
-    return ablation.train_members(folder, members, together, lines.append), lines
+    ablation.train_members(folder, members, together, lines.append)
+    found = {}
+    for one in members:
+        results = json.loads((one.folder / "results.json").read_text())
+        found.setdefault(one.variant, {})[one.seed] = results
+    return found, lines
 
 
 def seeds(*numbers, variant="full"):
@@ -359,7 +363,7 @@ def test_each_member_is_evaluated_and_saved_by_itself(fit, tmp_path):
         assert (state.key == expected.key[index]).all()
         with checkpoints.open_manager(one.folder / "checkpoints", read_only=True) as manager:
             assert checkpoints.latest(manager) == 2
-            saved, prepared = run.restore(manager, normaliser)
+            saved, prepared = run.restore(manager)
         assert saved.step.tolist() == [run.recipe.steps]
         np.testing.assert_equal(prepared.to_tree(), normaliser.to_tree())
         pairs = zip(*map(jax.tree.leaves, (loop.member(saved, 0).best, state.best)), strict=True)
@@ -530,7 +534,7 @@ def test_members_without_codes_are_not_probed(fit, tmp_path, monkeypatch):
 def test_the_data_are_those_that_the_folders_record(training, tmp_path):
     members = full(tmp_path, 1)
     train(tmp_path, members)
-    digest = fingerprint(open_experiment(members[0].config).source.dataset)
+    digest = open_experiment(members[0].config).source.fingerprint
     environment = read_json(members[0].folder / "environment.json")
     assert environment["data_fingerprint"] == digest
 

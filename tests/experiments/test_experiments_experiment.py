@@ -13,7 +13,7 @@ from fsrf_jax.data import normalise
 from fsrf_jax.errors import ConfigError, DataError, RunError, UserError
 from fsrf_jax.evaluation.protocols.files import resolve
 from fsrf_jax.experiments.experiment import Experiment, make_recipe, open_experiment
-from fsrf_jax.source import fingerprint, open_source
+from fsrf_jax.source import open_source
 from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.state import is_complete
 
@@ -26,9 +26,8 @@ def run(trained):
 
 
 def restore(run, folder, members=1):
-    shapes = normalise.fit(run.source.split("train"), run.config.data.clip)
     with checkpoints.open_manager(folder, read_only=True) as manager:
-        return run.restore(manager, shapes, members)
+        return run.restore(manager, members)
 
 
 def parse(*argv):
@@ -129,7 +128,7 @@ def test_results_of_a_restored_run_are_those_it_has(run, trained):
     evaluation, results = run.evaluate(loop.member(states, 0), normaliser)
     expected = read_json(trained.folder / "results.json")
     assert results["method"] == expected["method"] == "fsrf"
-    assert results["data_fingerprint"] == fingerprint(run.source.dataset)
+    assert results["data_fingerprint"] == run.source.fingerprint
     for key in ("epochs_trained", "best_epoch", "validation_error", "masks_digest", "average"):
         assert results[key] == expected[key]
     arrays = read_arrays(trained.folder / "predictions.npz")
@@ -159,7 +158,7 @@ def test_opening_a_run_opens_protocol_and_data(run):
     found = open_experiment(run.config)
     assert found.recipe == run.recipe
     assert found.protocol.name == "corrkd"
-    assert fingerprint(found.source.dataset) == fingerprint(run.source.dataset)
+    assert found.source.fingerprint == run.source.fingerprint
 
 
 def test_mistakes_show_when_a_run_is_opened(run):

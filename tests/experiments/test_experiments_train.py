@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from ablation_case import parse
 from command_case import read_json, read_lines
+from evaluation_case import run_results
 
 from fsrf_jax import arguments
 from fsrf_jax.data import normalise
@@ -22,11 +23,10 @@ from fsrf_jax.experiments import train
 from fsrf_jax.experiments.experiment import Experiment, open_experiment
 from fsrf_jax.methods import Corrkd, Fsrf, Teacher
 from fsrf_jax.missing import Missing
-from fsrf_jax.source import fingerprint
 from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.loop import EpochRecord
 
-RESULTS = {"version": VERSION, "epochs_trained": 2}
+RESULTS = json.loads(json.dumps({**run_results(), "epochs_trained": 2}))
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +88,7 @@ def test_results_of_another_epoch_are_not_the_finished_ones(tmp_path):
     path.write_text(json.dumps(RESULTS))
     assert train._finished_results(tmp_path, 2) == RESULTS
     assert train._finished_results(tmp_path, 3) is None
-    for text in ('{"epochs_trained": 2}', '{"version": 2, "epochs_tr', ""):  # older, damaged
+    for text in ('{"epochs_trained": 2}', '{"version": 3, "epochs_tr', ""):  # older, damaged
         path.write_text(text)
         assert train._finished_results(tmp_path, 2) is None
 
@@ -117,7 +117,7 @@ def test_a_run_is_a_population_of_one_in_its_folder(run, fit, tmp_path):
     assert read_json(folder / "results.json") == RESULTS
     assert arguments.load(folder / "config.yaml") == run.config
     environment = read_json(folder / "environment.json")
-    assert environment["data_fingerprint"] == fingerprint(run.source.dataset)
+    assert environment["data_fingerprint"] == run.source.fingerprint
     journal = read_lines(folder / "metrics.jsonl")
     assert [(line["epoch"], line["validation_error"]) for line in journal] == [(1, 0.5), (2, 0.25)]
 
