@@ -75,7 +75,7 @@ class Line:
 def panel(
     title: str,
     alt: str,
-    labels: tuple[str, str],
+    labels: Sequence[str],
     chart: "Callable[Concatenate[Axes, P], None]",
     *shown: P.args,
     **named: P.kwargs,

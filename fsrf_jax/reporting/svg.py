@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _VARIABLES = {"none": "none", **{colour: f"var(--{name})" for name, colour in COLOURS.items()}}
-_KEPT = ("fill-opacity", "opacity", "stroke-width", "stroke-dasharray")
+_KEPT = ("fill-opacity", "opacity", "stroke-width", "stroke-dasharray", "text-anchor")
 
 
 def inline_svg(figure: "Figure", alt: str) -> str:
@@ -68,10 +68,9 @@ def _written(element: ElementTree.Element, ids: dict[str, str]) -> str:
             visible = "var(" in style and element.attrib["d"]
             return f'<path d="{_path(element)}"{style}/>' if visible else ""
         case "text":
-            turn, style = element.attrib["transform"], element.attrib["style"]
-            turned = f' transform="{_short(turn)}"' if turn.startswith("rotate(-90 ") else ""
-            anchor = re.sub(r".*text-anchor: (\w+).*|.*", r"\1", style)
-            ...
+            turn, words = element.attrib["transform"], escape(element.text or "", quote=False)
+            turned = "" if turn.startswith("rotate(-0 ") else f' transform="{_short(turn)}"'
+            return f"<text{_place(element)}{_style(element)}{turned}>{words}</text>"
     return ""
 
 
