@@ -130,6 +130,8 @@ def line_chart(axes: "Axes", lines: Sequence[Line], *, joined: bool = True) -> N
         elif line.low:
             axes.vlines(line.x, line.low, line.high, color=look["color"])
         axes.plot(line.x, line.y, **look, markevery=line.marks, label=line.name)
+    whole = all(float(at).is_integer() for line in lines for at in line.x)
+    axes.locator_params("x", integer=whole)
 
 
 def scatter_chart(
