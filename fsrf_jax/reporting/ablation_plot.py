@@ -25,8 +25,8 @@ def save_ablation_plot(path: Path, comparison: Mapping[str, Any]) -> None:
         panels = figure.subplots(1, len(titles), sharey=True, squeeze=False)[0]
         for axes, (row, title) in zip(panels, titles.items(), strict=True):
             cells = {name: rows[row][headline.metric] for name, rows in variants.items()}
-            difference_chart(axes, cells, f"{headline.title}, points more than {reference}")
-            axes.set_title(title)
+            difference_chart(axes, cells)
+            axes.set(title=title, xlabel=f"{headline.title}, points more than {reference}")
         seeds = f"{len(comparison['seeds'])} training seeds"
         figure.suptitle(f"Protocol {comparison['protocol']}, {comparison['split']} split, {seeds}")
 

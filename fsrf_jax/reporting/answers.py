@@ -74,7 +74,7 @@ def _figure(run: Material, names: Sequence[str], words: str) -> Figure:
         points = np.stack([labels, predictions], axis=1)[place]
         title = row_title(run.results, name)
         axes = ("true", "predicted")
-        panels.append(panel(title, alt, scatter_chart, {0: points}, *axes, within=within))
+        panels.append(panel(title, alt, axes, scatter_chart, {0: points}, within=within))
     some = f"{len(place)} of {len(labels)} samples" if len(place) < len(labels) else "all samples"
     caption = f"Predictions of {words}; {some}. On the dashed line they are right."
     return Figure(caption, panels)

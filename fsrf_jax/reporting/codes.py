@@ -99,8 +99,8 @@ def _pictures(codes: Codes, labels: np.ndarray, form: str, name: str) -> list[Bl
             alt = f"components 1 and 2 have {told}; {_centres(plane, of_rows, groups)}"
             found = of_rows[drawn]
             clouds = {s: plane[drawn][found == group] for group, (_, s) in groups.items()}
-            axes = [f"component {k + 1} ({100 * shares[k]:.0f} %)" for k in (0, 1)]
-            panels.append(panel(WORDS[kind], alt, scatter_chart, clouds, *axes))
+            axes = tuple(f"component {k + 1} ({100 * shares[k]:.0f} %)" for k in (0, 1))
+            panels.append(panel(WORDS[kind], alt, axes, scatter_chart, clouds))
     if not by_modality:
         none = "the method has no homogeneous, heterogeneous or noise codes."
         return [Paragraph(f"{name}no pictures of the codes: {none}")]

@@ -19,7 +19,7 @@ from fsrf_jax.reporting.document import (
 )
 from fsrf_jax.reporting.material import Absent
 from fsrf_jax.reporting.numbers import percent
-from fsrf_jax.reporting.pictures import bar_chart, panel
+from fsrf_jax.reporting.pictures import histogram, panel
 from fsrf_jax.source import Source
 
 BINS = 20
@@ -108,7 +108,7 @@ def _histograms(splits: Mapping[str, Split]) -> Figure:
             f"{len(y)} labels, mean {y.mean():.2f}, standard deviation {y.std():.2f}, "
             f"{100 * (y > 0).mean():.0f} percent above 0"
         )
-        panels.append(panel(name, alt, bar_chart, edges, shares, "label", "percent"))
+        panels.append(panel(name, alt, ("label", "percent"), histogram, edges, shares))
     return Figure("Distribution of the labels of each split.", panels)
 
 

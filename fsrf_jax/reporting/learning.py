@@ -53,7 +53,7 @@ def _panel(methods: Sequence[RunGroup], name: str) -> Panel:
             f"{method.name} from {values[0]:.3g} in epoch {epochs[0]:g} to {values[-1]:.3g} in "
             f"epoch {epochs[-1]:g}"
         )
-    return panel(TITLES.get(name, name), "; ".join(told), line_chart, lines, "epoch", "")
+    return panel(TITLES.get(name, name), "; ".join(told), ("epoch", ""), line_chart, lines)
 
 
 def _records(method: RunGroup, name: str) -> list[dict[str, Any]]:

@@ -28,9 +28,6 @@ STYLES = 6
 DASHES = ("-", (0, (6, 3)), (0, (2, 2.5)), (0, (9, 3, 2, 3)), (0, (14, 4)), (0, (1, 3.5)))
 MARKERS = {"disc": "o", "square": "s", "triangle": "^", "diamond": "D", "plus": "P", "cross": "X"}
 
-DARK = 0.55
-"""From this shade on, white text is easier to read."""
-
 _SETTINGS = {
     "svg.fonttype": "none",  # text stays text
     "text.parse_math": False,  # a name may hold a dollar sign
@@ -78,14 +75,27 @@ class Line:
 def panel(
     title: str,
     alt: str,
+    labels: Sequence[str],
     chart: "Callable[Concatenate[Axes, P], None]",
     *shown: P.args,
     **named: P.kwargs,
 ) -> Panel:
-    """A chart as a picture of a page; `alt` says in words what it shows."""
+    """A chart as a picture of a page.
+
+    Args:
+        title: what stands above it.
+        alt: what it shows, in words.
+        labels: of both axes, with units.
+        chart: one of those below.
+        shown: its arguments.
+        named: the same.
+    """
     with _figure(340, 240) as figure:
-        # Fixed, since fitting them to the tick labels takes longer than all the rest.
-        chart(figure.add_axes((0.18, 0.2, 0.8, 0.73)), *shown, **named)
+        # Margins are fixed: fitting them to the labels takes longer than all the rest.
+        axes = figure.add_axes((0.18, 0.18, 0.8, 0.75))
+        axes.set(xlabel=labels[0], ylabel=labels[1])
+        axes.locator_params(steps=[1, 2, 5, 10])
+        chart(axes, *shown, **named)
         return Panel(title, inline_svg(figure, alt), alt)
 
 
@@ -110,28 +120,22 @@ def sample(style: int, *, line: bool = True, mark: bool = True) -> str:
         return inline_svg(figure, alt)
 
 
-def line_chart(axes: "Axes", lines: Sequence[Line], x: str, y: str, *, joined: bool = True) -> None:
+def line_chart(axes: "Axes", lines: Sequence[Line], *, joined: bool = True) -> None:
     """Lines with their bands; not joined, points with bars, for positions that are no numbers."""
     for line in lines:
         mark = line.marks is None or len(line.marks) > 0
         look = _look(line.style, joined or not mark, mark)
         if line.low and joined:
-            axes.fill_between(
-                line.x, line.low, line.high, color=look["color"], alpha=0.2, linewidth=0
-            )
+            axes.fill_between(line.x, line.low, line.high, facecolor=look["color"], alpha=0.2)
         elif line.low:
             axes.vlines(line.x, line.low, line.high, color=look["color"])
         axes.plot(line.x, line.y, **look, markevery=line.marks, label=line.name)
-    axes.set(xlabel=x, ylabel=y)
+    whole = all(float(at).is_integer() for line in lines for at in line.x)
+    axes.locator_params("x", integer=whole)
 
 
 def scatter_chart(
-    axes: "Axes",
-    clouds: Mapping[int, np.ndarray],
-    x: str,
-    y: str,
-    *,
-    within: np.ndarray | None = None,
+    axes: "Axes", clouds: Mapping[int, np.ndarray], *, within: np.ndarray | None = None
 ) -> None:
     """Points [n, 2] by style; with `within`, corners to hold, also the line of equal numbers."""
     for style, points in clouds.items():
@@ -140,15 +144,11 @@ def scatter_chart(
         axes.update_datalim(within)
         axes.autoscale_view()
         axes.axline((0, 0), slope=1, color=COLOURS["soft"], linewidth=1, linestyle=(0, (4, 3)))
-    axes.set(xlabel=x, ylabel=y)
 
 
-def bar_chart(axes: "Axes", edges: np.ndarray, heights: np.ndarray, x: str, y: str) -> None:
-    """A histogram: bar i lies between edges i and i + 1 and begins at 0."""
-    bars = axes.bar(edges[:-1], heights, np.diff(edges), align="edge", color=COLOURS["c0"])
-    for bar in bars:
-        bar.set(edgecolor=COLOURS["ground"], linewidth=1)
-    axes.set(xlabel=x, ylabel=y)
+def histogram(axes: "Axes", edges: np.ndarray, heights: np.ndarray) -> None:
+    """Height i lies between edges i and i + 1 and begins at 0."""
+    axes.stairs(heights, edges, fill=True, color=COLOURS["c0"])
 
 
 def heat_map(
@@ -161,7 +161,7 @@ def heat_map(
     shades = np.array([[x or 0.0 for x in row] for row in cells])
     axes.imshow(shades, cmap="Greys", vmin=0, vmax=1, aspect="auto")
     for (row, column), shade in np.ndenumerate(shades):
-        colour = "white" if shade > DARK else "black"
+        colour = "white" if shade > 0.55 else "black"  # whichever is easier to read
         text = two_digits(cells[row][column])
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize="small")
     axes.set_xticks(range(len(columns)), columns, rotation=90 if max(map(len, columns)) > 6 else 0)
@@ -169,14 +169,13 @@ def heat_map(
     axes.grid(visible=False)
 
 
-def difference_chart(axes: "Axes", cells: Mapping[str, Mapping[str, Any]], x: str) -> None:
-    """Differences with their intervals, from top to bottom; filled ones have p < 0.05.
+def difference_chart(axes: "Axes", cells: Mapping[str, Mapping[str, Any]]) -> None:
+    """Differences in points of percent, with intervals; filled ones have p < 0.05.
 
     Args:
         axes: where.
         cells: `difference`, `low`, `high` and `p` of each row, as fractions; none of them, or low,
             high and p None, where unknown.
-        x: label of the axis, in points of percent.
     """
     ink = COLOURS["c0"]
     for place, cell in enumerate(cells.values()):
@@ -191,7 +190,6 @@ def difference_chart(axes: "Axes", cells: Mapping[str, Mapping[str, Any]], x: st
     axes.set_yticks(range(len(cells)), list(cells))
     axes.set_ylim(len(cells) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel(x)
 
 
 def _look(style: int, line: bool, mark: bool) -> dict[str, Any]:

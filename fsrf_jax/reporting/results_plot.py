@@ -36,9 +36,8 @@ def save_plot(path: Path, results: Results) -> None:
         panels = figure.subplots(1, len(family.panels), sharey=True)
         for axes, (metric, title) in zip(panels, family.panels, strict=True):
             lines = [_run_line("model", drawn, metric, 0), *_references(results, drawn, metric)]
-            label = _rate_label(results, curve)
-            line_chart(axes, lines, label, "", joined=bool(curve))
-            axes.set_title(title)
+            line_chart(axes, lines, joined=bool(curve))
+            axes.set(title=title, xlabel=_rate_label(results, curve))
             if not curve:
                 names = [entry["name"] for entry in results["conditions"]]
                 axes.set_xticks(range(len(names)), names, rotation=40, ha="right")
@@ -61,8 +60,8 @@ def rate_curves(methods: Sequence[RunGroup]) -> Figure | None:
         lines = [_method_line(method, curve, metric, style) for style, method in enumerate(shown)]
         lines += _references(results, curve, metric)
         alt = "; ".join(map(_told, lines))
-        label = _rate_label(results, curve)
-        panels.append(panel(title, alt, line_chart, lines, label, "percent"))
+        labels = (_rate_label(results, curve), "percent")
+        panels.append(panel(title, alt, labels, line_chart, lines))
     legend = [(sample(line.style, mark=line.marks is None), line.name) for line in lines]
     band = "one standard deviation over the training seeds, or, with one seed, the range over the "
     caption = f"Scores over the missing rate. Bands: {band}mask seeds."

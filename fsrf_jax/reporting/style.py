@@ -73,7 +73,7 @@ figcaption { color: var(--soft); font-size: .88rem; max-width: 46rem; margin-top
   margin: 0 0 .5rem; font-size: .88rem;
 }
 .legend svg { width: 2.6rem; height: .9rem; vertical-align: middle; }
-svg text { fill: var(--soft); font: 12.5px system-ui, sans-serif; }
+svg text { font: 12.5px system-ui, sans-serif; }
 svg path { stroke-linejoin: round; }
 @media print { details { border: 0; } .scroll { overflow: visible; } }
 """

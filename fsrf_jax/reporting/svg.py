@@ -1,9 +1,8 @@
 """A matplotlib figure as SVG inside a page: in the page's colours and font, as wide as its place.
 
-What matplotlib writes for a file of its own has another look in a page: colours become the page's
-variables (see `style`), text gets the page's font, and clip paths, metadata and the style sheet,
-which would hold for the whole page, are left out. Coordinates are rounded to a tenth of a unit.
-Markers keep ids, which count from 0 in every picture: `number_markers` makes them unique on a page.
+Colours become the page's variables (see `style`) and text gets its font. Clip paths, metadata and
+the style sheet, which would hold for the whole page, are left out. Coordinates are rounded to a
+tenth of a unit. Only markers have ids, which count from 0 in each picture, see `number_markers`.
 """
 
 import io
@@ -19,15 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _VARIABLES = {"none": "none", **{colour: f"var(--{name})" for name, colour in COLOURS.items()}}
-_PAINTS = ("fill", "stroke")
-_STROKES = ("fill-opacity", "opacity", "stroke-width", "stroke-dasharray")
+_KEPT = ("fill-opacity", "opacity", "stroke-width", "stroke-dasharray", "text-anchor")
 
 
 def inline_svg(figure: "Figure", alt: str) -> str:
-    """The figure as an SVG element.
+    """The figure, whose colours are all of `style.COLOURS`, as an SVG element; a unit is a point.
 
     Args:
-        figure: all its colours are of `style.COLOURS`; a unit of the element is a point.
+        figure: to be drawn.
         alt: what it shows, in words.
     """
     file = io.StringIO()
@@ -36,11 +34,8 @@ def inline_svg(figure: "Figure", alt: str) -> str:
     # Elements inside HTML have no namespaces.
     text = re.sub(r' xmlns(:xlink)?="[^"]*"|(?<= )xlink:(?=href=)', "", file.getvalue())
     root = ElementTree.fromstring(text)
-    ids: dict[str, str] = {}
-    body = "".join(_written(element, ids) for element in root)
-    return (
-        f'<svg viewBox="{root.get("viewBox")}" role="img" aria-label="{escape(alt)}">{body}</svg>'
-    )
+    box, body = root.get("viewBox"), _children(root, {})
+    return f'<svg viewBox="{box}" role="img" aria-label="{escape(alt)}">{body}</svg>'
 
 
 def number_markers(page: str) -> str:
@@ -53,31 +48,29 @@ def number_markers(page: str) -> str:
     return re.sub(r"<svg .*?</svg>", numbered, page, flags=re.DOTALL)
 
 
+def _children(element: ElementTree.Element, ids: dict[str, str]) -> str:
+    return "".join(_written(child, ids) for child in element)
+
+
 def _written(element: ElementTree.Element, ids: dict[str, str]) -> str:
     """An element without what the page has already; `ids` gets the new id of each marker."""
     match element.tag:
         case "g":
-            inner = "".join(_written(child, ids) for child in element)
             marker = element.find("use")  # all markers of a group look alike
+            inner = _children(element, ids)
             return inner if marker is None else f"<g{_style(marker)}>{inner}</g>"
         case "defs":
             return "".join(_marker(path, ids) for path in element.iterfind("path"))
         case "use":
-            href = ids[element.attrib["href"].removeprefix("#")]
-            return f'<use href="#{href}"{_place(element)}/>'
+            return f'<use href="#{ids[element.attrib["href"][1:]]}"{_place(element)}/>'
         case "path":
             style = _style(element)
             visible = "var(" in style and element.attrib["d"]
             return f'<path d="{_path(element)}"{style}/>' if visible else ""
         case "text":
-            anchor = re.search("text-anchor: (middle|end)", element.attrib["style"])
-            turned = element.attrib["transform"].startswith("rotate(-90 ")
-            return (
-                f"<text{_place(element)}"
-                + (f' text-anchor="{anchor[1]}"' if anchor else "")
-                + (f' transform="{_short(element.attrib["transform"])}"' if turned else "")
-                + f">{escape(element.text or '', quote=False)}</text>"
-            )
+            turn, words = element.attrib["transform"], escape(element.text or "", quote=False)
+            turned = "" if turn.startswith("rotate(-0 ") else f' transform="{_short(turn)}"'
+            return f"<text{_place(element)}{_style(element)}{turned}>{words}</text>"
     return ""
 
 
@@ -95,16 +88,15 @@ def _path(element: ElementTree.Element) -> str:
 
 
 def _style(element: ElementTree.Element) -> str:
-    pairs = dict(re.findall(r"([\w-]+): ([^;]+)", element.attrib["style"]))
-    kept = {key: _VARIABLES[pairs[key]] for key in _PAINTS if key in pairs}
-    kept |= {key: pairs[key] for key in _STROKES if key in pairs}
-    return f' style="{";".join(f"{key}:{value}" for key, value in kept.items())}"'
+    pairs = re.findall(r"([\w-]+): ([^;]+)", element.attrib["style"])
+    kept = [
+        f"{key}:{value if key in _KEPT else _VARIABLES[value]}"
+        for key, value in pairs
+        if key in (*_KEPT, "fill", "stroke")
+    ]
+    return f' style="{";".join(kept)}"'
 
 
 def _short(text: str) -> str:
     """Numbers with one decimal at most, never -0."""
-
-    def rounded(number: re.Match[str]) -> str:
-        return f"{round(float(number[0]), 1) + 0.0:.1f}".removesuffix(".0")
-
-    return re.sub(r"-?\d+\.\d+(e-?\d+)?", rounded, text)
+    return re.sub(r"-?\d+\.\d+(e-?\d+)?", lambda n: f"{round(float(n[0]), 1) + 0.0:g}", text)

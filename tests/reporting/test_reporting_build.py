@@ -35,6 +35,14 @@ def check(document):
         assert len(widths) == 1, table.find("caption").text
     assert not re.search(r"\bnan\b|\binf\b|\bNone\b", "".join(root.itertext()))
     assert not re.search(r"\b(nan|inf)\b", " ".join(p.get("d") for p in root.iter("path")))
+    ids = [element.get("id") for element in root.iter() if element.get("id")]
+    assert len(set(ids)) == len(ids)
+    for picture in root.iter("svg"):
+        assert picture.get("role") == "img"
+        assert picture.get("aria-label")
+        inside = {element.get("id") for element in picture.iter()}
+        assert {use.get("href")[1:] for use in picture.iter("use")} <= inside
+    assert not re.search(r"http|url\(|@import|<(script|link|img|image)\b", page)
     return root
 
 
