@@ -37,7 +37,8 @@ WEIGHTS = {name: float(w) for name, w in split(Config().method.weights)[1].items
 RATES = tuple(f"rate={rate / 10}" for rate in range(1, 11))
 FILES = (
     *(".lock", "checkpoints", "config.yaml", "environment.json", "metrics.jsonl"),
-    *("conditions.csv", "predictions.npz", "results.json", "results.md", "results.png"),
+    *("conditions.csv", "predictions.csv", "predictions.npz", "results.json"),
+    *("results.md", "results.png"),
     "tensorboard",
 )
 MANY = "40"

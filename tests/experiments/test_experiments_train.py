@@ -17,7 +17,6 @@ from evaluation_case import run_results
 from fsrf_jax import arguments
 from fsrf_jax.data import normalise
 from fsrf_jax.errors import DataError, InterruptedTraining, RunError
-from fsrf_jax.evaluation.results import VERSION
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments import train
 from fsrf_jax.experiments.experiment import Experiment, open_experiment
@@ -72,7 +71,7 @@ def fit(monkeypatch):
     def evaluate(self, state, normaliser, observe=None):
         fake.evaluated.append((state, normaliser))
         return None, {
-            "version": VERSION,
+            **RESULTS,
             "epochs_trained": int(state.step) // self.recipe.steps_per_epoch,
         }
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from report_case import labels_with, method_of
 
 from fsrf_jax.evaluation.metrics.families import FAMILIES
-from fsrf_jax.evaluation.results import entry_of
+from fsrf_jax.evaluation.results import rows_of
 from fsrf_jax.reporting import results_plot
 from fsrf_jax.reporting.results_plot import missing_rate_curve, rate_curves, save_plot
 
@@ -108,8 +108,7 @@ def test_several_seeds_have_a_band_of_one_deviation(monkeypatch):
     assert line.x == [rate for rate, _ in curve]
     for place, (_, entry) in enumerate(curve):
         figures = [
-            100 * entry_of(run.results, entry["name"])["metrics"]["acc2_non0"]
-            for run in method.runs
+            100 * rows_of(run.results)[entry["name"]]["metrics"]["acc2_non0"] for run in method.runs
         ]
         mean, std = np.mean(figures), np.std(figures, ddof=1)
         found = [line.low[place], line.y[place], line.high[place]]
