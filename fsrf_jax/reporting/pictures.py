@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 import numpy as np
 
 from fsrf_jax.files import replacing
+from fsrf_jax.reporting.colours import COLOURS
 from fsrf_jax.reporting.document import Panel
 from fsrf_jax.reporting.numbers import two_digits
-from fsrf_jax.reporting.style import COLOURS
 from fsrf_jax.reporting.svg import inline_svg
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """A matplotlib figure as SVG inside a page: in the page's colours and font, as wide as its place.
 
-Colours become the page's variables (see `style`) and text gets its font. Clip paths, metadata and
+Colours become the page's variables (see `colours`) and text gets its font. Clip paths, metadata and
 the style sheet, which would hold for the whole page, are left out. Coordinates are rounded to a
 tenth of a unit. Only markers have ids, which count from 0 in each picture, see `number_markers`.
 """
@@ -12,7 +12,7 @@ from html import escape
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from fsrf_jax.reporting.style import COLOURS
+from fsrf_jax.reporting.colours import COLOURS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,7 +22,7 @@ _KEPT = ("fill-opacity", "opacity", "stroke-width", "stroke-dasharray", "text-an
 
 
 def inline_svg(figure: "Figure", alt: str) -> str:
-    """The figure, whose colours are all of `style.COLOURS`, as an SVG element; a unit is a point.
+    """The figure, whose colours are all of `COLOURS`, as an SVG element; a unit is a point.
 
     Args:
         figure: to be drawn.

@@ -12,6 +12,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from fsrf_jax.reporting.colours import COLOURS
 from fsrf_jax.reporting.pictures import (
     DASHES,
     MARKERS,
@@ -26,7 +27,6 @@ from fsrf_jax.reporting.pictures import (
     sample,
     scatter_chart,
 )
-from fsrf_jax.reporting.style import COLOURS
 
 
 def axes_with(chart, *shown, **named):

@@ -8,8 +8,10 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from fsrf_jax.reporting.colours import COLOURS
+from fsrf_jax.reporting.document import Document
+from fsrf_jax.reporting.html import to_html
 from fsrf_jax.reporting.pictures import STYLES, Line, histogram, line_chart, panel, scatter_chart
-from fsrf_jax.reporting.style import COLOURS, STYLE
 from fsrf_jax.reporting.svg import inline_svg, number_markers
 
 NAN = float("nan")
@@ -131,7 +133,7 @@ def test_all_colours_are_the_page_s_in_light_and_in_dark():
     paints = re.findall(r"(?:fill|stroke):([^;\"]+)", svg)
     assert {paint for paint in paints if not paint.startswith("var(")} == {"none"}
     for name, colour in COLOURS.items():
-        light, dark = re.findall(rf"--{name}: (#\w+);", STYLE)
+        light, dark = re.findall(rf"--{name}: (#\w+);", to_html(Document("", [], [])))
         assert light == colour != dark
 
 
