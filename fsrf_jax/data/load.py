@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from fsrf_jax.data import store
 from fsrf_jax.data.clean import clean
 from fsrf_jax.data.dataset import Dataset
-from fsrf_jax.data.formats import arrays, mmsa, signature
+from fsrf_jax.data.formats import arrays, mmsa
 from fsrf_jax.data.names import hint, listed
 from fsrf_jax.errors import DataError
+from fsrf_jax.reading import signature
 
 
 class Reader(NamedTuple):
