@@ -46,8 +46,8 @@ def open_npz(
         if any(entry.filename.endswith("/data.pkl") for entry in entries):
             raise error(
                 f"{path}: is a file of torch.save; expected arrays of NumPy: convert it where "
-                "torch is installed, with numpy.savez(NEW, **{k: v.numpy() for k, v in torch.load(FILE)"
-                ".items()})"
+                "torch is installed, with numpy.savez(NEW, **{k: v.numpy() for k, v in "
+                "torch.load(FILE).items()})"
             )
         yield _Arrays(path, archive, error)
 

@@ -85,7 +85,7 @@ def test_numpy_constructors_give_no_loose_pointers(tmp_path):
         load(path)
     state = np.zeros(1, [("a", "O")])
     path.write_bytes(pickle.dumps(state))
-    with pytest.raises(DataError, match="x.pkl: is not read: .*dtype 'V8': only numbers and text"):
+    with pytest.raises(DataError, match=r"x\.pkl: is not read: .*dtype 'V8'"):
         np.asarray(load(path))
 
 
