@@ -10,6 +10,8 @@ import jax
 from fsrf_jax.errors import UserError
 from fsrf_jax.reading.limits import memory_at_hand, readable
 
+_LONGEST = 10_000
+
 
 def guarded(command: Callable[[Sequence[str]], int]) -> Callable[[], int]:
     """A console entry point: runs the command on sys.argv and turns errors into a status.
@@ -23,7 +25,7 @@ def guarded(command: Callable[[Sequence[str]], int]) -> Callable[[], int]:
         try:
             return command(sys.argv[1:])
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {str(error)[:_LONGEST]}", file=sys.stderr)  # it may quote a file
             return error.status
         except OSError as error:
             print(f"error: {error}", file=sys.stderr)

@@ -2,28 +2,33 @@
 
 import contextlib
 import math
+import mmap
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
-from h5py import h5d, h5g, h5l, h5o, h5t
+from h5py import h5d, h5g, h5l, h5o, h5t, h5z
 
 from fsrf_jax.errors import DataError, UserError
 from fsrf_jax.reading import limits, plain
 
 # Those that come with h5py; any other would be looked for on the disk.
 _FILTERS = {
-    h5py.h5z.FILTER_DEFLATE,
-    h5py.h5z.FILTER_SHUFFLE,
-    h5py.h5z.FILTER_FLETCHER32,
-    h5py.h5z.FILTER_SZIP,
-    h5py.h5z.FILTER_NBIT,
-    h5py.h5z.FILTER_SCALEOFFSET,
-    h5py.h5z.FILTER_LZF,
+    h5z.FILTER_DEFLATE,
+    h5z.FILTER_SHUFFLE,
+    h5z.FILTER_FLETCHER32,
+    h5z.FILTER_SZIP,
+    h5z.FILTER_NBIT,
+    h5z.FILTER_SCALEOFFSET,
+    h5z.FILTER_LZF,
 }
 _PIECE = 10**8
+_HEAP = b"GCOL\x01\0\0\0"
+_LENGTH = struct.Struct("<Q")
+_PART = struct.Struct("<HH4xQ")
 _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError)
 
 
@@ -45,6 +50,8 @@ def open_hdf5(path: str | Path, error: type[UserError] = DataError) -> Iterator[
         file = h5py.File(path, "r", locking=False)
     with file:
         with limits.one_message(path, "HDF5", error):
+            if file.id.get_create_plist().get_sizes() != (8, 8):
+                raise ValueError("its addresses or lengths have not 8 bytes")
             wanted = _Walk(path, error).group(file.id, "", 0)
         limits.check_expansion(path, wanted, error)
         try:
@@ -88,7 +95,9 @@ class _Walk:
 
     def __init__(self, path: Path, error: type[UserError]) -> None:
         self._path, self._error = path, error
+        self._size = path.stat().st_size
         self._groups: set[Any] = set()
+        self._heaps_checked = False
 
     def _refuse(self, name: str, found: str) -> None:
         raise self._error(
@@ -123,29 +132,61 @@ class _Walk:
             self._refuse(name, "has its data in another file")
         if made.get_layout() == h5d.VIRTUAL:
             self._refuse(name, "is a virtual data set, of parts of other files")
-        for index in range(made.get_nfilters()):
-            code, _, _, title = made.get_filter(index)
-            if code not in _FILTERS:
-                self._refuse(name, f"is compressed by the filter {code} ({title.decode()})")
-        kind = dataset.get_type()
-        shape = dataset.shape or ()
+        filters = {made.get_filter(index)[0] for index in range(made.get_nfilters())}
+        if not filters <= _FILTERS:
+            self._refuse(name, f"has a filter that h5py has not, {min(filters - _FILTERS)}")
+        kind, shape = dataset.get_type(), dataset.shape or ()
         count = math.prod(shape)
-        if made.get_layout() == h5d.CHUNKED:  # a chunk is read whole
+        if made.get_layout() == h5d.CHUNKED:
+            self._chunks(dataset, 5 if h5z.FILTER_FLETCHER32 in filters else 1)
+            # A chunk is read whole.
             count = math.prod(-(-n // c) * c for n, c in zip(shape, made.get_chunk(), strict=False))
-        bytes_ = count * kind.get_size()
-        if kind.detect_class(h5t.VLEN) or (
-            isinstance(kind, h5t.TypeStringID) and kind.is_variable_str()
+        wanted = count * kind.get_size()
+        text = isinstance(kind, h5t.TypeStringID) and kind.is_variable_str()
+        if text or kind.detect_class(h5t.VLEN):
+            limits.check_expansion(self._path, wanted, self._error)
+            self._check_heaps()
+            wanted += self._pointed(h5py.Dataset(dataset))
+        return wanted
+
+    def _chunks(self, dataset: h5d.DatasetID, least: int) -> None:
+        """Refuse chunks without bytes or outside the file: the library crashes on them."""
+
+        def wrong(chunk: Any) -> Any:
+            inside = chunk.byte_offset + chunk.size <= self._size
+            return None if inside and chunk.size >= least else chunk  # anything but None ends it
+
+        found = dataset.chunk_iter(wrong)
+        if found is not None:
+            raise ValueError(f"a chunk has {found.size} bytes at {found.byte_offset}")
+
+    def _check_heaps(self) -> None:
+        """Refuse a collection of texts whose parts are not in a row: the library never ends it."""
+        if self._heaps_checked:
+            return
+        self._heaps_checked = True
+        with (
+            self._path.open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
         ):
-            limits.check_expansion(self._path, bytes_, self._error)
-            bytes_ += self._pointed(h5py.Dataset(dataset))
-        return bytes_
+            start = content.find(_HEAP)
+            while start >= 0:
+                end, place = start + _LENGTH.unpack_from(content, start + 8)[0], start + 16
+                while end <= self._size and place + _PART.size <= end:
+                    index, _, length = _PART.unpack_from(content, place)
+                    step = _PART.size + -(-length // 8) * 8 if index else length
+                    if step < _PART.size or place + step > end:
+                        raise ValueError(f"a collection of texts is damaged at {place}")
+                    place += step
+                start = content.find(_HEAP, start + 8)
 
     def _pointed(self, dataset: h5py.Dataset) -> int:
         """The bytes of text or lists of any length, several of which may be one in the file."""
-        size = self._path.stat().st_size
-        most, step, total = limits.most_bytes(size), max(1, _PIECE // size), 0
+        most, step, total = limits.most_bytes(self._size), max(1, _PIECE // self._size), 0
+        if dataset.shape is None or dataset.size > self._size:
+            self._refuse(dataset.name, "has more entries than the file has bytes")
         if dataset.shape == ():
-            return size
+            return self._size
         for start in range(0, len(dataset), step):
             found = np.asarray(dataset[start : start + step], object).reshape(-1)
             total += sum(len(item) for item in found)

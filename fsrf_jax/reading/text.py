@@ -13,8 +13,9 @@ from fsrf_jax.errors import DataError, UserError
 from fsrf_jax.reading import limits
 
 # PyYAML reads about 100 kB a second.
-_MOST_YAML = 2**18
+_MOST_YAML = 100_000
 _MOST_NODES = 10**6
+_MOST_DIGITS = 100
 
 
 def read_text(path: str | Path, error: type[UserError] = DataError, key: str = "") -> str:
@@ -52,7 +53,9 @@ def read_yaml(path: str | Path, error: type[UserError] = DataError, key: str = "
     path = Path(path)
     if limits.check_regular(path, error, key) > _MOST_YAML:
         found = limits.readable(path.stat().st_size)
-        raise error(f"{path}: found {found}, expected settings of at most 260 kB.")
+        raise error(
+            f"{path}: found {found}, expected settings of at most {limits.readable(_MOST_YAML)}."
+        )
     try:
         return yaml.load(path.read_text("utf-8-sig"), _Loader)
     except Exception as problem:  # also ValueError, of a date such as 2020-13-01
@@ -82,6 +85,8 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.YAMLError("a part of it holds itself")
             size = self._sizes[id(node)]
         elif isinstance(node, yaml.ScalarNode):
+            if node.tag == "tag:yaml.org,2002:int":
+                _check_digits(node.value)
             node.value.encode("utf-8")  # an escape such as \ud800 is no character
         self._sizes[id(node)] = size
         self._sums[-1] += size
@@ -108,11 +113,21 @@ def parse_json(text: str, where: str, error: type[UserError] = DataError) -> Any
         error: what is raised if it is none.
     """
     try:
-        content = json.loads(text)
+        content = json.loads(text, parse_int=_int)
         _check_json(content)
         return content
     except (ValueError, RecursionError) as problem:
         raise error(f"{where}: is not JSON: {_reason(problem)}") from None
+
+
+def _check_digits(number: str) -> None:
+    if len(number) > _MOST_DIGITS:
+        raise ValueError(f"a whole number has {len(number)} digits")
+
+
+def _int(number: str) -> int:
+    _check_digits(number)
+    return int(number)
 
 
 def _check_json(content: Any) -> None:
