@@ -6,6 +6,8 @@ import numpy as np
 
 from fsrf_jax.errors import DataError
 
+_LONGEST_ID = 1000
+
 
 def as_sequences(values: Any, name: str) -> np.ndarray:
     """A file's array as numbers [n, t, f]; [n, f] becomes [n, 1, f].
@@ -31,10 +33,13 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
         DataError: it holds anything else, such as sequences of unequal length.
     """
     try:
-        array = np.asarray(values)
+        # Not at once: text among numbers would make text of them all, each as long as the longest.
+        array = np.array(values, object) if isinstance(values, list | tuple) else np.asarray(values)
         if array.dtype == object:
+            if any(isinstance(item, str | bytes) for item in array.flat):
+                raise TypeError("text")
             array = array.astype(np.float64)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         raise DataError(
             f"{name} is not one array of numbers; if its sequences differ in length, "
             "pad them with zeros to the longest and give the lengths beside them"
@@ -45,9 +50,16 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
 
 
 def as_ids(values: Any) -> np.ndarray:
-    """Ids of a file as str [n]; bytes are decoded as UTF-8."""
+    """Ids of a file as str [n]; bytes are decoded as UTF-8.
+
+    Raises:
+        DataError: an id is longer than `_LONGEST_ID`.
+    """
     flat = np.asarray(values, dtype=object).reshape(-1).tolist()
     texts = [v.decode(errors="replace") if isinstance(v, bytes) else str(v) for v in flat]
+    longest = max(map(len, texts), default=0)
+    if longest > _LONGEST_ID:  # the array has as much room for each of them
+        raise DataError(f"an id has {longest} characters; expected at most {_LONGEST_ID}")
     return np.array(texts, dtype=np.str_)
 
 

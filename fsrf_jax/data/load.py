@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from fsrf_jax.data import store
 from fsrf_jax.data.clean import clean
 from fsrf_jax.data.dataset import Dataset
-from fsrf_jax.data.formats import arrays, mmsa, signature
+from fsrf_jax.data.formats import arrays, mmsa
 from fsrf_jax.data.names import hint, listed
 from fsrf_jax.errors import DataError
+from fsrf_jax.reading import signature
+from fsrf_jax.reading.limits import check_regular
 
 
 class Reader(NamedTuple):
@@ -68,6 +70,8 @@ def _check_exists(path: Path) -> None:
         return
     if path.is_dir():
         raise DataError(f"{path} is a folder; expected a data file")
+    if path.exists():
+        check_regular(path)
     folder = path.parent
     if not folder.is_dir():
         raise DataError(f"{path} does not exist, nor does its folder; check the path")

@@ -6,10 +6,10 @@ import h5py
 import numpy as np
 
 from fsrf_jax.data.dataset import Dataset, Split
-from fsrf_jax.data.formats import signature
 from fsrf_jax.data.names import hint, listed
 from fsrf_jax.errors import DataError
 from fsrf_jax.files import replacing
+from fsrf_jax.reading import hdf5, signature
 
 FORMAT = "fsrf_jax data set"
 VERSION = 1
@@ -59,9 +59,9 @@ def is_store(path: Path) -> bool:
     if signature.kind(path) != "hdf5":
         return False
     try:
-        with h5py.File(path, "r") as file:
-            return file.attrs.get("format") == FORMAT
-    except OSError:
+        with hdf5.open_hdf5(path) as file:
+            return hdf5.attribute(file, "format") == FORMAT
+    except DataError:
         return False
 
 
@@ -81,21 +81,21 @@ def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
             f"{path} is not a store of this project: found {signature.describe(path)}; "
             "plain arrays in HDF5 are read with the format 'arrays'"
         )
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs["version"] != VERSION:
-                raise DataError(
-                    f"{path} has version {file.attrs['version']} of the store; this program reads "
-                    f"version {VERSION}, so prepare the data set again"
-                )
-            notes = tuple(file["notes"].asstr()[()].tolist())
-            groups = file["splits"]
-            splits = {name: _read_split(path, groups[name], modalities) for name in groups}
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(
-            f"{path} is damaged ({error}); prepare the data set again from its source"
-        ) from None
+    with hdf5.open_hdf5(path) as file:
+        version = hdf5.attribute(file, "version")
+        if version != VERSION:
+            raise DataError(
+                f"{path} has version {version} of the store; this program reads "
+                f"version {VERSION}, so prepare the data set again"
+            )
+        notes = tuple(_texts(file["notes"]))
+        groups = file["splits"]
+        splits = {name: _read_split(path, groups[name], modalities) for name in groups}
     return Dataset(splits, notes)
+
+
+def _texts(dataset: h5py.Dataset) -> list[str]:
+    return [bytes(text).decode("utf-8") for text in hdf5.read_array(dataset)]
 
 
 def _read_split(path: Path, group: h5py.Group, modalities: tuple[str, ...]) -> Split:
@@ -106,8 +106,8 @@ def _read_split(path: Path, group: h5py.Group, modalities: tuple[str, ...]) -> S
                 f"{path}: no modality {modality!r}; found {listed(found)}{hint(modality, found)}"
             )
     return Split(
-        ids=np.array(group["ids"].asstr()[()].tolist(), dtype=np.str_),
-        features={m: group["features"][m][()] for m in modalities},
-        valid={m: group["valid"][m][()] for m in modalities},
-        labels=group["labels"][()],
+        ids=np.array(_texts(group["ids"]), dtype=np.str_),
+        features={m: hdf5.read_array(group["features"][m]) for m in modalities},
+        valid={m: hdf5.read_array(group["valid"][m]) for m in modalities},
+        labels=hdf5.read_array(group["labels"]),
     )

@@ -14,6 +14,7 @@ from fsrf_jax.evaluation.metrics.collapse import Collapse
 from fsrf_jax.evaluation.metrics.families import MetricFamily, family_of
 from fsrf_jax.evaluation.metrics.figures import Metrics
 from fsrf_jax.files import write_text
+from fsrf_jax.reading.text import read_json
 
 VERSION = 3
 """Of what a results file holds: raised with every key that readers need."""
@@ -133,7 +134,7 @@ def read_results(path: Path) -> Results:
         RunError: it cannot be read, lacks something, or is of another version.
     """
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = read_json(path, RunError)
         version = found.get("version", 1)
         if version == VERSION:
             lacking = [Results.__required_keys__ - found.keys()]
@@ -143,7 +144,7 @@ def read_results(path: Path) -> Results:
             if missing:
                 raise KeyError(", ".join(sorted(missing)))
             return cast(Results, found)
-    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+    except (RunError, AttributeError, KeyError, TypeError) as error:
         raise RunError(
             f"{path}: cannot read the results ({type(error).__name__}: {error}); evaluate the run "
             "again with bin/evaluate."

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.evaluate import Evaluation
 from fsrf_jax.evaluation.results import Results, read_results
 from fsrf_jax.files import replacing
+from fsrf_jax.reading.npz import open_npz
 
 # What has to be equal for two evaluations to be compared, beside ids and labels.
 SAME = (
@@ -125,12 +125,11 @@ def read_evaluated(path: Path) -> Evaluated:
             )
     results = read_results(path)
     try:
-        # NumPy does not close a damaged file that it opened itself.
-        with arrays_path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+        with open_npz(arrays_path, RunError) as content:
             names = content["conditions"].tolist()
             ids, labels, values = (content[name] for name in ("ids", "labels", "predictions"))
             groups = content.get("groups")
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (RunError, KeyError, TypeError) as error:
         raise RunError(
             f"{arrays_path}: cannot read the predictions ({error}); evaluate the run again."
         ) from error

@@ -1,6 +1,5 @@
 """Plain arrays, `.npz` or HDF5, under the keys `{split}_{modality}` and `{split}_label`."""
 
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +10,9 @@ import numpy as np
 
 from fsrf_jax.data import frames
 from fsrf_jax.data.dataset import Dataset, Split
-from fsrf_jax.data.formats import signature
 from fsrf_jax.data.names import hint, listed
 from fsrf_jax.errors import DataError
+from fsrf_jax.reading import hdf5, npz, signature
 
 _LABEL_SUFFIXES = ("_label", "_labels")
 
@@ -62,43 +61,31 @@ def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
 @contextmanager
 def _opened(path: Path) -> Iterator[Mapping[str, Any]]:
     """The arrays of the file by key, each read when it is asked for."""
-    found = f"found {signature.describe(path)}"
-    is_hdf5 = signature.kind(path) == "hdf5"
-    try:
-        if is_hdf5:
-            with h5py.File(path, "r") as file:
-                yield _Lazy(file)
-        else:
-            # np.load leaves a damaged file open that it opened itself.
-            with path.open("rb") as file:
-                content = np.load(file, allow_pickle=False)
-                if not isinstance(content, np.lib.npyio.NpzFile):
-                    raise DataError(f"{path} is one array without a name; expected .npz or HDF5")
-                with content:
-                    yield content
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path} cannot be read as .npz or HDF5 ({error}): {found}; expected arrays of numbers "
-            "or text in a complete file (Python objects are not read)"
-        ) from None
+    if signature.kind(path) == "hdf5":
+        with hdf5.open_hdf5(path) as file:
+            yield _Lazy(file)
+    else:
+        with npz.open_npz(path) as arrays:
+            yield arrays
 
 
 class _Lazy(Mapping[str, np.ndarray]):
     """The top-level arrays of an HDF5 file."""
 
     def __init__(self, file: h5py.File) -> None:
-        self._file = file
+        self._found = {k: item for k, item in file.items() if isinstance(item, h5py.Dataset)}
 
     def __getitem__(self, key: str) -> np.ndarray:
-        if key not in list(self):
-            raise KeyError(key)
-        return self._file[key][()]
+        return hdf5.read_array(self._found[key])
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._found
 
     def __iter__(self) -> Iterator[str]:
-        return (key for key, item in self._file.items() if isinstance(item, h5py.Dataset))
+        return iter(self._found)
 
     def __len__(self) -> int:
-        return len(list(iter(self)))
+        return len(self._found)
 
 
 def _label_keys(

@@ -8,9 +8,9 @@ import numpy as np
 
 from fsrf_jax.data import frames
 from fsrf_jax.data.dataset import Dataset, Split
-from fsrf_jax.data.formats import unpickle
 from fsrf_jax.data.names import hint, listed
 from fsrf_jax.errors import DataError
+from fsrf_jax.reading.pickles import read_pickle
 
 _KEY_OF = {"language": "text"}
 _NAME_OF = {key: name for name, key in _KEY_OF.items()}
@@ -34,7 +34,7 @@ def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
     Raises:
         DataError: the file is no such pickle, or lacks a modality or the labels.
     """
-    content = unpickle.load(path)
+    content = read_pickle(path)
     if not isinstance(content, dict):
         raise DataError(
             f"{path} holds a {type(content).__name__}; expected a dictionary of splits, "
