@@ -1,5 +1,6 @@
 """A data set in memory: named splits of padded features, validity masks, labels and ids."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,13 +15,17 @@ class Split:
         ids: str [n], unique.
         features: float32 [n, t_m, f_m] per modality, finite; zero where not valid.
         valid: bool [n, t_m] per modality; False is padding or a frame the sample never had.
-        labels: float32 [n], or [n, e] for e tasks, finite; see `fsrf_jax.data.labels`.
+        labels: float32 [n], or [n, e] for e tasks, finite; see `fsrf_jax.data.labels`. A reader
+            may give names of classes, str [n], of which `clean` makes numbers.
+        groups: str [n], what samples have in common, such as the video or the person; None where
+            the file does not say.
     """
 
     ids: np.ndarray
     features: Mapping[str, np.ndarray]
     valid: Mapping[str, np.ndarray]
     labels: np.ndarray
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         """Number of utterances."""
@@ -28,11 +33,17 @@ class Split:
 
     def head(self, count: int) -> "Split":
         """The first `count` utterances."""
-        return Split(
-            ids=self.ids[:count],
-            features={m: x[:count] for m, x in self.features.items()},
-            valid={m: v[:count] for m, v in self.valid.items()},
-            labels=self.labels[:count],
+        return self.take(slice(count))
+
+    def take(self, rows: np.ndarray | slice) -> "Split":
+        """Some utterances: a mask, indices or a slice."""
+        return dataclasses.replace(
+            self,
+            ids=self.ids[rows],
+            features={m: x[rows] for m, x in self.features.items()},
+            valid={m: v[rows] for m, v in self.valid.items()},
+            labels=self.labels[rows],
+            groups=None if self.groups is None else self.groups[rows],
         )
 
     @property
@@ -48,7 +59,12 @@ class Dataset:
     Attributes:
         splits: the splits, all with the same modalities and feature widths.
         notes: one line for each thing the reader cleaned or assumed, to be shown to the user.
+        classes: names of the classes 0, 1, ..; empty where labels are numbers, or the file has no
+            names.
+        tokens: modalities whose frames are token ids: one feature, a whole number; 0 is padding.
     """
 
     splits: Mapping[str, Split]
     notes: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = ()

@@ -1,5 +1,6 @@
 """Standard scores from the training split; they travel with the checkpoint."""
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +40,7 @@ class Normaliser:
                 f"{listed(self.mean)}; give the same ones (data.modalities)"
             )
         features = {m: self._scores(m, split.features[m], split.valid[m]) for m in split.features}
-        return Split(split.ids, features, split.valid, split.labels)
+        return dataclasses.replace(split, features=features)
 
     def _scores(self, modality: str, x: np.ndarray, valid: np.ndarray) -> np.ndarray:
         mean, scale = self.mean[modality], self.scale[modality]

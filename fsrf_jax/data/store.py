@@ -12,7 +12,7 @@ from fsrf_jax.errors import DataError
 from fsrf_jax.files import replacing
 
 FORMAT = "fsrf_jax data set"
-VERSION = 1
+VERSION = 2  # 2 added classes, tokens and groups; files of version 1 have none of them
 _TEXT = h5py.string_dtype()
 
 
@@ -39,12 +39,15 @@ def write(path: str | Path, dataset: Dataset) -> None:
 def _write(file: h5py.File, dataset: Dataset) -> None:
     file.attrs["format"] = FORMAT
     file.attrs["version"] = VERSION
-    file.create_dataset("notes", data=list(dataset.notes), dtype=_TEXT)
+    for name in ("notes", "classes", "tokens"):
+        file.create_dataset(name, data=list(getattr(dataset, name)), dtype=_TEXT)
     splits = file.create_group("splits", track_order=True)
     for name, split in dataset.splits.items():
         group = splits.create_group(name, track_order=True)
         group.create_dataset("ids", data=split.ids.tolist(), dtype=_TEXT)
         group.create_dataset("labels", data=split.labels.astype(np.float32), fletcher32=True)
+        if split.groups is not None:
+            group.create_dataset("groups", data=split.groups.tolist(), dtype=_TEXT)
         for kind in ("features", "valid"):
             arrays = group.create_group(kind, track_order=True)
             dtype = np.float32 if kind == "features" else np.bool_
@@ -56,7 +59,7 @@ def _write(file: h5py.File, dataset: Dataset) -> None:
 
 def is_store(path: Path) -> bool:
     """Whether the file is one that `write` made."""
-    if signature.kind(path) != "hdf5":
+    if not path.is_file() or signature.kind(path) != "hdf5":
         return False
     try:
         with h5py.File(path, "r") as file:
@@ -83,19 +86,24 @@ def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
         )
     try:
         with h5py.File(path, "r") as file:
-            if file.attrs["version"] != VERSION:
+            if file.attrs["version"] not in (1, VERSION):
                 raise DataError(
                     f"{path} has version {file.attrs['version']} of the store; this program reads "
-                    f"version {VERSION}, so prepare the data set again"
+                    f"versions 1 to {VERSION}, so prepare the data set again"
                 )
-            notes = tuple(file["notes"].asstr()[()].tolist())
+            texts = {name: _texts(file, name) for name in ("notes", "classes", "tokens")}
             groups = file["splits"]
             splits = {name: _read_split(path, groups[name], modalities) for name in groups}
     except (OSError, KeyError, ValueError) as error:
         raise DataError(
             f"{path} is damaged ({error}); prepare the data set again from its source"
         ) from None
-    return Dataset(splits, notes)
+    tokens = tuple(m for m in modalities if m in texts["tokens"])
+    return Dataset(splits, texts["notes"], texts["classes"], tokens)
+
+
+def _texts(group: h5py.Group, name: str) -> tuple[str, ...]:
+    return tuple(group[name].asstr()[()].tolist()) if name in group else ()
 
 
 def _read_split(path: Path, group: h5py.Group, modalities: tuple[str, ...]) -> Split:
@@ -106,8 +114,9 @@ def _read_split(path: Path, group: h5py.Group, modalities: tuple[str, ...]) -> S
                 f"{path}: no modality {modality!r}; found {listed(found)}{hint(modality, found)}"
             )
     return Split(
-        ids=np.array(group["ids"].asstr()[()].tolist(), dtype=np.str_),
+        ids=np.array(_texts(group, "ids"), dtype=np.str_),
         features={m: group["features"][m][()] for m in modalities},
         valid={m: group["valid"][m][()] for m in modalities},
         labels=group["labels"][()],
+        groups=np.array(_texts(group, "groups"), np.str_) if "groups" in group else None,
     )

@@ -81,7 +81,7 @@ def test_labels_are_flattened(shape):
         (split(labels=np.ones((2, 4, 2))), r"labels have shape \(2, 4, 2\)"),
         (split(labels=np.ones((2, 0))), r"labels have shape \(2, 0\)"),
         (split(labels=np.array([[0, 1], [np.nan, 1]])), "1 of 2 labels .*nan .*of 'i1'"),
-        (split(labels=np.array(["a", "b"])), "dtype <U1; expected one number"),
+        (split(labels=np.array([["a"], ["b"]])), "dtype <U1; expected one number"),
         (split(labels=np.ones(3), ids=np.array(list("abc"))), r"\(2, 3, 2\), labels \(3,\)"),
         (split(ids=np.array(["a"])), r"ids have shape \(1,\), labels \(2,\)"),
         (split(ids=np.array(["a", "a"])), r"1 ids occur more than once \(first: 'a'\)"),
