@@ -79,7 +79,9 @@ def open_source(config: DataConfig, form: str = "number") -> Source:
     else:
         assert config.path is not None  # config.check
         dataset = load(config.path, config.modalities, format=config.format)
+        dataset = labels.choose_columns(dataset, config.label_column)
         dataset = _shift_labels(dataset, config.label_shift)
+        _refuse_tokens(dataset)
     dataset = labels.to_form(dataset, form, config.cuts)
     if config.folds:
         dataset = fold_split(
@@ -104,6 +106,15 @@ def fingerprint(dataset: Dataset) -> str:
             digest.update(np.packbits(split.valid[m]).tobytes())
             digest.update(np.ascontiguousarray(split.features[m]).tobytes())
     return digest.hexdigest()[:16]
+
+
+def _refuse_tokens(dataset: Dataset) -> None:
+    if dataset.tokens:
+        raise DataError(
+            f"{', '.join(dataset.tokens)}: found token ids, which mean nothing as numbers; expected "
+            "features of every token, such as the states of a language model: make them, or leave "
+            "the modality out of data.modalities"
+        )
 
 
 def _shift_labels(dataset: Dataset, shift: float) -> Dataset:
