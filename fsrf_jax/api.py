@@ -5,7 +5,6 @@ while another process trains there. What goes wrong is raised, see `fsrf_jax.err
 """
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.experiment import Experiment, open_experiment, protocol_of
 from fsrf_jax.experiments.train import train_run
 from fsrf_jax.progress import training_progress
+from fsrf_jax.reading.text import parse_json, read_text
 from fsrf_jax.source import Source, fingerprint, open_source
 from fsrf_jax.types import Codes
 
@@ -79,9 +79,10 @@ class Run:
         if not self.folder.is_dir():
             raise RunError(f"{self.folder}: found no such folder, expected that of a run.")
         path = self.folder / "metrics.jsonl"
-        text = path.read_text("utf-8") if path.is_file() else ""
+        text = read_text(path, RunError) if path.is_file() else ""
         # A process that trains may be in the middle of a line.
-        return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        return [parse_json(line, str(path), RunError) for line in lines]
 
     def evaluate(self, protocol: str | None = None, **settings: Any) -> Results:
         """Evaluate the best network so far; nothing is written.

@@ -20,8 +20,8 @@ import yaml
 from fsrf_jax import config as configuration
 from fsrf_jax.config import Config
 from fsrf_jax.errors import ConfigError
-from fsrf_jax.files import read_yaml
 from fsrf_jax.methods import METHODS
+from fsrf_jax.reading.text import read_yaml
 
 jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
@@ -222,7 +222,7 @@ def _config_paths(argv: Sequence[str]) -> list[str]:
 def _method_of_file(path: Path) -> Any:
     """`method.name` of a YAML file; None where there is none, or what is wrong is told later."""
     try:
-        content = read_yaml(path, "--config")
+        content = read_yaml(path, ConfigError, "--config")
     except (OSError, ConfigError):
         return None
     return _name_in(content)
@@ -333,7 +333,7 @@ def _read_file(path: Path, key: str = "--config") -> Any:
         others = [str(p) for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         hint = f"; {_nearest(str(path), others)}" if others else ""
         raise ConfigError(f"{key}: found no file {path}{hint}.")
-    return read_yaml(path, key)
+    return read_yaml(path, ConfigError, key)
 
 
 def _check_keys(

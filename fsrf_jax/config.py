@@ -36,7 +36,7 @@ class DataConfig:
     modalities: tuple[str, ...] = ("language", "audio", "vision")
     """Names of the modalities to use, two or more, as the file names them."""
     label_column: int | tuple[int, ...] | None = None
-    """Which column of labels [n, columns] to use, from 0; several, as [1,2,3], are several tasks."""
+    """Which column of labels [n, columns] to use, from 0; several, as [1,2], are several tasks."""
     label_shift: float = within(0.0, -1000, 1000)
     """Added to every label of a file, to centre labels such as [1, 5] on 0."""
     cuts: tuple[float, ...] = ()
@@ -72,12 +72,9 @@ class DataConfig:
         expected = "nothing, because data.source is synthetic: give --data.source file as well"
         expect(unused, "path", self.path, expected)
         column = self.label_column
-        columns = (column,) if isinstance(column, int) else column
-        fitting = columns is None or (columns and min(columns) >= 0)
-        fitting = fitting and len(set(columns or ())) == len(columns or ())
-        expect(
-            bool(fitting), "label_column", column, "a number from 0, or different ones, as [1,2]"
-        )
+        columns = column if isinstance(column, tuple) else (0 if column is None else column,)
+        fitting = len(set(columns)) == len(columns) and min(columns, default=-1) >= 0
+        expect(fitting, "label_column", column, "a number from 0, or different ones, as [1,2]")
         named = all(re.fullmatch(r"[\w-]+", name) for name in self.tasks)
         different = named and len(set(self.tasks)) == len(self.tasks)
         expect(different, "tasks", self.tasks, "different names of letters and digits")

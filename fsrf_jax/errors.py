@@ -33,6 +33,10 @@ class DataError(UserError):
     """A data file cannot be read, or what it holds cannot be used."""
 
 
+class OutOfMemory(UserError):
+    """What was asked for needs more memory than there is."""
+
+
 class InterruptedTraining(Exception):
     """Training was asked to stop by a signal; the state is saved, and the same call goes on."""
 

@@ -12,6 +12,7 @@ from fsrf_jax.data import labels, synthetic
 from fsrf_jax.data.dataset import Dataset, Split
 from fsrf_jax.data.folds import fold_split
 from fsrf_jax.data.load import load
+from fsrf_jax.data.names import listed
 from fsrf_jax.errors import ConfigError, DataError
 
 Oracle = Callable[[Mapping[str, np.ndarray]], np.ndarray]
@@ -111,9 +112,9 @@ def fingerprint(dataset: Dataset) -> str:
 def _refuse_tokens(dataset: Dataset) -> None:
     if dataset.tokens:
         raise DataError(
-            f"{', '.join(dataset.tokens)}: found token ids, which mean nothing as numbers; expected "
-            "features of every token, such as the states of a language model: make them, or leave "
-            "the modality out of data.modalities"
+            f"{listed(dataset.tokens)}: found token ids, which mean nothing as numbers; expected "
+            "features of every token, such as the states of a language model: give a file that has "
+            "them, or leave the modality out of data.modalities"
         )
 
 

@@ -105,6 +105,27 @@ def test_numbers_know_no_words_and_words_measure_nothing():
     assert PARTS["reporting"] & around == set()
 
 
+UNGUARDED = {
+    *("np.load", "np.loadtxt", "np.genfromtxt", "np.fromfile", "np.memmap"),
+    *("json.load", "json.loads", "yaml.load", "yaml.safe_load", "csv.reader", "csv.DictReader"),
+    *("pickle.load", "pickle.loads", "pickle.Unpickler", "h5py.File", "zipfile.ZipFile"),
+}
+
+
+def test_what_a_user_gives_is_read_by_the_guarded_loaders_alone():
+    assert PARTS["reading"] == {"errors"}
+    found = {
+        (module, ast.unparse(node.func))
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in UNGUARDED
+    }
+    assert {module for module, _ in found} == {
+        *(f"reading.{name}" for name in ("hdf5", "npz", "text")),
+        "data.store",  # which writes with h5py.File
+    }
+
+
 def test_nobody_imports_commands():
     assert {part for part, others in PARTS.items() if "cli" in others} == set()
 

@@ -1,10 +1,14 @@
 """How every command ends: a status, and one message in place of a traceback."""
 
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 
+import jax
+
 from fsrf_jax.errors import UserError
+from fsrf_jax.reading.limits import memory_at_hand, readable
 
 
 def guarded(command: Callable[[Sequence[str]], int]) -> Callable[[], int]:
@@ -24,8 +28,31 @@ def guarded(command: Callable[[Sequence[str]], int]) -> Callable[[], int]:
         except OSError as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
+        except (MemoryError, jax.errors.JaxRuntimeError) as error:
+            device = isinstance(error, jax.errors.JaxRuntimeError)
+            if device and "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            print(f"error: {_short_of_memory(str(error), device)}", file=sys.stderr)
+            return 1
         except KeyboardInterrupt:
             print("interrupted; what is saved stays in the run folder", file=sys.stderr)
             return 130
 
     return main
+
+
+def _short_of_memory(problem: str, device: bool) -> str:
+    """What ran out, how much was asked for, and what to lower."""
+    asked = re.search(r"allocat\w* ([\d.]+) ?(\w+)", problem)
+    amount = ""
+    if asked:
+        count, unit = asked.groups()
+        amount = readable(float(count)) if unit == "bytes" else f"{count} {unit}"
+    wanted = amount and f", which was asked for {amount} more"
+    if device:
+        lower = "training.batch_size, model.width or model.encoder_layers"
+        return f"the memory of the device ran out{wanted}: lower {lower}, or give fewer samples"
+    return (
+        f"memory ran out{wanted}, and has {readable(memory_at_hand())} left: read fewer modalities "
+        "(data.modalities), shorten the sequences, or lower training.batch_size"
+    )

@@ -1,6 +1,5 @@
 """`report`: finished runs as one HTML page, as Markdown, and as a table for a paper."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from fsrf_jax.evaluation.comparison import compare_methods
 from fsrf_jax.evaluation.evaluated import check_comparable
 from fsrf_jax.experiments.report_inputs import codes_of, open_data
 from fsrf_jax.files import write_text
+from fsrf_jax.reading.text import read_json
 from fsrf_jax.reporting.build import DETAILED, build
 from fsrf_jax.reporting.html import to_html
 from fsrf_jax.reporting.markdown import markdown_table, to_markdown
@@ -187,8 +187,8 @@ def _order(table: Path) -> list[str]:
     if not table.is_file():
         return []
     try:
-        return list(json.loads(table.read_text("utf-8"))["variants"])
-    except (ValueError, KeyError, TypeError) as error:
+        return list(read_json(table, RunError)["variants"])
+    except (RunError, KeyError, TypeError) as error:
         raise RunError(f"{table}: is damaged ({error}); run the same bin/ablate again.") from error
 
 

@@ -94,7 +94,8 @@ def to_form(dataset: Dataset, form: str, cuts: Sequence[float] = ()) -> Dataset:
     if dataset.classes and (form == "number" or cuts):
         remedy = "leave data.cuts empty" if cuts else "choose task.kind cross_entropy"
         raise DataError(
-            f"labels are names of classes ({', '.join(dataset.classes)}), expected numbers; {remedy}"
+            f"labels are names of classes ({', '.join(dataset.classes)}); expected numbers, or "
+            f"{remedy}"
         )
     if form == "class" and not cuts:
         dataset = _class_numbers(dataset)
@@ -116,23 +117,18 @@ def _with_labels(dataset: Dataset, labels: Mapping[str, np.ndarray], note: str =
 def _class_numbers(dataset: Dataset) -> Dataset:
     """Class numbers from 0 where all splits have one-hot labels, or the numbers 1 to C."""
     labels = {name: split.labels for name, split in dataset.splits.items()}
-    if all(
-        y.ndim == 2 and np.isin(y, (0, 1)).all() and (y.sum(1) == 1).all() for y in labels.values()
-    ):
+    found = np.concatenate(list(labels.values()))
+    if found.ndim == 2 and np.isin(found, (0, 1)).all() and (found.sum(axis=1) == 1).all():
         numbers = {name: y.argmax(axis=1).astype(np.float32) for name, y in labels.items()}
-        count = next(iter(labels.values())).shape[1]
-        return _with_labels(dataset, numbers, f"labels are one-hot: classes 0 to {count - 1}")
-    found = np.unique(np.concatenate([y.reshape(-1) for y in labels.values()]))
-    count = len(found)
-    if (
-        any(y.ndim != 1 for y in labels.values())
-        or count < 2
-        or (found != np.arange(1, count + 1)).any()
-    ):
+        note = f"labels are one-hot: classes 0 to {found.shape[1] - 1}"
+        return _with_labels(dataset, numbers, note)
+    values = np.unique(found)
+    count = len(values)
+    if found.ndim == 2 or count < 2 or (values != np.arange(1, count + 1)).any():
         return dataset
     note = f"labels are 1 to {count}: classes 0 to {count - 1}, with the former numbers as names"
     shifted = _with_labels(dataset, {name: y - 1 for name, y in labels.items()}, note)
-    return dataclasses.replace(shifted, classes=tuple(str(n) for n in range(1, count + 1)))
+    return dataclasses.replace(shifted, classes=tuple(f"{value:g}" for value in values))
 
 
 def outputs(dataset: Dataset, form: str, cuts: Sequence[float] = ()) -> int:

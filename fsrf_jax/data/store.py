@@ -6,10 +6,10 @@ import h5py
 import numpy as np
 
 from fsrf_jax.data.dataset import Dataset, Split
-from fsrf_jax.data.formats import signature
 from fsrf_jax.data.names import hint, listed
 from fsrf_jax.errors import DataError
 from fsrf_jax.files import replacing
+from fsrf_jax.reading import hdf5, signature
 
 FORMAT = "fsrf_jax data set"
 VERSION = 2  # 2 added classes, tokens and groups; files of version 1 have none of them
@@ -62,9 +62,9 @@ def is_store(path: Path) -> bool:
     if not path.is_file() or signature.kind(path) != "hdf5":
         return False
     try:
-        with h5py.File(path, "r") as file:
-            return file.attrs.get("format") == FORMAT
-    except OSError:
+        with hdf5.open_hdf5(path) as file:
+            return hdf5.attribute(file, "format") == FORMAT
+    except DataError:
         return False
 
 
@@ -84,26 +84,27 @@ def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
             f"{path} is not a store of this project: found {signature.describe(path)}; "
             "plain arrays in HDF5 are read with the format 'arrays'"
         )
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs["version"] not in (1, VERSION):
-                raise DataError(
-                    f"{path} has version {file.attrs['version']} of the store; this program reads "
-                    f"versions 1 to {VERSION}, so prepare the data set again"
-                )
-            texts = {name: _texts(file, name) for name in ("notes", "classes", "tokens")}
-            groups = file["splits"]
-            splits = {name: _read_split(path, groups[name], modalities) for name in groups}
-    except (OSError, KeyError, ValueError) as error:
-        raise DataError(
-            f"{path} is damaged ({error}); prepare the data set again from its source"
-        ) from None
-    tokens = tuple(m for m in modalities if m in texts["tokens"])
-    return Dataset(splits, texts["notes"], texts["classes"], tokens)
+    with hdf5.open_hdf5(path) as file:
+        version = hdf5.attribute(file, "version")
+        if version not in (1, VERSION):
+            raise DataError(
+                f"{path} has version {version} of the store; this program reads "
+                f"versions 1 to {VERSION}, so prepare the data set again"
+            )
+        notes, classes, tokens = (_optional(file, k) or () for k in ("notes", "classes", "tokens"))
+        groups = file["splits"]
+        splits = {name: _read_split(path, groups[name], modalities) for name in groups}
+    return Dataset(
+        splits, tuple(notes), tuple(classes), tuple(m for m in modalities if m in tokens)
+    )
 
 
-def _texts(group: h5py.Group, name: str) -> tuple[str, ...]:
-    return tuple(group[name].asstr()[()].tolist()) if name in group else ()
+def _optional(group: h5py.Group, name: str) -> list[str] | None:
+    return _texts(group[name]) if name in group else None
+
+
+def _texts(dataset: h5py.Dataset) -> list[str]:
+    return [bytes(text).decode("utf-8") for text in hdf5.read_array(dataset)]
 
 
 def _read_split(path: Path, group: h5py.Group, modalities: tuple[str, ...]) -> Split:
@@ -113,10 +114,11 @@ def _read_split(path: Path, group: h5py.Group, modalities: tuple[str, ...]) -> S
             raise DataError(
                 f"{path}: no modality {modality!r}; found {listed(found)}{hint(modality, found)}"
             )
+    groups = _optional(group, "groups")
     return Split(
-        ids=np.array(_texts(group, "ids"), dtype=np.str_),
-        features={m: group["features"][m][()] for m in modalities},
-        valid={m: group["valid"][m][()] for m in modalities},
-        labels=group["labels"][()],
-        groups=np.array(_texts(group, "groups"), np.str_) if "groups" in group else None,
+        ids=np.array(_texts(group["ids"]), dtype=np.str_),
+        features={m: hdf5.read_array(group["features"][m]) for m in modalities},
+        valid={m: hdf5.read_array(group["valid"][m]) for m in modalities},
+        labels=hdf5.read_array(group["labels"]),
+        groups=None if groups is None else np.array(groups, dtype=np.str_),
     )

@@ -1,6 +1,5 @@
 """Results and predictions of a finished evaluation, read back from its files and checked."""
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 
 from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.results import read_results
+from fsrf_jax.reading.npz import open_npz
 
 ARRAYS = ("ids", "labels", "conditions", "mask_seeds", "predictions")
 
@@ -56,12 +56,11 @@ def read_evaluated(path: Path) -> Evaluated:
             )
     results = read_results(path)
     try:
-        # NumPy does not close a damaged file that it opened itself.
-        with arrays_path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+        with open_npz(arrays_path, RunError) as content:
             arrays = {name: content[name] for name in ARRAYS}
         names = [entry["name"] for entry in results["conditions"]]
         missing = [key for key in (*SAME, "n", "average", "resamples") if key not in results]
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise RunError(
             f"{path.parent}: cannot read the results ({error}); evaluate the run again."
         ) from error

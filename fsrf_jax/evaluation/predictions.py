@@ -6,7 +6,6 @@ An .npz has `ids` [n], `conditions` [c], `mask_seeds` [s] and `predictions` [c, 
 the masks: an array `masks_digest`, or a first line `# masks_digest=...`.
 """
 
-import csv
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from fsrf_jax.errors import DataError
-from fsrf_jax.files import read_npz
+from fsrf_jax.reading.npz import read_npz
+from fsrf_jax.reading.text import parse_csv, read_text
 
 KEYS = ("ids", "conditions", "mask_seeds", "predictions")
 
@@ -166,15 +166,12 @@ def _read_npz(path: Path) -> Predictions:
 
 
 def _read_csv(path: Path) -> Predictions:
-    try:
-        lines = path.read_text("utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is no text in UTF-8 ({error}).") from error
+    lines = read_text(path).splitlines()
     digest, first = None, 1
     if lines and lines[0].startswith("#"):
         digest = lines.pop(0).lstrip("# ").removeprefix("masks_digest=").strip()
         first = 2
-    header = next(csv.reader(lines[:1]), [])
+    header = next(parse_csv(lines[:1], str(path)), [])
     columns = [name for name in header if name not in ("id", "condition", "mask_seed")]
     numbered = [f"prediction_{index}" for index in range(len(columns))]
     if len(columns) != len(header) - 3 or columns not in (["prediction"], numbered):
@@ -183,7 +180,7 @@ def _read_csv(path: Path) -> Predictions:
             "prediction, or prediction_0, prediction_1, ..."
         )
     table: dict[tuple[str, int, str], list[float]] = {}
-    for number, row in enumerate(csv.reader(lines[1:]), first + 1):
+    for number, row in enumerate(parse_csv(lines[1:], str(path)), first + 1):
         if not row:
             continue
         where = f"{path}: line {number}"

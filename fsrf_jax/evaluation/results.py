@@ -26,6 +26,7 @@ from fsrf_jax.evaluation.protocols.averages import (
 )
 from fsrf_jax.evaluation.protocols.files import describe
 from fsrf_jax.files import replacing, write_text
+from fsrf_jax.reading.text import read_json
 
 Results = dict[str, Any]
 
@@ -108,9 +109,9 @@ def read_results(path: Path) -> Results:
         RunError: it cannot be read, or is of another version.
     """
     try:
-        results = json.loads(path.read_text("utf-8"))
+        results = read_json(path, RunError)
         found = results.get("version", 1)
-    except (OSError, ValueError, AttributeError) as error:
+    except (RunError, AttributeError) as error:
         raise RunError(
             f"{path}: cannot read the results ({error}); evaluate the run again with bin/evaluate."
         ) from error

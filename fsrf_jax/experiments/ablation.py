@@ -26,6 +26,7 @@ from fsrf_jax.experiments.experiment import Experiment, open_experiment, teacher
 from fsrf_jax.experiments.outputs import write_probes, write_results
 from fsrf_jax.experiments.train import Report, given_teacher, train_population, train_teacher
 from fsrf_jax.files import write_text
+from fsrf_jax.reading.text import read_json
 from fsrf_jax.source import Source, fingerprint
 from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.journal import open_journal
@@ -156,7 +157,7 @@ def _by_variant(members: Sequence[Member], file: str) -> dict[str, dict[int, dic
     """What a file of every member's folder holds."""
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for member in members:
-        content = json.loads((member.folder / file).read_text("utf-8"))
+        content = read_json(member.folder / file, RunError)
         found.setdefault(member.variant, {})[member.seed] = content
     return found
 
@@ -181,8 +182,8 @@ def _parts(folder: Path, members: Sequence[Member], together: int) -> Iterator[l
     """What is left to train, in parts that train as one program; begun parts first."""
     by_name = {_name(member): member for member in members}
     for plan in sorted(folder.glob("parts/*/plan.json")):
-        names = json.loads(plan.read_text("utf-8"))
-        if all(name in by_name for name in names):
+        names = read_json(plan, RunError)
+        if set(names) <= set(by_name):
             yield [by_name[name] for name in names]
     left = [member for member in members if not _is_done(member)]
     size = scheduling.members_at_a_time(together)

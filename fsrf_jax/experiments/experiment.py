@@ -1,6 +1,5 @@
 """A run: a config and its data, ready to train, to restore and to evaluate."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from fsrf_jax.config import Config
 from fsrf_jax.data import normalise
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.data.normalise import Normaliser
-from fsrf_jax.errors import NoCodesError
+from fsrf_jax.errors import NoCodesError, RunError
 from fsrf_jax.evaluation.evaluate import Evaluation, evaluate
 from fsrf_jax.evaluation.metrics.choice import choose_family
 from fsrf_jax.evaluation.metrics.families import MetricFamily
@@ -28,6 +27,7 @@ from fsrf_jax.evaluation.protocols.registry import Protocol
 from fsrf_jax.evaluation.results import Results, results_dict
 from fsrf_jax.losses.task import Task
 from fsrf_jax.options import Hyper, split
+from fsrf_jax.reading.text import read_json
 from fsrf_jax.source import Source, fingerprint, open_source
 from fsrf_jax.training import checkpoints
 from fsrf_jax.training.loop import epochs_done, member
@@ -207,7 +207,8 @@ def protocol_of(folder: Path, config: Config) -> Protocol:
     name, modalities = config.evaluation.protocol, config.data.modalities
     path = folder / "results.json"
     if is_file(name) and path.exists():
-        described = json.loads(path.read_text("utf-8")).get("protocol_description")
+        found = read_json(path, RunError)
+        described = found.get("protocol_description") if isinstance(found, dict) else None
         if described is not None:
             return from_description(described, modalities, str(path))
     return resolve(name, modalities)

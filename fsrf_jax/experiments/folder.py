@@ -25,6 +25,7 @@ from fsrf_jax import arguments
 from fsrf_jax.config import Config, flatten
 from fsrf_jax.errors import RunError
 from fsrf_jax.files import write_text
+from fsrf_jax.reading.text import read_json
 
 # Keys that may differ between a run and the command that resumes it.
 FREE = ("data.path", "method.teacher", "training.epochs", "output.")
@@ -152,7 +153,8 @@ def check_data(folder: Path, fingerprint: str, remedy: str) -> None:
     path = folder / "environment.json"
     if not path.exists():
         return
-    before = json.loads(path.read_text()).get("data_fingerprint")
+    found = read_json(path, RunError)
+    before = found.get("data_fingerprint") if isinstance(found, dict) else None
     if before != fingerprint:
         raise RunError(
             f"{folder}: the run began with other data (fingerprint {before}, now {fingerprint}). "

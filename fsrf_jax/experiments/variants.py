@@ -8,7 +8,7 @@ from typing import Any
 from fsrf_jax import arguments
 from fsrf_jax.config import Config
 from fsrf_jax.errors import ConfigError
-from fsrf_jax.files import read_yaml
+from fsrf_jax.reading.text import read_yaml
 
 # What must not differ between variants, or their figures could not be compared.
 SHARED = ("data.", "evaluation.", "output.", "training.seed")
@@ -25,7 +25,7 @@ def read_variants(path: Path, base: Sequence[str]) -> dict[str, Config]:
         ConfigError: the file cannot be read or is no ablation, a variant changes what must be
             shared, or its values are refused; the message names file and variant.
     """
-    content = read_yaml(path, "--ablation")
+    content = read_yaml(path, ConfigError, "--ablation")
     variants = content.get("variants") if isinstance(content, dict) else None
     if not isinstance(variants, dict) or len(content) > 1 or not variants:
         raise ConfigError(

@@ -1,6 +1,5 @@
 """What a report is made from: runs, read from their folders, and methods, which are several."""
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 from fsrf_jax.config import Config, flatten
 from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.evaluated import Evaluated, read_evaluated
+from fsrf_jax.reading.text import parse_json, read_json, read_text
 
 # Keys that may differ between the runs of one method; those that end in a dot are sections.
 FREE = ("data.path", "output.", "training.seed")
@@ -149,8 +149,8 @@ def _read(path: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text("utf-8"))
-    except (ValueError, OSError) as error:
+        found = read_json(path, RunError)
+    except RunError as error:
         raise RunError(f"{path}: is damaged ({error}); make it again, or remove it.") from error
     if not isinstance(found, dict):
         raise RunError(f"{path}: is damaged; make it again, or remove it.")
@@ -160,10 +160,10 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _read_lines(path: Path) -> list[dict[str, Any]]:
     """What stands in the journal; a last line that was cut off is left out."""
     found = []
-    for line in path.read_text("utf-8").splitlines() if path.is_file() else ():
+    for line in read_text(path, RunError).splitlines() if path.is_file() else ():
         try:
-            record = json.loads(line)
-        except ValueError:
+            record = parse_json(line, str(path), RunError)
+        except RunError:
             continue
         if isinstance(record, dict) and "epoch" in record:
             found.append(record)

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from tensorboard.summary import Writer
 
+from fsrf_jax.errors import RunError
 from fsrf_jax.files import write_text
+from fsrf_jax.reading.text import parse_json, read_text
 from fsrf_jax.training.loop import EpochRecord
 
 
@@ -23,7 +25,9 @@ def open_journal(folder: Path, epochs_done: int) -> Iterator[Callable[[EpochReco
     """
     lines = folder / "metrics.jsonl"
     if lines.exists():
-        kept = [line for line in lines.read_text().splitlines() if _epoch(line) <= epochs_done]
+        kept = [
+            line for line in read_text(lines, RunError).splitlines() if _epoch(line) <= epochs_done
+        ]
         write_text(lines, "".join(f"{line}\n" for line in kept))
     writer = Writer(str(folder / "tensorboard"))
 
@@ -48,6 +52,6 @@ def open_journal(folder: Path, epochs_done: int) -> Iterator[Callable[[EpochReco
 def _epoch(line: str) -> float:
     """The epoch of a line; a line that was cut off belongs to no epoch."""
     try:
-        return json.loads(line)["epoch"]
-    except (ValueError, KeyError, TypeError):
+        return float(parse_json(line, "metrics.jsonl", RunError)["epoch"])
+    except (RunError, ValueError, KeyError, TypeError):
         return float("inf")

@@ -6,6 +6,8 @@ import subprocess
 import sys
 import tomllib
 
+import jax
+import numpy as np
 import pytest
 from command_case import ROOT, call
 
@@ -34,6 +36,32 @@ def test_an_error_of_the_user_is_one_message(monkeypatch, capsys, error, status)
 
     assert run_with(monkeypatch, [], command) == status
     assert capsys.readouterr() == ("", "error: x: found a, expected b.\n")
+
+
+def test_memory_that_runs_out_is_one_line(monkeypatch, capsys):
+    def numpy(argv):
+        np.empty(2**50)
+
+    def device(argv):
+        raise jax.errors.JaxRuntimeError(
+            "RESOURCE_EXHAUSTED: Out of memory allocating 17179869184 bytes.\nAt: ..."
+        )
+
+    def other(argv):
+        raise jax.errors.JaxRuntimeError("INTERNAL: something broke.")
+
+    assert run_with(monkeypatch, [], numpy) == 1
+    out, err = capsys.readouterr()
+    assert err.startswith("error: memory ran out, which was asked for 8.00 PiB more, and has ")
+    assert "GB left: read fewer modalities (data.modalities)" in err
+    assert (out, err.count("\n")) == ("", 1)
+    assert run_with(monkeypatch, [], device) == 1
+    assert capsys.readouterr().err == (
+        "error: the memory of the device ran out, which was asked for 17.2 GB more: "
+        "lower training.batch_size, model.width or model.encoder_layers, or give fewer samples\n"
+    )
+    with pytest.raises(jax.errors.JaxRuntimeError):
+        run_with(monkeypatch, [], other)
 
 
 def test_an_interrupt_is_130(monkeypatch, capsys):

@@ -82,14 +82,14 @@ def test_errors(path, changes, modalities, message):
 
 def test_python_objects_are_not_read(tmp_path):
     path = write(tmp_path / "x.npz", content(train_audio=np.array([{}, {}], dtype=object)))
-    with pytest.raises(DataError, match="Object arrays cannot be loaded"):
+    with pytest.raises(DataError, match="an array of Python objects"):
         arrays.read(path, ("audio",))
 
 
 def test_damaged_files(path):
     write(path, content())
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(DataError, match=r"cannot be read as .npz or HDF5 .* starts as"):
+    with pytest.raises(DataError, match=r"cannot be read as (.npz|HDF5) .* starts as"):
         arrays.read(path, ("audio",))
 
 

@@ -169,7 +169,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"found \.json, expected \.npz or \.csv"):
         read_predictions(tmp_path / "p.json")
     (tmp_path / "p.npz").write_text("{}")
-    with pytest.raises(DataError, match=r"is no \.npz file of plain arrays"):
+    with pytest.raises(DataError, match=r"cannot be read as \.npz"):
         read_predictions(tmp_path / "p.npz")
     (tmp_path / "p.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(DataError, match="is no text in UTF-8"):

@@ -3,7 +3,6 @@
 In HDF5 the parts of a key may be groups: `{split}/{modality}`.
 """
 
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,9 +13,9 @@ import numpy as np
 
 from fsrf_jax.data.assemble import Raw, assemble
 from fsrf_jax.data.dataset import Dataset
-from fsrf_jax.data.formats import signature
 from fsrf_jax.data.names import SPLITS, hint, key_of, listed, split_names
 from fsrf_jax.errors import DataError
+from fsrf_jax.reading import hdf5, npz, signature
 
 _LABEL_SUFFIXES = ("_regression_labels", "_classification_labels", "_labels", "_label")
 
@@ -68,25 +67,12 @@ def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
 @contextmanager
 def opened(path: Path) -> Iterator[Mapping[str, Any]]:
     """The arrays of the file by key, each read when it is asked for."""
-    found = f"found {signature.describe(path)}"
-    is_hdf5 = signature.kind(path) == "hdf5"
-    try:
-        if is_hdf5:
-            with h5py.File(path, "r") as file:
-                yield _Lazy(file)
-        else:
-            # np.load leaves a damaged file open that it opened itself.
-            with path.open("rb") as file:
-                content = np.load(file, allow_pickle=False)
-                if not isinstance(content, np.lib.npyio.NpzFile):
-                    raise DataError(f"{path} is one array without a name; expected .npz or HDF5")
-                with content:
-                    yield content
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path} cannot be read as .npz or HDF5 ({error}): {found}; expected arrays of numbers "
-            "or text in a complete file (Python objects are not read)"
-        ) from None
+    if signature.kind(path) == "hdf5":
+        with hdf5.open_hdf5(path) as file:
+            yield _Lazy(file)
+    else:
+        with npz.open_npz(path) as arrays:
+            yield arrays
 
 
 class _Lazy(Mapping[str, np.ndarray]):
@@ -101,7 +87,10 @@ class _Lazy(Mapping[str, np.ndarray]):
             self._arrays[path.replace("/", "_")] = item
 
     def __getitem__(self, key: str) -> np.ndarray:
-        return self._arrays[key][()]
+        return hdf5.read_array(self._arrays[key])
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._arrays
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._arrays)

@@ -12,15 +12,16 @@ from typing import Any
 
 import h5py
 import numpy as np
-import yaml
 
 from fsrf_jax.data import frames
 from fsrf_jax.data.assemble import Raw, assemble
 from fsrf_jax.data.dataset import Dataset
-from fsrf_jax.data.formats import folders
-from fsrf_jax.data.names import SPLITS, listed
+from fsrf_jax.data.names import listed
 from fsrf_jax.errors import DataError
+from fsrf_jax.reading.hdf5 import open_hdf5, read_array
+from fsrf_jax.reading.text import read_csv, read_json, read_yaml
 
+_ARRAYS = ("features", "intervals")
 _EPSILON = 1e-5  # seconds: shorter overlaps are none, as in the SDK
 _PARTS = {
     "labels": ("label",),
@@ -133,14 +134,14 @@ def _file(folder: Path, files: dict[str, Path], role: str) -> Path | None:
 
 @contextmanager
 def _opened(file: Path | None) -> Iterator["_Tracks"]:
-    try:
-        with h5py.File(str(file), "r") as content:
-            yield _Tracks(next(iter(content.values()))["data"])
-    except (OSError, KeyError, AttributeError, ValueError, StopIteration) as error:
-        raise DataError(
-            f"{file} cannot be read as .csd ({error}); expected an HDF5 file with the groups "
-            "NAME/data/VIDEO, each with features and intervals"
-        ) from None
+    with open_hdf5(str(file)) as content:
+        root = next(iter(content.values()), None)
+        if not isinstance(root, h5py.Group) or not isinstance(root.get("data"), h5py.Group):
+            raise DataError(
+                f"{file} has the parts {listed(content)}; expected the groups NAME/data/VIDEO, "
+                "each with features and intervals"
+            )
+        yield _Tracks(root["data"])
 
 
 class _Tracks(Mapping[str, Track]):
@@ -154,8 +155,13 @@ class _Tracks(Mapping[str, Track]):
 
     def __getitem__(self, video: str) -> Track:
         parts = [self._data[key] for key in self._keys[video]]
-        x = np.concatenate([part["features"][()] for part in parts])
-        return x.reshape(len(x), -1), np.concatenate([part["intervals"][()] for part in parts])
+        x, t = (np.concatenate([read_array(part[key]) for part in parts]) for key in _ARRAYS)
+        if t.shape != (len(x), 2):
+            raise DataError(
+                f"{self._data.file.filename}: {video!r} has features {x.shape} and intervals "
+                f"{t.shape}; expected [n, features] and [n, 2]"
+            )
+        return x.reshape(len(x), -1), t
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._keys)
@@ -209,9 +215,10 @@ def _means(track: Track, words: np.ndarray) -> np.ndarray:
 
 def _folds(folder: Path, labels: dict[str, Track]) -> tuple[dict[str, list[str]], list[str]]:
     """The videos of every split that have labels, and a note where videos are in none."""
-    given = next((f for f in sorted(folder.glob("folds.*")) if f.suffix in _READ_FOLDS), None)
+    suffixes = (".csv", ".json", ".yaml")
+    given = next((f for s in suffixes if (f := folder / f"folds{s}").is_file()), None)
     if given:
-        folds = _READ_FOLDS[given.suffix](given)
+        folds = _read_folds(given)
         note = f"splits by video: those of {given.name}"
     elif not labels.keys().isdisjoint(" ".join(_MOSI.values()).split()):
         folds = {name: videos.split() for name, videos in _MOSI.items()}
@@ -226,29 +233,25 @@ def _folds(folder: Path, labels: dict[str, Track]) -> tuple[dict[str, list[str]]
     return used, [note, *([f"{without} videos are in no split: left out"] if without else [])]
 
 
-def _folds_of_yaml(file: Path) -> dict[str, list[str]]:
-    try:
-        content = yaml.safe_load(file.read_text("utf-8"))
-        return {str(name): [str(video) for video in videos] for name, videos in content.items()}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, TypeError):
-        raise DataError(
-            f"{file} is no list of videos for each of {listed(SPLITS)}; expected "
-            "{train: [video, ..], valid: [..], test: [..]}"
-        ) from None
-
-
-def _folds_of_csv(file: Path) -> dict[str, list[str]]:
-    header, *rows = folders.read_csv(file) or [[]]
-    if not {"video", "split"} <= set(header):
-        raise DataError(f"{file} has the columns {listed(header)}; expected video and split")
-    video, split = header.index("video"), header.index("split")
+def _read_folds(file: Path) -> dict[str, list[str]]:
     folds: dict[str, list[str]] = {}
-    for row in rows:
-        folds.setdefault(row[split], []).append(row[video])
-    return folds
+    if file.suffix == ".csv":
+        rows = read_csv(file)
+        if rows and not {"video", "split"} <= rows[0].keys():
+            raise DataError(f"{file} has the columns {listed(rows[0])}; expected video and split")
+        for row in rows:
+            folds.setdefault(row["split"], []).append(row["video"])
+        return folds
+    content = read_json(file) if file.suffix == ".json" else read_yaml(file)
+    parts = content if isinstance(content, dict) else {"": content}
+    lists = {name: videos for name, videos in parts.items() if isinstance(videos, list)}
+    if len(lists) < len(parts) or "" in lists:
+        raise DataError(
+            f"{file} is no list of videos for each split; expected "
+            "{train: [video, ..], valid: [..], test: [..]}"
+        )
+    return {str(name): [str(video) for video in videos] for name, videos in lists.items()}
 
-
-_READ_FOLDS = {".json": _folds_of_yaml, ".yaml": _folds_of_yaml, ".csv": _folds_of_csv}
 
 # The official folds of CMU-MOSI.
 _MOSI = {

@@ -15,13 +15,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from fsrf_jax.data.assemble import Raw, assemble, no_modality
 from fsrf_jax.data.dataset import Dataset
 from fsrf_jax.data.formats import arrays, folders
 from fsrf_jax.data.names import hint, listed
 from fsrf_jax.errors import DataError
+from fsrf_jax.reading.text import read_yaml
 
 _KEYS = {"file": str, "splits": dict, "label": str, "modalities": dict}
 _OPTIONAL = {"id": str, "group": str, "lengths": dict}
@@ -81,10 +80,7 @@ def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
 
 def _spec(path: Path) -> Mapping[str, Any]:
     """The content of the YAML file, checked."""
-    try:
-        spec = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise DataError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    spec = read_yaml(path)
     known = {**_KEYS, **_OPTIONAL}
     if not isinstance(spec, dict) or not _KEYS.keys() <= spec.keys() <= known.keys():
         raise DataError(

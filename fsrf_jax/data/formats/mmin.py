@@ -5,14 +5,13 @@ A/comparE.h5  V/denseface.h5  L/bert_large.h5  target/1/trn_label.npy  target/1/
 
 from pathlib import Path
 
-import h5py
-
 from fsrf_jax.data import frames
 from fsrf_jax.data.assemble import Raw, assemble
 from fsrf_jax.data.dataset import Dataset
-from fsrf_jax.data.formats import folders
 from fsrf_jax.data.names import listed, names_of
 from fsrf_jax.errors import DataError
+from fsrf_jax.reading.hdf5 import open_hdf5, read_array
+from fsrf_jax.reading.npz import read_npy
 
 
 def recognises(path: Path) -> bool:
@@ -48,20 +47,20 @@ def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
     notes = [f"fold {fold.name} of target; for another give the path {root}/target/{others[0]}"]
 
     def split(name: str) -> Raw:
-        ids = frames.as_ids(folders.read_npy(fold / f"{name}_int2name.npy"))
+        ids = frames.as_ids(read_npy(fold / f"{name}_int2name.npy"))
         features, lengths = {}, {}
         for m, file in files.items():
-            with h5py.File(file, "r") as content:
+            with open_hdf5(file) as content:
                 lacking = [i for i in ids if i not in content]
                 if lacking:
                     raise DataError(
                         f"{file}: no utterance {lacking[0]!r} (and {len(lacking) - 1} others) of "
                         f"{name}_int2name.npy"
                     )
-                sequences = [content[i][()] for i in ids]
+                sequences = [read_array(content[i]) for i in ids]
             features[m], counts = frames.padded(sequences, f"{file}, {name}")
             lengths[m] = ("", counts)
-        labels = folders.read_npy(fold / f"{name}_label.npy")
+        labels = read_npy(fold / f"{name}_label.npy")
         return Raw(labels, features, lengths, ids)
 
     found = [name for name in ("trn", "val", "tst") if (fold / f"{name}_label.npy").is_file()]

@@ -3,7 +3,7 @@
 import zipfile
 from pathlib import Path
 
-from fsrf_jax.data.formats import signature
+from fsrf_jax.reading import signature
 
 _SAVE = (
     "import numpy; numpy.savez('{stem}.npz', "

@@ -14,6 +14,7 @@ from fsrf_jax.data.dataset import Dataset
 from fsrf_jax.data.formats import folders
 from fsrf_jax.data.names import key_of, listed
 from fsrf_jax.errors import DataError
+from fsrf_jax.reading.text import read_csv
 
 _LIST = "labels.csv"
 
@@ -40,21 +41,14 @@ def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
         DataError: the list lacks a column, or a modality has no folder or no file.
     """
     path = Path(path)
-    rows = folders.read_csv(path / _LIST)
-    header = [name.strip().lower() for name in rows[0]] if rows else []
+    samples = read_csv(path / _LIST)
+    header = list(samples[0]) if samples else []
     labels = [c for c in header if c == "label" or c.startswith("label_")]
     if not labels or not {"id", "split"} <= set(header):
         raise DataError(
             f"{path / _LIST} has the columns {listed(header)}; expected id, split and label, and "
-            "group where there are any"
+            "group where there are any, and a row a sample"
         )
-    short = next((number for number, row in enumerate(rows, 1) if len(row) != len(header)), None)
-    if short:
-        raise DataError(
-            f"{path / _LIST}: row {short} has {len(rows[short - 1])} cells; expected "
-            f"{len(header)}, as in the header"
-        )
-    samples = [dict(zip(header, map(str.strip, row), strict=True)) for row in rows[1:]]
     present = [folder.name for folder in sorted(path.iterdir()) if folder.is_dir()]
     folder_of = {}
     for modality in modalities:

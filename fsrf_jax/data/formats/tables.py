@@ -9,9 +9,10 @@ import numpy as np
 
 from fsrf_jax.data.assemble import Raw, assemble, no_modality
 from fsrf_jax.data.dataset import Dataset
-from fsrf_jax.data.formats import signature, unpickle
 from fsrf_jax.data.names import key_of, listed, modality_of, names_of
 from fsrf_jax.errors import DataError
+from fsrf_jax.reading import signature
+from fsrf_jax.reading.pickles import read_pickle
 
 Table = Mapping[str, Any]
 
@@ -24,7 +25,7 @@ def content(path: Path) -> Any:
 
 @lru_cache(maxsize=1)
 def _content(path: Path, *_: int) -> Any:
-    return unpickle.load(path)
+    return read_pickle(path)
 
 
 def forget() -> None:

@@ -21,7 +21,7 @@ from fsrf_jax import options
 from fsrf_jax.errors import ConfigError
 from fsrf_jax.evaluation.metrics.families import FAMILIES
 from fsrf_jax.evaluation.protocols.registry import PROTOCOLS, Condition, Protocol, Rule
-from fsrf_jax.files import read_yaml
+from fsrf_jax.reading.text import read_yaml
 
 FORMS = "modalities (with frame_rate or without), modality_rate, or subset_odds"
 WORDS = {
@@ -63,7 +63,7 @@ def read_protocol(path: Path, modalities: Sequence[str]) -> Protocol:
     Raises:
         ConfigError: it cannot be read, describes no protocol, or takes the name of a built-in one.
     """
-    content = read_yaml(path, "evaluation.protocol")
+    content = read_yaml(path, ConfigError, "evaluation.protocol")
     protocol = from_description(content, modalities, str(path))
     own = protocol.name not in PROTOCOLS
     expect(own, f"{path}: name", protocol.name, "a name that no built-in protocol has")

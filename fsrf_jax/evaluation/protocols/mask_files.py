@@ -30,7 +30,9 @@ from fsrf_jax.errors import ConfigError, DataError
 from fsrf_jax.evaluation.protocols.files import describe, from_description
 from fsrf_jax.evaluation.protocols.masks import Masks, Observer, masks_digest
 from fsrf_jax.evaluation.protocols.registry import Condition, Protocol
-from fsrf_jax.files import read_npz, replacing
+from fsrf_jax.files import replacing
+from fsrf_jax.reading.npz import read_npz
+from fsrf_jax.reading.text import parse_json
 
 
 @dataclass(frozen=True)
@@ -124,8 +126,9 @@ def read_masks(path: Path) -> MaskFile:
     if len(set(ids)) != len(ids) or not ids:
         raise DataError(f"{path}: ids: expected one or more ids, each once; export it again.")
     try:
-        protocol = from_description(json.loads(str(arrays["protocol"])), modalities, str(path))
-    except (ConfigError, json.JSONDecodeError) as error:
+        described = parse_json(str(arrays["protocol"]), str(path), ConfigError)
+        protocol = from_description(described, modalities, str(path))
+    except ConfigError as error:
         raise DataError(f"{path}: protocol: {error} Export the masks again.") from error
     seeds = tuple(int(seed) for seed in arrays["mask_seeds"])
     c, s, n = len(protocol.conditions), len(seeds), len(ids)
