@@ -17,8 +17,7 @@ class Split:
         valid: bool [n, t_m] per modality; False is padding or a frame the sample never had.
         labels: float32 [n], or [n, e] for e tasks, finite; see `fsrf_jax.data.labels`. A reader
             may give names of classes, str [n], of which `clean` makes numbers.
-        groups: str [n], what samples have in common, such as the video or the person; None where
-            the file does not say.
+        groups: str [n], the speaker, video or person of each utterance; None if unknown.
     """
 
     ids: np.ndarray
@@ -59,8 +58,7 @@ class Dataset:
     Attributes:
         splits: the splits, all with the same modalities and feature widths.
         notes: one line for each thing the reader cleaned or assumed, to be shown to the user.
-        classes: names of the classes 0, 1, ..; empty where labels are numbers, or the file has no
-            names.
+        classes: names of the classes in the order of their numbers; empty if they have none.
         tokens: modalities whose frames are token ids: one feature, a whole number; 0 is padding.
     """
 
