@@ -98,11 +98,16 @@ def _check_exists(path: Path) -> None:
 
 def _detect(path: Path) -> str:
     """The format of a file or folder; the reader of pickles refuses what nobody recognises."""
+    advice = ""
     try:
         advice = others.advice(path) if path.is_file() else ""
         found = [name for name, reader in READERS.items() if reader.recognises(path)]
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from None
+    except DataError:
+        if not advice:
+            raise
+        found = []
     if advice and found in ([], ["arrays"]):
         raise DataError(f"{path} is {advice}")
     if not found and path.is_dir():

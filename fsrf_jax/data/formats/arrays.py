@@ -105,14 +105,11 @@ def _label_keys(
     """The key of the labels of every split, in the order of the file."""
     labels: dict[str, str] = {}
     for key in arrays:
-        suffix = next((suffix for suffix in _LABEL_SUFFIXES if key.endswith(suffix)), None)
-        if suffix:
-            labels.setdefault(key.removesuffix(suffix), key)
-    needed = [
-        name
-        for name, new in split_names([key.split("_")[0] for key in arrays]).items()
-        if new in SPLITS
-    ]
+        split = next((key.removesuffix(s) for s in _LABEL_SUFFIXES if key.endswith(s)), None)
+        if split:
+            labels[split] = next(k for s in _LABEL_SUFFIXES if (k := f"{split}{s}") in arrays)
+    starts = split_names(key.split("_")[0] for key in arrays)
+    needed = [name for name, new in starts.items() if new in SPLITS]
     for key in arrays:
         split = next((key.removesuffix(f"_{m}") for m in modalities if key.endswith(f"_{m}")), None)
         if split in needed and split not in labels:

@@ -51,7 +51,7 @@ def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
         features, lengths = {}, {}
         for m, file in files.items():
             with open_hdf5(file) as content:
-                lacking = [i for i in ids if i not in content]
+                lacking = [str(i) for i in ids if i not in content]
                 if lacking:
                     raise DataError(
                         f"{file}: no utterance {lacking[0]!r} (and {len(lacking) - 1} others) of "
