@@ -1,9 +1,14 @@
 """Files of another kind: named, with the line that makes of them one that is read."""
 
+import re
+import sys
+import types
 import zipfile
 
+import numpy as np
 import pytest
 
+from fsrf_jax.data.formats import others
 from fsrf_jax.data.load import load
 from fsrf_jax.errors import DataError
 
@@ -34,3 +39,18 @@ def test_the_kind_and_what_to_do(tmp_path, name, content, message):
         path.write_bytes(content)
     with pytest.raises(DataError, match=message):
         load(path, ("audio",))
+
+
+@pytest.mark.parametrize(("name", "kind"), [("x.pt", "torch"), ("x.joblib", "joblib")])
+def test_the_line_does_what_it_says(tmp_path, monkeypatch, name, kind):
+    """With a module in place of the real one that loads two splits."""
+    content = {"train": {"audio": np.ones((2, 3))}, "test": {"label": np.zeros(2)}}
+    fake = types.ModuleType(kind)
+    fake.load = lambda file, **_: content if file == name else None
+    fake.as_tensor = lambda x: types.SimpleNamespace(numpy=lambda: x)
+    monkeypatch.setitem(sys.modules, kind, fake)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(b"ZF")
+    line = re.search(r'python -c "(.*)"', others.advice(tmp_path / name))[1]
+    exec(line, {})
+    assert sorted(np.load("x.npz")) == ["test_label", "train_audio"]

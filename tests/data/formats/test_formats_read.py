@@ -1,10 +1,15 @@
 """Every format gives the same samples: those that its file was written from."""
 
+import re
+
 import numpy as np
 import pytest
+import yaml
+from command_case import ROOT
 from format_case import CASES, CLASSES, FRAMES, SIZES, WORLD, padded
 
 from fsrf_jax.data import store
+from fsrf_jax.data.formats import mapping
 from fsrf_jax.data.load import READERS, load
 
 
@@ -48,3 +53,11 @@ def test_groups_and_classes_survive_the_store(name, tmp_path):
 
 def test_every_format_has_a_case():
     assert {case.format for case in CASES.values()} == set(READERS) - {"store"}
+
+
+def test_every_format_has_its_row_in_the_docs():
+    page = (ROOT / "docs" / "data.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|", page, re.M)
+    assert set(READERS) == set(rows)
+    example = yaml.safe_load(re.search(r"```yaml\n(file: .*?)```", page, re.DOTALL)[1])
+    assert example.keys() == {*mapping._KEYS, *mapping._OPTIONAL}
