@@ -76,7 +76,7 @@ def _fold(path: Path) -> Path | None:
     if _is_fold(path) and path.parent.name == "target":
         return path
     folds = [f for f in (path / "target").glob("*") if _is_fold(f)]
-    return min(folds, key=lambda f: (len(f.name), f.name), default=None)
+    return min(folds, default=None)
 
 
 def _file(root: Path, modality: str) -> Path:
