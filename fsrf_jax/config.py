@@ -30,11 +30,13 @@ class DataConfig:
     source: Literal["synthetic", "file"] = "synthetic"
     """Built-in synthetic data, or a file."""
     path: str | None = None
-    """Data file, for source file."""
+    """Data file or folder, for source file."""
     format: Format = "auto"
     """Format of the file; auto looks at its content."""
     modalities: tuple[str, ...] = ("language", "audio", "vision")
     """Names of the modalities to use, two or more, as the file names them."""
+    label_column: int | tuple[int, ...] | None = None
+    """Which column of labels [n, columns] to use, from 0; several, as [1,2], are several tasks."""
     label_shift: float = within(0.0, -1000, 1000)
     """Added to every label of a file, to centre labels such as [1, 5] on 0."""
     cuts: tuple[float, ...] = ()
@@ -69,6 +71,10 @@ class DataConfig:
         unused = self.source == "file" or self.path is None
         expected = "nothing, because data.source is synthetic: give --data.source file as well"
         expect(unused, "path", self.path, expected)
+        column = self.label_column
+        columns = column if isinstance(column, tuple) else (0 if column is None else column,)
+        fitting = len(set(columns)) == len(columns) and min(columns, default=-1) >= 0
+        expect(fitting, "label_column", column, "a number from 0, or different ones, as [1,2]")
         named = all(re.fullmatch(r"[\w-]+", name) for name in self.tasks)
         different = named and len(set(self.tasks)) == len(self.tasks)
         expect(different, "tasks", self.tasks, "different names of letters and digits")

@@ -13,6 +13,7 @@ from fsrf_jax.data import labels, synthetic
 from fsrf_jax.data.dataset import Dataset, Split
 from fsrf_jax.data.folds import fold_split
 from fsrf_jax.data.load import load
+from fsrf_jax.data.names import listed
 from fsrf_jax.errors import ConfigError, DataError
 
 Oracle = Callable[[Mapping[str, np.ndarray]], np.ndarray]
@@ -85,7 +86,9 @@ def open_source(config: DataConfig, form: str = "number") -> Source:
     else:
         assert config.path is not None  # config.check
         dataset = load(config.path, config.modalities, format=config.format)
+        dataset = labels.choose_columns(dataset, config.label_column)
         dataset = _shift_labels(dataset, config.label_shift)
+        _refuse_tokens(dataset)
     dataset = labels.to_form(dataset, form, config.cuts)
     if config.folds:
         dataset = fold_split(
@@ -109,6 +112,15 @@ def _fingerprint(dataset: Dataset) -> str:
             digest.update(np.packbits(split.valid[m]).tobytes())
             digest.update(np.ascontiguousarray(split.features[m]).tobytes())
     return digest.hexdigest()[:16]
+
+
+def _refuse_tokens(dataset: Dataset) -> None:
+    if dataset.tokens:
+        raise DataError(
+            f"{listed(dataset.tokens)}: found token ids, which mean nothing as numbers; expected "
+            "features of every token, such as the states of a language model: give a file that has "
+            "them, or leave the modality out of data.modalities"
+        )
 
 
 def _shift_labels(dataset: Dataset, shift: float) -> Dataset:

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 from command_case import tiny_arrays
+from format_case import mag
 
 from fsrf_jax.config import DataConfig
 from fsrf_jax.data import labels, synthetic
@@ -156,3 +157,27 @@ def test_the_fingerprint_is_of_all_that_counts():
     assert len(found) == 6
     assert source.fingerprint not in found
     assert changed(None) == source.fingerprint
+
+
+def test_token_ids_are_not_taken_for_numbers(tmp_path):
+    path = str(mag(tmp_path))
+    config = DataConfig(source="file", path=path, modalities=("language", "audio"))
+    with pytest.raises(DataError, match="language: found token ids, which mean nothing as numbers"):
+        open_source(config)
+    assert len(
+        open_source(dataclasses.replace(config, modalities=("audio", "vision"))).dataset.splits
+    )
+
+
+def test_a_column_of_the_labels_is_shifted(tmp_path):
+    labels = {
+        f"{s}_label": np.arange(7.0 * n).reshape(n, 7)
+        for s, n in zip(("train", "valid", "test"), (40, 16, 24), strict=True)
+    }
+    np.savez(tmp_path / "x.npz", **tiny_arrays(**labels))
+    config = DataConfig(source="file", path=str(tmp_path / "x.npz"), label_column=2, label_shift=-1)
+    assert open_source(config).split("test").labels[:2].tolist() == [1, 8]
+    several = dataclasses.replace(config, label_column=(1, 6), cuts=(10.0,), label_shift=0.0)
+    source = open_source(several, "binary")
+    assert source.split("test").labels[:2].tolist() == [[0, 0], [0, 1]]
+    assert source.outputs == 2

@@ -20,7 +20,7 @@ def command(argv: Sequence[str]) -> int:
     parser = jsonargparse.ArgumentParser(
         prog="prepare", description=DESCRIPTION, exit_on_error=False
     )
-    parser.add_argument("source", metavar="FILE", help="data file to read")
+    parser.add_argument("source", metavar="FILE", help="data file or folder to read")
     parser.add_argument("target", metavar="STORE", help="file to write; must not exist")
     parser.add_argument(
         "--modalities",

@@ -1,11 +1,14 @@
 """Turns what a file holds into the contract of `Split`: finite float32, zero where not valid."""
 
+import dataclasses
 from collections import Counter
 from collections.abc import Mapping
 
 import numpy as np
 
+from fsrf_jax.data.assemble import optional
 from fsrf_jax.data.dataset import Dataset, Split
+from fsrf_jax.data.names import SPLITS, listed
 from fsrf_jax.errors import DataError
 
 
@@ -13,7 +16,8 @@ def clean(dataset: Dataset) -> Dataset:
     """Check a data set as read from a file, and clean it.
 
     A frame with a value that is NaN or infinite, as float32, is made zero and not valid; labels
-    [n, 1] and [n, 1, 1] become [n], [n, e] stay. What was changed is counted in the notes.
+    [n, 1] and [n, 1, 1] become [n], [n, e] stay; names of classes become numbers in sorted order. A
+    split that no experiment needs is left out if it cannot be used. Notes count what was changed.
 
     Args:
         dataset: splits with features [n, t, f] or [n, f] and valid [n, t] of any numeric dtype.
@@ -28,15 +32,61 @@ def clean(dataset: Dataset) -> Dataset:
     if not dataset.splits:
         raise DataError("the data set has no split; expected train, valid and test")
     notes = list(dataset.notes)
-    splits = {name: _clean_split(name, split, notes) for name, split in dataset.splits.items()}
-    _check_widths(splits)
-    return Dataset(splits, tuple(dict.fromkeys(notes)))
+    given, classes = _numbered(dataset.splits, notes)
+    splits: dict[str, Split] = {}
+    # Those that must be good come first: the others are compared with them.
+    for name in sorted(given, key=lambda name: name not in SPLITS):
+        with optional(name, notes):
+            split = _clean_split(name, given[name], notes)
+            for first in list(splits)[:1]:
+                _check_widths(name, split, first, splits[first])
+            splits[name] = split
+    ordered = {name: splits[name] for name in given if name in splits}
+    return dataclasses.replace(
+        dataset,
+        splits=ordered,
+        notes=tuple(dict.fromkeys(notes)),
+        classes=classes or dataset.classes,
+    )
+
+
+def _numbered(
+    splits: Mapping[str, Split], notes: list[str]
+) -> tuple[dict[str, Split], tuple[str, ...]]:
+    """The splits with class numbers where labels are names, and the names in that order."""
+    named = {name: split for name, split in splits.items() if split.labels.dtype.kind == "U"}
+    if not named:
+        return dict(splits), ()
+    for name, split in splits.items():
+        empty = name not in named or (split.labels == "").any() or split.labels.ndim != 1
+        if empty and name in SPLITS:
+            raise DataError(
+                f"split {name!r}: labels have shape {split.labels.shape} and dtype "
+                f"{split.labels.dtype}; expected one number or one name of a class a sample, in "
+                f"all splits the same; found {listed(map(str, np.unique(split.labels)[:5]))}"
+            )
+        if empty:
+            notes.append(f"split {name!r} is left out: its labels are not all names of classes")
+            named.pop(name, None)
+    classes = np.unique(np.concatenate([split.labels for split in named.values()]))
+    notes.append(
+        "labels are names; in sorted order they are the classes "
+        + ", ".join(f"{number} {name}" for number, name in enumerate(classes))
+    )
+    return {
+        name: dataclasses.replace(split, labels=np.searchsorted(classes, split.labels))
+        for name, split in named.items()
+    }, tuple(map(str, classes))
 
 
 def _clean_split(name: str, split: Split, notes: list[str]) -> Split:
     labels = _labels(name, split.labels)
     ids = np.asarray(split.ids, dtype=np.str_)
     _check_ids(name, ids, labels)
+    if split.groups is not None and len(split.groups) != len(ids):
+        raise DataError(
+            f"split {name!r}: {len(split.groups)} groups, {len(ids)} ids; expected one group an id"
+        )
     finite = np.isfinite(labels).all(axis=tuple(range(1, labels.ndim)))
     if not finite.all():
         raise DataError(
@@ -52,7 +102,7 @@ def _clean_split(name: str, split: Split, notes: list[str]) -> Split:
         without = int((~valid[modality].any(axis=1)).sum())
         if without:
             notes.append(f"{name}: {without} of {len(ids)} samples have no {modality}")
-    return Split(ids, features, valid, labels)
+    return Split(ids, features, valid, labels, split.groups)
 
 
 def _labels(name: str, labels: np.ndarray) -> np.ndarray:
@@ -124,23 +174,21 @@ def _clean_features(
     return x, valid
 
 
-def _check_widths(splits: Mapping[str, Split]) -> None:
-    first_name, first = next(iter(splits.items()))
-    for name, split in splits.items():
-        if split.labels.shape[1:] != first.labels.shape[1:]:
+def _check_widths(name: str, split: Split, first_name: str, first: Split) -> None:
+    if split.labels.shape[1:] != first.labels.shape[1:]:
+        raise DataError(
+            f"split {first_name!r}: labels have shape {first.labels.shape}, in split {name!r} "
+            f"{split.labels.shape}; expected [n], or [n, tasks] with the same tasks, in all"
+        )
+    if split.modalities != first.modalities:
+        raise DataError(
+            f"split {name!r} has the modalities {split.modalities}, split {first_name!r} "
+            f"{first.modalities}; expected the same"
+        )
+    for modality in first.modalities:
+        shape, other = split.features[modality].shape, first.features[modality].shape
+        if shape[2] != other[2]:
             raise DataError(
-                f"split {first_name!r}: labels have shape {first.labels.shape}, in split {name!r} "
-                f"{split.labels.shape}; expected [n], or [n, tasks] with the same tasks, in all"
+                f"{modality} has shape {shape} in split {name!r} and {other} in split "
+                f"{first_name!r}; expected the same number of features"
             )
-        if split.modalities != first.modalities:
-            raise DataError(
-                f"split {name!r} has the modalities {split.modalities}, split {first_name!r} "
-                f"{first.modalities}; expected the same"
-            )
-        for modality in first.modalities:
-            shape, other = split.features[modality].shape, first.features[modality].shape
-            if shape[2] != other[2]:
-                raise DataError(
-                    f"{modality} has shape {shape} in split {name!r} and {other} in split "
-                    f"{first_name!r}; expected the same number of features"
-                )

@@ -1,5 +1,6 @@
 """A data set in memory: named splits of padded features, validity masks, labels and ids."""
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,7 +15,8 @@ class Split:
         ids: str [n], unique.
         features: float32 [n, t_m, f_m] per modality, finite; zero where not valid.
         valid: bool [n, t_m] per modality; False is padding or a frame the sample never had.
-        labels: float32 [n], or [n, e] for e tasks, finite; see `fsrf_jax.data.labels`.
+        labels: float32 [n], or [n, e] for e tasks, finite; see `fsrf_jax.data.labels`. A reader
+            may give names of classes, str [n], of which `clean` makes numbers.
         groups: str [n], the speaker, video or person of each utterance; None if unknown.
     """
 
@@ -30,12 +32,17 @@ class Split:
 
     def head(self, count: int) -> "Split":
         """The first `count` utterances."""
-        return Split(
-            ids=self.ids[:count],
-            features={m: x[:count] for m, x in self.features.items()},
-            valid={m: v[:count] for m, v in self.valid.items()},
-            labels=self.labels[:count],
-            groups=None if self.groups is None else self.groups[:count],
+        return self.take(slice(count))
+
+    def take(self, rows: np.ndarray | slice) -> "Split":
+        """Some utterances: a mask, indices or a slice."""
+        return dataclasses.replace(
+            self,
+            ids=self.ids[rows],
+            features={m: x[rows] for m, x in self.features.items()},
+            valid={m: v[rows] for m, v in self.valid.items()},
+            labels=self.labels[rows],
+            groups=None if self.groups is None else self.groups[rows],
         )
 
     @property
@@ -52,8 +59,10 @@ class Dataset:
         splits: the splits, all with the same modalities and feature widths.
         notes: one line for each thing the reader cleaned or assumed, to be shown to the user.
         classes: names of the classes in the order of their numbers; empty if they have none.
+        tokens: modalities whose frames are token ids: one feature, a whole number; 0 is padding.
     """
 
     splits: Mapping[str, Split]
     notes: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
+    tokens: tuple[str, ...] = ()

@@ -24,20 +24,21 @@ def describe(dataset: Dataset) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-    counts = [_counts(name, split) for name, split in dataset.splits.items()]
+    counts = [_counts(name, split, dataset.classes) for name, split in dataset.splits.items()]
     return "\n".join([*lines, *filter(None, counts)])
 
 
-def _counts(name: str, split: Split) -> str | None:
+def _counts(name: str, split: Split, classes: tuple[str, ...]) -> str | None:
     """How often each label occurs, where that says anything."""
     values, counts = np.unique(split.labels, return_counts=True)
     if split.labels.ndim == 2:
         positive = ", ".join(str(count) for count in (split.labels > 0).sum(axis=0))
         return f"{name}: positive labels of the {split.labels.shape[1]} tasks: {positive}"
-    if len(values) > _FEW or (values != np.floor(values)).any():
+    if not classes and (len(values) > _FEW or (values != np.floor(values)).any()):
         return None
-    pairs = zip(values, counts, strict=True)
-    return f"{name}: labels " + ", ".join(f"{value:g} x {count}" for value, count in pairs)
+    shown = [classes[int(value)] if classes else f"{value:g}" for value in values]
+    pairs = zip(shown, counts, strict=True)
+    return f"{name}: labels " + ", ".join(f"{value} x {count}" for value, count in pairs)
 
 
 def _rows(name: str, split: Split) -> list[tuple[str, ...]]:

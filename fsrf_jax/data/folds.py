@@ -1,5 +1,6 @@
 """Cross-validation: the samples of some splits dealt into folds."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -49,9 +50,9 @@ def fold_split(
     both = _joined([together, *others])
     fold_of = np.concatenate([fold_of, np.full(len(both) - len(together), -1)])
     parts = {
-        "train": _taken(both, (fold_of != fold) & (fold_of != valid_fold)),
-        "valid": _taken(both, fold_of == valid_fold),
-        "test": _taken(both, fold_of == fold),
+        "train": both.take((fold_of != fold) & (fold_of != valid_fold)),
+        "valid": both.take(fold_of == valid_fold),
+        "test": both.take(fold_of == fold),
     }
     if not len(parts["train"]):
         raise DataError(
@@ -59,7 +60,7 @@ def fold_split(
         )
     sizes = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
     note = f"fold {fold} of {folds} over {listed(pooled)} (seed {seed}): {sizes}"
-    return Dataset(parts, (*dataset.notes, note))
+    return dataclasses.replace(dataset, splits=parts, notes=(*dataset.notes, note))
 
 
 def _check_request(dataset: Dataset, folds: int, fold: int, pooled: tuple[str, ...]) -> None:
@@ -92,7 +93,14 @@ def _joined(splits: Sequence[Split]) -> Split:
         features={m: _stacked([split.features[m] for split in splits]) for m in modalities},
         valid={m: _stacked([split.valid[m] for split in splits]) for m in modalities},
         labels=np.concatenate([split.labels for split in splits]),
+        groups=_all_groups(splits),
     )
+
+
+def _all_groups(splits: Sequence[Split]) -> np.ndarray | None:
+    """The groups of all splits, one after the other; None unless all have them."""
+    groups = [split.groups for split in splits if split.groups is not None]
+    return np.concatenate(groups) if len(groups) == len(splits) else None
 
 
 def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
@@ -103,12 +111,3 @@ def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
         for array in arrays
     ]
     return np.concatenate(padded)
-
-
-def _taken(split: Split, rows: np.ndarray) -> Split:
-    return Split(
-        ids=split.ids[rows],
-        features={m: x[rows] for m, x in split.features.items()},
-        valid={m: v[rows] for m, v in split.valid.items()},
-        labels=split.labels[rows],
-    )

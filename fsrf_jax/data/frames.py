@@ -1,5 +1,6 @@
 """Raw arrays of a file as padded sequences, and which of their frames are real."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,18 +50,100 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
     return array
 
 
+def as_labels(values: Any, name: str) -> np.ndarray:
+    """Labels of a file: numbers, or names of classes as str [n]; text of numbers is numbers.
+
+    Raises:
+        DataError: they are neither, or not one row a sample.
+    """
+    try:
+        array = np.asarray(values)
+        mixed = array.dtype == object and any(isinstance(v, str | bytes) for v in array.flat)
+        if array.dtype.kind in "US" or mixed:
+            texts = as_ids(array.reshape(-1)).reshape(array.shape)
+            try:
+                array = np.where(texts == "", "nan", texts).astype(np.float64)
+            except ValueError:
+                array = texts
+    except ValueError:
+        array = values  # of unequal length
+    if not (isinstance(array, np.ndarray) and array.dtype.kind == "U"):
+        array = as_numbers(array, name)
+    if not array.ndim:
+        raise DataError(f"{name} is one value; expected one a sample, [n] or [n, tasks]")
+    return array.reshape(-1) if array.size == len(array) else array
+
+
 def as_ids(values: Any) -> np.ndarray:
     """Ids of a file as str [n]; bytes are decoded as UTF-8.
+
+    Ids of several parts, [n, k], such as video, start and end, are joined by `$_$`.
 
     Raises:
         DataError: an id is longer than `_LONGEST_ID`.
     """
-    flat = np.asarray(values, dtype=object).reshape(-1).tolist()
-    texts = [v.decode(errors="replace") if isinstance(v, bytes) else str(v) for v in flat]
+    parts = np.asarray(values, dtype=object)
+    rows = parts.reshape(len(parts), -1).tolist() if parts.size else []
+    texts = ["$_$".join(map(_text, row)) for row in rows]
     longest = max(map(len, texts), default=0)
     if longest > _LONGEST_ID:  # the array has as much room for each of them
         raise DataError(f"an id has {longest} characters; expected at most {_LONGEST_ID}")
     return np.array(texts, dtype=np.str_)
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def padded(sequences: Sequence[Any], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Sequences of different length as one array, zero-padded at the end.
+
+    Args:
+        sequences: numbers [t, f], or [f] for one frame; None or an empty one is missing.
+        name: of them, for messages.
+
+    Returns:
+        float32 [n, t, f] with the longest t, at least 1; and lengths [n].
+
+    Raises:
+        DataError: they are not of that shape, or differ in f.
+    """
+    arrays = [None if s is None or not len(s) else as_numbers(s, name) for s in sequences]
+    arrays = [a[None] if a is not None and a.ndim == 1 else a for a in arrays]
+    given = [a for a in arrays if a is not None]
+    shapes = {a.shape[1:] for a in given}
+    if len(shapes) > 1 or any(a.ndim != 2 for a in given):
+        raise DataError(
+            f"{name} has sequences of shapes {', '.join(map(str, sorted(a.shape for a in given)))}"
+            "; expected [frames, features] with the same features in all"
+        )
+    lengths = np.array([0 if a is None else len(a) for a in arrays])
+    width = next(iter(shapes))[0] if shapes else 1
+    out = np.zeros((len(arrays), max([1, *lengths]), width), np.float32)
+    with np.errstate(over="ignore"):
+        for row, array in zip(out, arrays, strict=True):
+            if array is not None:
+                row[: len(array)] = array
+    return out, lengths
+
+
+def word_ids(words: Mapping[str, Iterable[Sequence[Any]]]) -> dict[str, list[np.ndarray]]:
+    """Words of every split as token ids [t, 1].
+
+    The words of `train` (of all splits where there is none) have the ids 2, 3, .. in sorted order;
+    1 is any other word, 0 is padding.
+    """
+    texts = {
+        split: [[_text(word) for word in of_sample] for of_sample in samples]
+        for split, samples in words.items()
+    }
+    known = [texts["train"]] if "train" in texts else list(texts.values())
+    vocabulary = sorted({word for samples in known for sample in samples for word in sample})
+    id_of = {word: index for index, word in enumerate(vocabulary, 2)}
+    return {
+        split: [np.array([[id_of.get(word, 1)] for word in s]).reshape(-1, 1) for s in samples]
+        for split, samples in texts.items()
+    }
 
 
 def filled(features: np.ndarray) -> np.ndarray:

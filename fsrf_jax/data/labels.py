@@ -5,14 +5,16 @@
 - binary: float32 [n, e] of 0 and 1, for e independent tasks.
 
 Increasing cut points turn a number y into the number of cuts that it exceeds, a class, or into one
-task `y > cut` for each of them. A number that is only known as a Gaussian gives probabilities.
+task `y > cut` for each of them; one cut point turns several columns [n, e] into e tasks. A number
+that is only known as a Gaussian gives probabilities. Files also have classes as one-hot [n, C], or
+from 1 to C: both become 0, .., C - 1, with a note.
 
 Axis letters: n sample, c cut, e task.
 """
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -60,6 +62,24 @@ def cut_gaussian(
     return np.maximum(np.diff(below, axis=1), 0.0)
 
 
+def choose_columns(dataset: Dataset, columns: int | tuple[int, ...] | None) -> Dataset:
+    """The data set with some columns of its labels [n, e]: [n] for one number, [n, k] for k.
+
+    Raises:
+        DataError: the labels have no such columns.
+    """
+    if columns is None:
+        return dataset
+    wanted = columns if isinstance(columns, int) else list(columns)
+    for name, split in dataset.splits.items():
+        if split.labels.ndim != 2 or np.max(wanted) >= split.labels.shape[1]:
+            raise DataError(
+                f"split {name!r}: labels have shape {split.labels.shape}; expected [n, columns] "
+                f"with the columns {wanted} of data.label_column, the first of which is 0"
+            )
+    return _with_labels(dataset, {n: s.labels[:, wanted] for n, s in dataset.splits.items()})
+
+
 def to_form(dataset: Dataset, form: str, cuts: Sequence[float] = ()) -> Dataset:
     """The data set with labels of a form, cut if there are cut points.
 
@@ -71,11 +91,44 @@ def to_form(dataset: Dataset, form: str, cuts: Sequence[float] = ()) -> Dataset:
     Raises:
         DataError: the labels are not of that form, or cannot be cut.
     """
+    if dataset.classes and (form == "number" or cuts):
+        remedy = "leave data.cuts empty" if cuts else "choose task.kind cross_entropy"
+        raise DataError(
+            f"labels are names of classes ({', '.join(dataset.classes)}); expected numbers, or "
+            f"{remedy}"
+        )
+    if form == "class" and not cuts:
+        dataset = _class_numbers(dataset)
+    return _with_labels(
+        dataset,
+        {name: _split_labels(name, s, form, cuts) for name, s in dataset.splits.items()},
+    )
+
+
+def _with_labels(dataset: Dataset, labels: Mapping[str, np.ndarray], note: str = "") -> Dataset:
     splits = {
-        name: dataclasses.replace(split, labels=_split_labels(name, split, form, cuts))
+        name: dataclasses.replace(split, labels=labels[name])
         for name, split in dataset.splits.items()
     }
-    return dataclasses.replace(dataset, splits=splits)
+    notes = (*dataset.notes, note) if note else dataset.notes
+    return dataclasses.replace(dataset, splits=splits, notes=notes)
+
+
+def _class_numbers(dataset: Dataset) -> Dataset:
+    """Class numbers from 0 where all splits have one-hot labels, or the numbers 1 to C."""
+    labels = {name: split.labels for name, split in dataset.splits.items()}
+    found = np.concatenate(list(labels.values()))
+    if found.ndim == 2 and np.isin(found, (0, 1)).all() and (found.sum(axis=1) == 1).all():
+        numbers = {name: y.argmax(axis=1).astype(np.float32) for name, y in labels.items()}
+        note = f"labels are one-hot: classes 0 to {found.shape[1] - 1}"
+        return _with_labels(dataset, numbers, note)
+    values = np.unique(found)
+    count = len(values)
+    if found.ndim == 2 or count < 2 or (values != np.arange(1, count + 1)).any():
+        return dataset
+    note = f"labels are 1 to {count}: classes 0 to {count - 1}, with the former numbers as names"
+    shifted = _with_labels(dataset, {name: y - 1 for name, y in labels.items()}, note)
+    return dataclasses.replace(shifted, classes=tuple(f"{value:g}" for value in values))
 
 
 def outputs(dataset: Dataset, form: str, cuts: Sequence[float] = ()) -> int:
@@ -91,17 +144,22 @@ def outputs(dataset: Dataset, form: str, cuts: Sequence[float] = ()) -> int:
         return 1
     if form == "binary":
         return labels[0].shape[1]
-    return len(cuts) + 1 if cuts else max(2, 1 + max(int(y_n.max()) for y_n in labels if len(y_n)))
+    largest = max(int(y_n.max()) for y_n in labels if len(y_n))
+    return len(cuts) + 1 if cuts else max(2, 1 + largest, len(dataset.classes))
 
 
 def _split_labels(name: str, split: Split, form: str, cuts: Sequence[float]) -> np.ndarray:
     """The labels of one split in the form wanted."""
     labels = split.labels
+    if labels.ndim == 2 and form == "binary" and len(cuts) == 1:
+        return (labels > np.float32(cuts[0])).astype(np.float32)
     if labels.ndim == 2 and (cuts or form != "binary"):
         remedy = "leave data.cuts empty" if cuts else "choose task.kind binary_cross_entropy"
+        also = ", or give one cut point for all" if cuts and form == "binary" else ""
         raise DataError(
             f"split {name!r}: labels have shape {labels.shape}, expected one number a sample, "
-            f"[n]; if they are 0 and 1 for each of {labels.shape[1]} tasks, {remedy}"
+            "[n]; choose one of the columns by data.label_column (from 0); if they are 0 and 1 for "
+            f"each of {labels.shape[1]} tasks, {remedy}{also}"
         )
     if cuts:
         return cut_labels(labels, cuts, form)

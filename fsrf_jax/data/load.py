@@ -7,10 +7,21 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from fsrf_jax.data import store
 from fsrf_jax.data.clean import clean
 from fsrf_jax.data.dataset import Dataset
-from fsrf_jax.data.formats import arrays, mmsa
+from fsrf_jax.data.formats import (
+    arrays,
+    csd,
+    gcnet,
+    mapping,
+    mmin,
+    mmsa,
+    mult,
+    others,
+    samples,
+    tables,
+    words,
+)
 from fsrf_jax.data.names import hint, listed
 from fsrf_jax.errors import DataError
-from fsrf_jax.reading import signature
 from fsrf_jax.reading.limits import check_regular
 
 
@@ -18,7 +29,8 @@ class Reader(NamedTuple):
     """A data format.
 
     Attributes:
-        recognises: whether a file is of this format, by its first bytes or its name.
+        recognises: whether a file or folder is of this format, by its first bytes, names in it, or
+            what it holds.
         read: path and names of the modalities to the splits as they stand in the file.
     """
 
@@ -27,11 +39,18 @@ class Reader(NamedTuple):
 
 
 READERS: dict[str, Reader] = {
-    "mmsa": Reader(lambda path: signature.kind(path) == "pickle", mmsa.read),
-    "arrays": Reader(lambda path: signature.kind(path) in ("zip", "npy", "hdf5"), arrays.read),
+    "mmsa": Reader(mmsa.recognises, mmsa.read),
+    "mult": Reader(mult.recognises, mult.read),
+    "words": Reader(words.recognises, words.read),
+    "gcnet": Reader(gcnet.recognises, gcnet.read),
+    "mmin": Reader(mmin.recognises, mmin.read),
+    "samples": Reader(samples.recognises, samples.read),
+    "mapping": Reader(mapping.recognises, mapping.read),
+    "arrays": Reader(arrays.recognises, arrays.read),
+    "csd": Reader(csd.recognises, csd.read),
     "store": Reader(store.is_store, store.read),
 }
-"""By name; the last one that recognises a file reads it."""
+"""By name; the last one that recognises a file or folder reads it."""
 
 if TYPE_CHECKING:  # the registry is the only list of names
     Format = str
@@ -43,7 +62,7 @@ def load(path: str | Path, modalities: tuple[str, ...], *, format: Format = "aut
     """Read, check and clean a data file.
 
     Args:
-        path: the file: an MMSA pickle, plain arrays in .npz or HDF5, or the project's own store.
+        path: the file or folder, of one of the formats in docs/data.md.
         modalities: names of the modalities to read; their order is kept.
         format: of the file; `auto` tells it from the content.
 
@@ -61,28 +80,44 @@ def load(path: str | Path, modalities: tuple[str, ...], *, format: Format = "aut
         message = f"unknown format {format!r}; expected {listed(known)}{hint(format, known)}"
         raise DataError(message)
     _check_exists(path)
-    reader = READERS[_detect(path) if format == "auto" else format]
-    return clean(reader.read(path, tuple(modalities)))
+    try:
+        reader = READERS[_detect(path) if format == "auto" else format]
+        return clean(reader.read(path, tuple(modalities)))
+    finally:
+        tables.forget()
 
 
 def _check_exists(path: Path) -> None:
-    if path.is_file():
-        return
-    if path.is_dir():
-        raise DataError(f"{path} is a folder; expected a data file")
     if path.exists():
-        check_regular(path)
+        if not path.is_dir():
+            check_regular(path)
+        return
     folder = path.parent
     if not folder.is_dir():
         raise DataError(f"{path} does not exist, nor does its folder; check the path")
-    near = hint(path.name, (entry.name for entry in folder.iterdir() if entry.is_file()))
+    near = hint(path.name, (entry.name for entry in folder.iterdir()))
     raise DataError(f"{path} does not exist{near or '; check the path'}")
 
 
 def _detect(path: Path) -> str:
-    """The format of a file; what nobody recognises is left to the reader of pickles to refuse."""
+    """The format of a file or folder; the reader of pickles refuses what nobody recognises."""
+    advice = ""
     try:
+        advice = others.advice(path) if path.is_file() else ""
         found = [name for name, reader in READERS.items() if reader.recognises(path)]
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}") from None
+    except DataError:
+        if not advice:
+            raise
+        found = []
+    if advice and found in ([], ["arrays"]):
+        raise DataError(f"{path} is {advice}")
+    if not found and path.is_dir():
+        names = sorted(entry.name for entry in path.iterdir())
+        raise DataError(
+            f"{path} is a folder of no known format; expected labels.csv, .csd files, train.pkl, "
+            "the folders A, L, V and target (MMIN), or features and a pickle (GCNet); found "
+            f"{listed(names[:10])}"
+        )
     return found[-1] if found else "mmsa"

@@ -1,10 +1,43 @@
-"""Names in error messages."""
+"""Names: those in error messages, and those that files give to the same thing."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import islice
 
 _MOST = 100
+
+SPLITS = ("train", "valid", "test")
+"""The splits that an experiment needs; a file may have others."""
+
+_SPLIT_OF = {"trn": "train", "dev": "valid", "val": "valid", "validation": "valid", "tst": "test"}
+_OTHER_NAMES = {
+    "language": ("text", "words", "L"),
+    "audio": ("acoustic", "A"),
+    "vision": ("visual", "video", "V"),
+}
+
+
+def split_names(found: Iterable[str]) -> dict[str, str]:
+    """For each split of a file by its name there, the name here: `dev` and `val` are `valid`."""
+    names = list(found)
+    renamed = {name: _SPLIT_OF.get(name.lower(), name) for name in names}
+    return {name: name if new in names else new for name, new in renamed.items()}
+
+
+def names_of(modality: str) -> tuple[str, ...]:
+    """What files call a modality: its name, and others for it, such as `text` for language."""
+    return (modality, *_OTHER_NAMES.get(modality, ()))
+
+
+def key_of(modality: str, keys: Iterable[str]) -> str | None:
+    """Which key holds a modality: the first of its names that there is."""
+    known = set(keys)
+    return next((name for name in names_of(modality) if name in known), None)
+
+
+def modality_of(key: str) -> str:
+    """The name here of what a file calls `key`."""
+    return next((name for name, others in _OTHER_NAMES.items() if key in others), key)
 
 
 def listed(names: Iterable[object]) -> str:

@@ -12,7 +12,7 @@ from fsrf_jax.files import replacing
 from fsrf_jax.reading import hdf5, signature
 
 FORMAT = "fsrf_jax data set"
-VERSION = 1
+VERSION = 2  # 2 added classes, tokens and groups; files of version 1 have none of them
 _TEXT = h5py.string_dtype()
 
 
@@ -39,12 +39,15 @@ def write(path: str | Path, dataset: Dataset) -> None:
 def _write(file: h5py.File, dataset: Dataset) -> None:
     file.attrs["format"] = FORMAT
     file.attrs["version"] = VERSION
-    file.create_dataset("notes", data=list(dataset.notes), dtype=_TEXT)
+    for name in ("notes", "classes", "tokens"):
+        file.create_dataset(name, data=list(getattr(dataset, name)), dtype=_TEXT)
     splits = file.create_group("splits", track_order=True)
     for name, split in dataset.splits.items():
         group = splits.create_group(name, track_order=True)
         group.create_dataset("ids", data=split.ids.tolist(), dtype=_TEXT)
         group.create_dataset("labels", data=split.labels.astype(np.float32), fletcher32=True)
+        if split.groups is not None:
+            group.create_dataset("groups", data=split.groups.tolist(), dtype=_TEXT)
         for kind in ("features", "valid"):
             arrays = group.create_group(kind, track_order=True)
             dtype = np.float32 if kind == "features" else np.bool_
@@ -56,7 +59,7 @@ def _write(file: h5py.File, dataset: Dataset) -> None:
 
 def is_store(path: Path) -> bool:
     """Whether the file is one that `write` made."""
-    if signature.kind(path) != "hdf5":
+    if not path.is_file() or signature.kind(path) != "hdf5":
         return False
     try:
         with hdf5.open_hdf5(path) as file:
@@ -83,15 +86,21 @@ def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
         )
     with hdf5.open_hdf5(path) as file:
         version = hdf5.attribute(file, "version")
-        if version != VERSION:
+        if version not in (1, VERSION):
             raise DataError(
                 f"{path} has version {version} of the store; this program reads "
-                f"version {VERSION}, so prepare the data set again"
+                f"versions 1 to {VERSION}, so prepare the data set again"
             )
-        notes = tuple(_texts(file["notes"]))
+        notes, classes, tokens = (_optional(file, k) or () for k in ("notes", "classes", "tokens"))
         groups = file["splits"]
         splits = {name: _read_split(path, groups[name], modalities) for name in groups}
-    return Dataset(splits, notes)
+    return Dataset(
+        splits, tuple(notes), tuple(classes), tuple(m for m in modalities if m in tokens)
+    )
+
+
+def _optional(group: h5py.Group, name: str) -> list[str] | None:
+    return _texts(group[name]) if name in group else None
 
 
 def _texts(dataset: h5py.Dataset) -> list[str]:
@@ -105,9 +114,11 @@ def _read_split(path: Path, group: h5py.Group, modalities: tuple[str, ...]) -> S
             raise DataError(
                 f"{path}: no modality {modality!r}; found {listed(found)}{hint(modality, found)}"
             )
+    groups = _optional(group, "groups")
     return Split(
         ids=np.array(_texts(group["ids"]), dtype=np.str_),
         features={m: hdf5.read_array(group["features"][m]) for m in modalities},
         valid={m: hdf5.read_array(group["valid"][m]) for m in modalities},
         labels=hdf5.read_array(group["labels"]),
+        groups=None if groups is None else np.array(groups, dtype=np.str_),
     )

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -81,7 +83,7 @@ def test_labels_are_flattened(shape):
         (split(labels=np.ones((2, 4, 2))), r"labels have shape \(2, 4, 2\)"),
         (split(labels=np.ones((2, 0))), r"labels have shape \(2, 0\)"),
         (split(labels=np.array([[0, 1], [np.nan, 1]])), "1 of 2 labels .*nan .*of 'i1'"),
-        (split(labels=np.array(["a", "b"])), "dtype <U1; expected one number"),
+        (split(labels=np.array([["a"], ["b"]])), "dtype <U1; expected one number"),
         (split(labels=np.ones(3), ids=np.array(list("abc"))), r"\(2, 3, 2\), labels \(3,\)"),
         (split(ids=np.array(["a"])), r"ids have shape \(1,\), labels \(2,\)"),
         (split(ids=np.array(["a", "a"])), r"1 ids occur more than once \(first: 'a'\)"),
@@ -118,3 +120,44 @@ def test_a_label_for_each_task_is_kept():
 def test_lengths_may_differ_between_splits_and_vectors_become_one_frame():
     vectors = split(np.ones((2, 2)), valid=np.ones((2, 1), bool))
     assert cleaned(split(), test=vectors).splits["test"].features["audio"].shape == (2, 1, 2)
+
+
+def named(*names, **kwargs):
+    audio = np.ones((len(names), 3, 2))
+    return split(audio, labels=np.array(names), **kwargs)
+
+
+def test_names_of_classes_become_numbers_in_sorted_order():
+    dataset = cleaned(named("sad", "happy"), test=named("neutral", "sad"))
+    assert dataset.classes == ("happy", "neutral", "sad")
+    assert dataset.splits["train"].labels.tolist() == [2, 0]
+    assert dataset.splits["test"].labels.tolist() == [1, 2]
+    assert dataset.splits["test"].labels.dtype == np.float32
+    note = "labels are names; in sorted order they are the classes 0 happy, 1 neutral, 2 sad"
+    assert note in dataset.notes
+
+
+@pytest.mark.parametrize("other", [split(), named("sad", "")])
+def test_labels_are_all_names_or_none(other):
+    with pytest.raises(DataError, match=r"split 'test': labels .*one name of a class a sample"):
+        cleaned(named("sad", "happy"), test=other)
+    dataset = cleaned(named("sad", "happy"), extra=other)
+    assert list(dataset.splits) == ["train"]
+    assert any("'extra' is left out" in note for note in dataset.notes)
+
+
+def test_a_split_that_nobody_needs_may_be_bad():
+    """Wherever it stands in the file."""
+    good = split()
+    for bad in (split(labels=np.array([np.nan, 1])), split(np.ones((2, 3, 9)))):
+        dataset = clean(Dataset({"extra": bad, "train": good, "test": good}))
+        assert list(dataset.splits) == ["train", "test"]
+        assert any("split 'extra' is left out: " in note for note in dataset.notes)
+    assert list(clean(Dataset({"extra": good, "train": good})).splits) == ["extra", "train"]
+
+
+def test_groups_are_as_many_as_samples():
+    good = dataclasses.replace(split(), groups=np.array(["a", "b"]))
+    assert cleaned(good).splits["train"].groups.tolist() == ["a", "b"]
+    with pytest.raises(DataError, match="'train': 1 groups, 2 ids; expected one group an id"):
+        cleaned(dataclasses.replace(good, groups=np.array(["a"])))

@@ -119,3 +119,16 @@ def test_an_id_in_two_splits_is_an_error():
     twice = Dataset({"train": split("a", 3), "test": split("a", 2), "valid": split("v", 3)})
     with pytest.raises(DataError, match=r"2 ids occur in more than one split \(first: 'a/0'\)"):
         fold_split(twice, folds=2, fold=0, pooled=POOLED, seed=0)
+
+
+def test_groups_go_with_their_samples():
+    named = {}
+    for name in POOLED:
+        made = split(name, 6)
+        named[name] = dataclasses.replace(made, groups=np.char.add("g", made.ids))
+    dealt = fold_split(Dataset(named), folds=3, fold=0, pooled=POOLED, seed=0)
+    for part in dealt.splits.values():
+        assert part.groups.tolist() == [f"g{i}" for i in part.ids]
+    some = {**named, "train": split("t", 3)}
+    dealt = fold_split(Dataset(some), folds=3, fold=0, pooled=POOLED, seed=0)
+    assert all(part.groups is None for part in dealt.splits.values())

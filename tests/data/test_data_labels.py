@@ -1,5 +1,7 @@
 """Labels of the three forms: cut, checked, counted."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -131,3 +133,68 @@ def test_a_gaussian_and_its_draws_are_cut_alike():
 def test_no_gaussians_give_no_rows():
     for form, width in (("class", 4), ("binary", 3)):
         assert labels.cut_gaussian(np.zeros(0), np.ones(0), CUTS, form).shape == (0, width)
+
+
+MOSEI = np.array([[-3, 0, 0.3], [1, 0.6, 0]], np.float32)  # sentiment and two emotions
+
+
+def test_a_column_is_chosen():
+    several = dataset(train=MOSEI, test=MOSEI)
+    assert found(labels.choose_columns(several, 0), "test") == [-3, 1]
+    assert found(labels.choose_columns(several, (2,))) == MOSEI[:, [2]].tolist()
+    emotions = labels.choose_columns(several, (1, 2))
+    assert found(labels.to_form(emotions, "binary", (0.0,))) == [[0, 1], [1, 0]]
+    assert labels.choose_columns(several, None) is several
+
+
+@pytest.mark.parametrize(("y", "column"), [([1, 2], 0), (MOSEI, 3), (MOSEI, (0, 5))])
+def test_a_column_that_is_not_there(y, column):
+    with pytest.raises(DataError, match=r"expected \[n, columns\] with the columns .*label_column"):
+        labels.choose_columns(dataset(train=y), column)
+
+
+def test_columns_of_numbers_say_how_to_choose_one():
+    with pytest.raises(DataError, match=r"choose one of the columns by data\.label_column"):
+        labels.to_form(dataset(train=MOSEI), "number")
+
+
+def test_one_hot_labels_are_classes():
+    made = labels.to_form(dataset(train=[[0, 0, 1], [1, 0, 0]], test=[[0, 1, 0]]), "class")
+    assert (found(made), found(made, "test")) == ([2, 0], [1])
+    assert made.notes == ("a note", "labels are one-hot: classes 0 to 2")
+    # As tasks they stay what they are.
+    assert found(labels.to_form(dataset(train=[[0, 1]]), "binary")) == [[0, 1]]
+    # One row with two ones: tasks.
+    with pytest.raises(DataError, match=r"choose task.kind binary_cross_entropy"):
+        labels.to_form(dataset(train=[[0, 1], [1, 0]], test=[[1, 1]]), "class")
+
+
+def test_classes_from_one_begin_at_zero():
+    made = labels.to_form(dataset(train=[1, 3, 2], test=[4, 4]), "class")
+    assert (found(made), found(made, "test")) == ([0, 2, 1], [3, 3])
+    assert made.classes == ("1", "2", "3", "4")
+    assert labels.outputs(made, "class") == 4
+    assert "labels are 1 to 4: classes 0 to 3, with the former numbers as names" in made.notes
+    # With a gap nobody can tell what is meant; as numbers they stay.
+    assert found(labels.to_form(dataset(train=[1, 3]), "class")) == [1, 3]
+    assert found(labels.to_form(dataset(train=[1, 2]), "number")) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("form", "cuts", "message"),
+    [
+        ("number", (), r"names of classes \(no, yes\); .*choose task\.kind cross_entropy"),
+        ("class", (0.5,), r"names of classes \(no, yes\); .*leave data\.cuts empty"),
+    ],
+)
+def test_names_are_no_numbers(form, cuts, message):
+    named = dataclasses.replace(dataset(train=[0, 1]), classes=("no", "yes"))
+    with pytest.raises(DataError, match=message):
+        labels.to_form(named, form, cuts)
+    assert found(labels.to_form(named, "class")) == [0, 1]
+    assert found(labels.to_form(named, "binary")) == [[0], [1]]
+
+
+def test_a_class_that_does_not_occur_has_its_output():
+    named = dataclasses.replace(dataset(train=[0, 1]), classes=("a", "b", "c"))
+    assert labels.outputs(labels.to_form(named, "class"), "class") == 3

@@ -1,3 +1,4 @@
+import dataclasses
 import pickle
 
 import h5py
@@ -120,3 +121,8 @@ def test_describe_counts_labels_of_few_values(labels, line):
     assert lines[2:] == ([] if line is None else [line])
     y = np.array(labels)
     assert f"{y.mean():.3f}" in lines[1]
+
+
+def test_describe_counts_classes_by_name():
+    dataset = dataclasses.replace(labelled([0, 2, 0]), classes=("happy", "neutral", "sad"))
+    assert describe(dataset).splitlines()[2] == "train: labels happy x 2, sad x 1"

@@ -1,3 +1,4 @@
+import dataclasses
 import tempfile
 from pathlib import Path
 
@@ -121,3 +122,26 @@ def test_damage_is_noticed(tmp_path):
         store.read(path, ("vision",))
     path.write_bytes(content[:-1000])
     assert not store.is_store(path)
+
+
+def test_files_of_version_1_are_read(tmp_path):
+    """They have no classes, tokens or groups."""
+    path = tmp_path / "x.h5"
+    store.write(path, example())
+    with h5py.File(path, "a") as file:
+        file.attrs["version"] = 1
+        del file["classes"], file["tokens"]
+    assert_same(store.read(path, ("vision", "audio")), example())
+
+
+def test_classes_tokens_and_groups_are_stored(tmp_path):
+    dataset = example()
+    groups = np.array(["a", "b", "é"])
+    splits = {n: dataclasses.replace(s, groups=groups) for n, s in dataset.splits.items()}
+    dataset = dataclasses.replace(
+        dataset, splits=splits, classes=("no", "yés"), tokens=("audio", "vision")
+    )
+    store.write(tmp_path / "x.h5", dataset)
+    found = store.read(tmp_path / "x.h5", ("audio",))
+    assert (found.classes, found.tokens) == (("no", "yés"), ("audio",))
+    assert found.splits["a"].groups.tolist() == groups.tolist()

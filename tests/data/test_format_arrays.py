@@ -61,7 +61,7 @@ def test_ids_and_lengths_are_taken(path):
     dataset = arrays.read(write(path, keys), ("audio",))
     assert dataset.splits["train"].ids.tolist() == ["a", "b"]
     np.testing.assert_array_equal(dataset.splits["train"].valid["audio"], [[1, 1, 1], [1, 0, 0]])
-    assert "train audio: valid frames are counted by 'train_audio_lengths'" in dataset.notes
+    assert "audio: valid frames are counted by 'train_audio_lengths'" in dataset.notes
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_a_pickle_that_would_run_code(tmp_path, command):
             ("train audio", "(39, 6, 16)", "number of samples"),
         ),
         ({"test_audio": np.ones((24, 6, 3))}, ("audio", "(24, 6, 3)", "number of features")),
-        ({"train_audio": np.ones(40)}, ("train_audio", "(40,)", "expected [samples")),
+        ({"train_audio": np.ones(40)}, ("'train': 'audio'", "(40,)", "expected [samples")),
         ({"train_label": np.ones((40, 2))}, ("'train': labels have shape (40, 2)", "[n]")),
         ({"valid_label": None}, ("'valid'", "no labels", "expected 'valid_label'")),
         ({"train_label": np.r_[np.nan, np.ones(39)]}, ("'train': 1 of 40 labels", "train/0")),

@@ -1,4 +1,7 @@
-"""Plain arrays, `.npz` or HDF5, under the keys `{split}_{modality}` and `{split}_label`."""
+"""Plain arrays, `.npz` or HDF5, under the keys `{split}_{modality}` and `{split}_label`.
+
+In HDF5 the parts of a key may be groups: `{split}/{modality}`.
+"""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,22 +11,27 @@ from typing import Any
 import h5py
 import numpy as np
 
-from fsrf_jax.data import frames
-from fsrf_jax.data.dataset import Dataset, Split
-from fsrf_jax.data.names import hint, listed
+from fsrf_jax.data.assemble import Raw, assemble
+from fsrf_jax.data.dataset import Dataset
+from fsrf_jax.data.names import SPLITS, hint, key_of, listed, split_names
 from fsrf_jax.errors import DataError
 from fsrf_jax.reading import hdf5, npz, signature
 
-_LABEL_SUFFIXES = ("_label", "_labels")
+_LABEL_SUFFIXES = ("_regression_labels", "_classification_labels", "_labels", "_label")
+
+
+def recognises(path: Path) -> bool:
+    """Whether the file is .npz, .npy or HDF5."""
+    return path.is_file() and signature.kind(path) in ("zip", "npy", "hdf5")
 
 
 def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
     """Read plain arrays.
 
-    Keys: `{split}_{modality}` [n, t, f] or [n, f]; `{split}_label` (or `_labels`) [n], or
-    [n, e] for e tasks; optional `{split}_id` [n] and `{split}_{modality}_lengths` [n]. Without
-    lengths a frame is valid where any feature is not zero. A split may lack a modality that another
-    split has: its samples then have no valid frame of it.
+    Keys: `{split}_{modality}` [n, t, f] or [n, f]; `{split}_label` (or `_labels`) [n], names of
+    classes [n], or [n, e] for e tasks; optional `{split}_id` [n], `{split}_group` [n] and
+    `{split}_{modality}_lengths` [n]. Without lengths a frame is valid where any feature is not
+    zero. A split may lack a modality that another split has: its samples then have no valid frame.
 
     Args:
         path: the file.
@@ -36,30 +44,28 @@ def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
         DataError: the file cannot be read, or no split has one of the modalities, or labels lack.
     """
     path = Path(path)
-    with _opened(path) as arrays:
+    with opened(path) as arrays:
         labels = _label_keys(path, arrays, modalities)
-        raw = {
-            (split, modality): frames.as_sequences(arrays[key], f"{path}: {key!r}")
-            for split in labels
-            for modality in modalities
-            if (key := f"{split}_{modality}") in arrays
-        }
-        empty = {m: _shape_where_absent(path, raw, m, arrays, labels) for m in modalities}
-        notes: list[str] = []
-        splits = {}
-        for split, key in labels.items():
-            values = frames.as_numbers(arrays[key], f"{path}: {key!r}")
-            features, valid = {}, {}
-            for m in modalities:
-                absent = np.zeros((len(values), *empty[m]), np.float32)
-                features[m] = raw.get((split, m), absent)
-                valid[m] = _valid(split, m, features[m], arrays, notes)
-            splits[split] = Split(_ids(split, arrays, len(values)), features, valid, values)
-    return Dataset(splits, tuple(dict.fromkeys(notes)))
+        for modality in modalities:
+            if not any(_key(arrays, split, modality) for split in labels):
+                raise _no_modality(path, modality, arrays, labels)
+
+        def split(name: str) -> Raw:
+            keys = {m: key for m in modalities if (key := _key(arrays, name, m))}
+            counted = {m: f"{key}_lengths" for m, key in keys.items() if f"{key}_lengths" in arrays}
+            return Raw(
+                labels=arrays[labels[name]],
+                features={m: arrays[key] for m, key in keys.items()},
+                lengths={m: (key, arrays[key]) for m, key in counted.items()},
+                ids=arrays.get(f"{name}_id"),
+                groups=arrays.get(f"{name}_group"),
+            )
+
+        return assemble(path, labels, split, modalities)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Mapping[str, Any]]:
+def opened(path: Path) -> Iterator[Mapping[str, Any]]:
     """The arrays of the file by key, each read when it is asked for."""
     if signature.kind(path) == "hdf5":
         with hdf5.open_hdf5(path) as file:
@@ -70,37 +76,43 @@ def _opened(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 class _Lazy(Mapping[str, np.ndarray]):
-    """The top-level arrays of an HDF5 file."""
+    """The arrays of an HDF5 file; those in groups by their path with `_` for `/`."""
 
     def __init__(self, file: h5py.File) -> None:
-        self._found = {k: item for k, item in file.items() if isinstance(item, h5py.Dataset)}
+        self._arrays: dict[str, h5py.Dataset] = {}
+        file.visititems(self._add)
+
+    def _add(self, path: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset):
+            self._arrays[path.replace("/", "_")] = item
 
     def __getitem__(self, key: str) -> np.ndarray:
-        return hdf5.read_array(self._found[key])
+        return hdf5.read_array(self._arrays[key])
 
     def __contains__(self, key: object) -> bool:
-        return key in self._found
+        return key in self._arrays
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
+        return iter(self._arrays)
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._arrays)
 
 
 def _label_keys(
     path: Path, arrays: Mapping[str, Any], modalities: tuple[str, ...]
 ) -> dict[str, str]:
     """The key of the labels of every split, in the order of the file."""
-    labels = {
-        key.removesuffix(suffix): key
-        for key in arrays
-        for suffix in _LABEL_SUFFIXES
-        if key.endswith(suffix)
-    }
+    labels: dict[str, str] = {}
+    for key in arrays:
+        split = next((key.removesuffix(s) for s in _LABEL_SUFFIXES if key.endswith(s)), None)
+        if split:
+            labels[split] = next(k for s in _LABEL_SUFFIXES if (k := f"{split}{s}") in arrays)
+    starts = split_names(key.split("_")[0] for key in arrays)
+    needed = [name for name, new in starts.items() if new in SPLITS]
     for key in arrays:
         split = next((key.removesuffix(f"_{m}") for m in modalities if key.endswith(f"_{m}")), None)
-        if split and split not in labels and not split.startswith(tuple(f"{s}_" for s in labels)):
+        if split in needed and split not in labels:
             raise DataError(
                 f"{path}: split {split!r} has {key!r} but no labels; expected '{split}_label', "
                 f"found {listed(arrays)}"
@@ -112,50 +124,25 @@ def _label_keys(
     return labels
 
 
-def _shape_where_absent(
-    path: Path,
-    raw: Mapping[tuple[str, str], np.ndarray],
-    modality: str,
-    arrays: Mapping[str, Any],
-    labels: Mapping[str, str],
-) -> tuple[int, int]:
-    """Frames and features of a modality in the splits that have it."""
-    shapes = [values.shape for (_, m), values in raw.items() if m == modality]
-    if shapes:
-        return max(shape[1] for shape in shapes), shapes[0][2]
+def _key(arrays: Mapping[str, Any], split: str, modality: str) -> str | None:
+    start = f"{split}_"
+    known = (key.removeprefix(start) for key in arrays if key.startswith(start))
+    key = key_of(modality, known)
+    return key and start + key
+
+
+def _no_modality(
+    path: Path, modality: str, arrays: Mapping[str, Any], labels: Mapping[str, str]
+) -> DataError:
     known = dict.fromkeys(
         key.removeprefix(f"{split}_")
         for key in arrays
         for split in labels
         if key.startswith(f"{split}_")
         and key not in labels.values()
-        and not key.endswith(("_id", "_lengths"))
+        and not key.endswith(("_id", "_group", "_lengths"))
     )
-    raise DataError(
+    return DataError(
         f"{path}: no split has the modality {modality!r} (key '{next(iter(labels))}_{modality}'); "
         f"found {listed(known)}{hint(modality, known)}"
     )
-
-
-def _valid(
-    split: str,
-    modality: str,
-    features: np.ndarray,
-    arrays: Mapping[str, Any],
-    notes: list[str],
-) -> np.ndarray:
-    key = f"{split}_{modality}_lengths"
-    if key in arrays:
-        notes.append(f"{split} {modality}: valid frames are counted by {key!r}")
-        valid, assumed = frames.within_lengths(features, arrays[key], f"{split} {modality}")
-        notes.extend(assumed)
-        return valid
-    if f"{split}_{modality}" in arrays:
-        notes.append(f"{modality}: a frame is valid where any feature is not zero")
-    return frames.filled(features)
-
-
-def _ids(split: str, arrays: Mapping[str, Any], n: int) -> np.ndarray:
-    if f"{split}_id" in arrays:
-        return frames.as_ids(arrays[f"{split}_id"])
-    return np.array([f"{split}/{index}" for index in range(n)])

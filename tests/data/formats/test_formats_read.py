@@ -1,0 +1,63 @@
+"""Every format gives the same samples: those that its file was written from."""
+
+import re
+
+import numpy as np
+import pytest
+import yaml
+from command_case import ROOT
+from format_case import CASES, CLASSES, FRAMES, SIZES, WORLD, padded
+
+from fsrf_jax.data import store
+from fsrf_jax.data.formats import mapping
+from fsrf_jax.data.load import READERS, load
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_was_written_is_read(name, tmp_path):
+    case = CASES[name]
+    path = case.write(tmp_path)
+    found = [name for name, reader in READERS.items() if reader.recognises(path)]
+    assert found[-1] == case.format
+    dataset = load(path, case.modalities)
+    assert set(dataset.splits) == set(SIZES)
+    assert dataset.classes == (CLASSES if name == "samples" else ())
+    for split, samples in WORLD.items():
+        read = dataset.splits[split]
+        # A set of videos has no order: theirs is sorted.
+        assert read.ids.tolist() == [case.id(sample) for sample in samples]
+        groups = [sample.video for sample in samples]
+        assert (read.groups is None) if not case.groups else (read.groups.tolist() == groups)
+        np.testing.assert_array_equal(read.labels, case.labels(samples))
+        for m in case.modalities:
+            expected = padded(samples, m, case.front)
+            np.testing.assert_allclose(read.features[m], expected, rtol=1e-5, atol=1e-6)
+            frames = np.arange(FRAMES)[None]
+            lengths = np.array([len(sample.words) for sample in samples])[:, None]
+            valid = frames >= FRAMES - lengths if case.front else frames < lengths
+            np.testing.assert_array_equal(read.valid[m], valid)
+
+
+@pytest.mark.parametrize("name", ["samples", "csd"])
+def test_groups_and_classes_survive_the_store(name, tmp_path):
+    case = CASES[name]
+    dataset = load(case.write(tmp_path), case.modalities)
+    store.write(tmp_path / "x.h5", dataset)
+    found = load(tmp_path / "x.h5", case.modalities)
+    assert found.classes == dataset.classes
+    assert found.tokens == dataset.tokens
+    for split in SIZES:
+        pair = found.splits[split].groups, dataset.splits[split].groups
+        np.testing.assert_array_equal(*pair)
+
+
+def test_every_format_has_a_case():
+    assert {case.format for case in CASES.values()} == set(READERS) - {"store"}
+
+
+def test_every_format_has_its_row_in_the_docs():
+    page = (ROOT / "docs" / "data.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|", page, re.M)
+    assert set(READERS) == set(rows)
+    example = yaml.safe_load(re.search(r"```yaml\n(file: .*?)```", page, re.DOTALL)[1])
+    assert example.keys() == {*mapping._KEYS, *mapping._OPTIONAL}
