@@ -38,7 +38,7 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
         array = np.array(values, object) if isinstance(values, list | tuple) else np.asarray(values)
         if array.dtype == object:
             if any(isinstance(item, str | bytes) for item in array.flat):
-                raise TypeError("text")
+                raise DataError(f"{name} holds text; expected real numbers")
             array = array.astype(np.float64)
     except (ValueError, TypeError, OverflowError):
         raise DataError(
@@ -198,7 +198,7 @@ def _checked_lengths(lengths: Any, shape: tuple[int, int], name: str) -> np.ndar
         first = int(wrong.argmax())
         raise DataError(
             f"{name} has {shape[1]} frames, but {int(wrong.sum())} of its lengths do not fit "
-            f"(first: {array[first]} at sample {first}); expected whole numbers "
+            f"(first: {array[first]:g} at sample {first}); expected whole numbers "
             f"from 0 to {shape[1]}"
         )
     return array.astype(np.int64)
