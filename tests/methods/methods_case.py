@@ -1,20 +1,15 @@
 """A tiny network and masks, and the whole loss of FSRF once more in NumPy float64."""
 
 import dataclasses
-import sys
 from functools import partial
 from itertools import combinations
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from scipy.stats import norm
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "losses"))
-
 import losses_reference as reference
 import measures_reference as measures
+import numpy as np
+from scipy.stats import norm
 
 from fsrf_jax.losses import Task
 from fsrf_jax.methods import Fsrf, Setting

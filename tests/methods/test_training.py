@@ -11,16 +11,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import training_case as case
 from command_case import with_flags
 
 from fsrf_jax.methods import METHODS
 from fsrf_jax.models.options import ModelOptions
 from fsrf_jax.options import split
 from fsrf_jax.training import checkpoints, loop
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
-
-import training_case as case
 
 SEEDS, RATES = (3, 5), (3e-3, 1e-2)
 

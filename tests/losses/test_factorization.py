@@ -1,4 +1,4 @@
-"""What is special to each term; what all terms keep is in `test_losses_terms.py`."""
+"""What is special to each term; what all terms keep is in `test_terms.py`."""
 
 import jax
 import losses_reference as reference
