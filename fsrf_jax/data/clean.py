@@ -8,6 +8,7 @@ import numpy as np
 
 from fsrf_jax.data.assemble import optional
 from fsrf_jax.data.dataset import Dataset, Split
+from fsrf_jax.data.frames import filled
 from fsrf_jax.data.names import SPLITS, listed
 from fsrf_jax.errors import DataError
 
@@ -15,8 +16,9 @@ from fsrf_jax.errors import DataError
 def clean(dataset: Dataset) -> Dataset:
     """Check a data set as read from a file, and clean it.
 
-    A frame with a value that is NaN or infinite, as float32, is made zero and not valid; labels
-    [n, 1] and [n, 1, 1] become [n], [n, e] stay; names of classes become numbers in sorted order. A
+    A frame with a value that is NaN or infinite, as float32, is made zero; it is then missing, as
+    is every other frame inside a sequence that is all zero: valid, and not present. Labels [n, 1]
+    and [n, 1, 1] become [n], [n, e] stay; names of classes become numbers in sorted order. A
     split that no experiment needs is left out if it cannot be used. Notes count what was changed.
 
     Args:
@@ -94,15 +96,15 @@ def _clean_split(name: str, split: Split, notes: list[str]) -> Split:
             f"(first: {labels[~finite][0]} of {str(ids[~finite][0])!r}); remove these samples or "
             "mend their labels"
         )
-    features, valid = {}, {}
-    for modality in split.features:
-        where = f"{name} {modality}"
-        x, v = _fitting(where, split.features[modality], split.valid[modality], labels)
-        features[modality], valid[modality] = _clean_features(where, x, v, notes)
-        without = int((~valid[modality].any(axis=1)).sum())
+    features, valid, present = {}, {}, {}
+    for m in split.features:
+        where = f"{name} {m}"
+        x, valid[m] = _fitting(where, split.features[m], split.valid[m], labels)
+        features[m], present[m] = _clean_features(where, x, valid[m], notes)
+        without = int((~present[m].any(axis=1)).sum())
         if without:
-            notes.append(f"{name}: {without} of {len(ids)} samples have no {modality}")
-    return Split(ids, features, valid, labels, split.groups)
+            notes.append(f"{name}: {without} of {len(ids)} samples have no {m}")
+    return Split(ids, features, valid, labels, split.groups, present)
 
 
 def _labels(name: str, labels: np.ndarray) -> np.ndarray:
@@ -167,11 +169,17 @@ def _clean_features(
     if bad_frames.any():
         notes.append(
             f"{where}: {int(bad.sum())} values are NaN or infinite; "
-            f"their {int(bad_frames.sum())} frames are left out"
+            f"their {int(bad_frames.sum())} frames are missing"
         )
-    valid = valid & ~bad_frames
-    x[~valid] = 0
-    return x, valid
+    x[~valid | bad_frames] = 0
+    present = valid & filled(x)
+    gaps = int((valid & ~present & ~bad_frames).sum())
+    if gaps:
+        notes.append(
+            f"{where}: {gaps} of {int(valid.sum())} frames inside the sequences are all zero; they "
+            "are missing"
+        )
+    return x, present
 
 
 def _check_widths(name: str, split: Split, first_name: str, first: Split) -> None:

@@ -29,7 +29,7 @@ class Normaliser:
     clip: float
 
     def apply(self, split: Split) -> Split:
-        """The split with standard scores, within +-clip; frames that are not valid are zero.
+        """The split with standard scores, within +-clip; frames that are not present are zero.
 
         Raises:
             DataError: modalities or feature widths are not those of the training split.
@@ -39,10 +39,10 @@ class Normaliser:
                 f"the data have the modalities {listed(split.modalities)}, the training data had "
                 f"{listed(self.mean)}; give the same ones (data.modalities)"
             )
-        features = {m: self._scores(m, split.features[m], split.valid[m]) for m in split.features}
+        features = {m: self._scores(m, split.features[m], split.present[m]) for m in split.features}
         return dataclasses.replace(split, features=features)
 
-    def _scores(self, modality: str, x: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    def _scores(self, modality: str, x: np.ndarray, present: np.ndarray) -> np.ndarray:
         mean, scale = self.mean[modality], self.scale[modality]
         if x.shape[-1:] != mean.shape:
             raise DataError(
@@ -52,7 +52,7 @@ class Normaliser:
         with np.errstate(over="ignore"):
             scores = (x - mean[None, None]) / scale[None, None]
         np.clip(scores, -self.clip, self.clip, out=scores)
-        scores[~valid] = 0
+        scores[~present] = 0
         return scores
 
     def to_tree(self) -> dict[str, Any]:
@@ -80,7 +80,7 @@ class Normaliser:
 
 
 def fit(split: Split, clip: float) -> Normaliser:
-    """Mean and standard deviation (population) of every feature over the valid frames.
+    """Mean and standard deviation (population) of every feature over the frames that are present.
 
     Args:
         split: the training split.
@@ -90,11 +90,11 @@ def fit(split: Split, clip: float) -> Normaliser:
         The normaliser; a feature that does not vary has scale 1.
 
     Raises:
-        DataError: a modality has no valid frame in the split, or clip is not positive.
+        DataError: a modality has no frame in the split, or clip is not positive.
     """
     if not clip > 0:
         raise DataError(f"clip is {clip}; expected a positive number of standard deviations")
-    moments = {m: _moments(m, split.features[m], split.valid[m]) for m in split.features}
+    moments = {m: _moments(m, split.features[m], split.present[m]) for m in split.features}
     # As float32 from the start: the clip of a restored normaliser is then the same number.
     return Normaliser(
         {m: mean for m, (mean, _) in moments.items()},
@@ -103,16 +103,16 @@ def fit(split: Split, clip: float) -> Normaliser:
     )
 
 
-def _moments(modality: str, x: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    count = int(valid.sum())
+def _moments(modality: str, x: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    count = int(present.sum())
     if not count:
         raise DataError(
             f"no training sample has modality {modality}; nothing can be learnt about it: remove "
             "it from data.modalities, or pool samples that have it (data.folds)"
         )
     width = x.shape[-1]
-    mean = sum((f.sum(axis=0) for f in _frames(x, valid)), np.zeros(width)) / count
-    square = sum((((f - mean) ** 2).sum(axis=0) for f in _frames(x, valid)), np.zeros(width))
+    mean = sum((f.sum(axis=0) for f in _frames(x, present)), np.zeros(width)) / count
+    square = sum((((f - mean) ** 2).sum(axis=0) for f in _frames(x, present)), np.zeros(width))
     deviation = np.sqrt(square / count)
     # What is below the rounding of float32 is no variation.
     limits = np.finfo(np.float32)
@@ -120,8 +120,8 @@ def _moments(modality: str, x: np.ndarray, valid: np.ndarray) -> tuple[np.ndarra
     return mean.astype(np.float32), np.where(varies, deviation, 1).astype(np.float32)
 
 
-def _frames(x: np.ndarray, valid: np.ndarray) -> Iterator[np.ndarray]:
-    """The valid frames as float64 [k, f], some samples at a time."""
+def _frames(x: np.ndarray, present: np.ndarray) -> Iterator[np.ndarray]:
+    """The frames that are present as float64 [k, f], some samples at a time."""
     for start in range(0, len(x), _ROWS):
         rows = slice(start, start + _ROWS)
-        yield x[rows][valid[rows]].astype(np.float64)
+        yield x[rows][present[rows]].astype(np.float64)

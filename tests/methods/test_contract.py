@@ -43,6 +43,7 @@ def make_batch():
             for m, t in FRAMES.items()
         },
         valid={m: jnp.asarray(x) for m, x in valid.items()},
+        present={m: jnp.asarray(x) for m, x in valid.items()},
         labels=jnp.asarray(rng.uniform(-3, 3, size=B), jnp.float32),
         weights=jnp.ones(B).at[-1].set(0),
     )

@@ -75,6 +75,7 @@ def make_batch(n=SAMPLES, seed=0):
     return Batch(
         features={m: jnp.asarray(x, jnp.float32) for m, x in features.items()},
         valid={m: jnp.asarray(v) for m, v in valid.items()},
+        present={m: jnp.asarray(v) for m, v in valid.items()},
         labels=jnp.asarray(labels, jnp.float32),
         weights=jnp.ones(n),
     )
