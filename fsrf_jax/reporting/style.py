@@ -75,5 +75,9 @@ figcaption { color: var(--soft); font-size: .88rem; max-width: 46rem; margin-top
 .legend svg { width: 2.6rem; height: .9rem; vertical-align: middle; }
 svg text { font: 12.5px system-ui, sans-serif; }
 svg path { stroke-linejoin: round; }
-@media print { details { border: 0; } .scroll { overflow: visible; } }
+@media print {
+  .panel { break-inside: avoid; }
+  details { border: 0; }
+  .scroll { overflow: visible; }
+}
 """
