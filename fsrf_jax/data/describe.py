@@ -50,8 +50,8 @@ def _rows(name: str, split: Split) -> list[tuple[str, ...]]:
             modality,
             str(x.shape[1]),
             str(x.shape[2]),
-            str(int(split.valid[modality].sum())),
-            f"{100 * split.valid[modality].any(axis=1).mean():.1f} %",
+            str(int(split.present[modality].sum())),
+            f"{100 * split.present[modality].any(axis=1).mean():.1f} %",
         )
         for modality, x in split.features.items()
     ]

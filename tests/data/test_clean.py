@@ -26,16 +26,17 @@ def cleaned(train, **others):
 
 
 @pytest.mark.parametrize("value", [-np.inf, np.inf, np.nan, 1e300, -1e39])
-def test_frames_that_are_not_finite_are_left_out(value):
+def test_frames_that_are_not_finite_are_missing(value):
     audio = np.ones((2, 3, 2))
     audio[0, 1, 0] = audio[0, 1, 1] = audio[1, 2, 0] = value
     dataset = cleaned(split(audio))
     found = dataset.splits["train"]
-    np.testing.assert_array_equal(found.valid["audio"], [[1, 0, 1], [1, 1, 0]])
+    np.testing.assert_array_equal(found.present["audio"], [[1, 0, 1], [1, 1, 0]])
+    assert found.valid["audio"].all()
     np.testing.assert_array_equal(found.features["audio"][..., 1], [[1, 0, 1], [1, 1, 0]])
     assert found.features["audio"].dtype == np.float32
     assert dataset.notes == (
-        "train audio: 3 values are NaN or infinite; their 2 frames are left out",
+        "train audio: 3 values are NaN or infinite; their 2 frames are missing",
     )
     assert audio[0, 1, 0] == value or np.isnan(value)  # the input is left alone
 
@@ -59,13 +60,32 @@ def test_samples_without_a_modality_are_counted():
 )
 def test_the_contract_holds_for_any_numbers(audio):
     found = cleaned(split(audio)).splits["train"]
-    x, valid = found.features["audio"], found.valid["audio"]
+    x, present = found.features["audio"], found.present["audio"]
     assert np.isfinite(x).all()
-    assert not x[~valid].any()
+    assert not x[~present].any()
     with np.errstate(over="ignore"):
         kept = audio.astype(np.float32)
-    np.testing.assert_array_equal(valid, np.isfinite(kept).all(axis=-1))
-    np.testing.assert_array_equal(x[valid], kept[valid])
+    with_data = np.isfinite(kept).all(axis=-1) & (kept != 0).any(axis=-1)
+    np.testing.assert_array_equal(present, with_data)
+    np.testing.assert_array_equal(x[present], kept[present])
+    assert found.valid["audio"].all()
+
+
+def test_a_gap_inside_a_sequence_is_missing_and_padding_is_not():
+    audio = np.ones((2, 5, 2))
+    audio[0, 1] = audio[0, 4] = audio[1, 2] = 0
+    audio[1, 3, 1] = np.nan
+    inside = np.array([[True] * 4 + [False], [True] * 5])
+    dataset = cleaned(split(audio, valid=inside))
+    found = dataset.splits["train"]
+    np.testing.assert_array_equal(found.valid["audio"], inside)
+    np.testing.assert_array_equal(found.present["audio"], [[1, 0, 1, 1, 0], [1, 1, 0, 0, 1]])
+    assert dataset.notes == (
+        "train audio: 1 values are NaN or infinite; their 1 frames are missing",
+        "train audio: 2 of 9 frames inside the sequences are all zero; they are missing",
+    )
+    again = clean(dataset).splits["train"]
+    np.testing.assert_array_equal(again.present["audio"], found.present["audio"])
 
 
 @pytest.mark.parametrize("shape", [(2, 1), (2, 1, 1)])
