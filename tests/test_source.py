@@ -48,6 +48,7 @@ def test_modalities_are_those_of_the_config(npz):
 
 def test_folds_are_dealt_after_the_shift(npz):
     config = DataConfig(source="file", path=npz, folds=5, fold=2, label_shift=1.0)
+    config = dataclasses.replace(config, allow_pooled_test=True)
     source = open_source(config)
     sizes = {name: len(split) for name, split in source.dataset.splits.items()}
     assert sizes == {"train": 64, "valid": 8, "test": 8}
@@ -58,7 +59,7 @@ def test_folds_are_dealt_after_the_shift(npz):
 
 
 def test_built_in_data_can_be_dealt_too():
-    source = open_source(DataConfig(synthetic=SMALL, folds=11))
+    source = open_source(DataConfig(synthetic=SMALL, folds=11, allow_pooled_test=True))
     split = source.split("test")
     assert len(split) == 2
     expected = synthetic.posterior_mean(source.world, split.features, split.valid)
@@ -67,8 +68,10 @@ def test_built_in_data_can_be_dealt_too():
 
 @pytest.mark.parametrize(("form", "outputs"), [("class", 3), ("binary", 2)])
 def test_built_in_labels_are_cut_and_so_is_their_oracle(form, outputs):
-    source = open_source(DataConfig(synthetic=SMALL, cuts=(-0.5, 1.0), folds=3), form)
-    numbers = open_source(DataConfig(synthetic=SMALL, folds=3))
+    source = open_source(
+        DataConfig(synthetic=SMALL, cuts=(-0.5, 1.0), folds=3, allow_pooled_test=True), form
+    )
+    numbers = open_source(dealt)
     assert (source.form, source.outputs) == (form, outputs)
     assert (numbers.form, numbers.outputs) == ("number", 1)
     for name in ("train", "valid", "test"):
@@ -181,3 +184,22 @@ def test_a_column_of_the_labels_is_shifted(tmp_path):
     source = open_source(several, "binary")
     assert source.split("test").labels[:2].tolist() == [[0, 0], [0, 1]]
     assert source.outputs == 2
+
+
+def test_a_test_split_enters_training_only_if_that_is_asked_for(tmp_path):
+    np.savez(tmp_path / "x.npz", **tiny_arrays())
+    config = DataConfig(source="file", path=str(tmp_path / "x.npz"), folds=3)
+    with pytest.raises(DataError, match=r"data\.folds 3 .*--data\.allow_pooled_test true"):
+        open_source(config)
+    allowed = dataclasses.replace(config, allow_pooled_test=True)
+    found = open_source(allowed).dataset.splits
+    assert any(i.startswith("test") for i in found["train"].ids)
+
+
+def test_a_file_without_a_validation_split_is_given_one(tmp_path):
+    arrays = {k: v for k, v in tiny_arrays().items() if not k.startswith("valid")}
+    np.savez(tmp_path / "x.npz", **arrays)
+    config = DataConfig(source="file", path=str(tmp_path / "x.npz"), valid_share=0.25)
+    splits = open_source(config).dataset.splits
+    assert len(splits["train"]) + len(splits["valid"]) == 40
+    assert 9 <= len(splits["valid"]) <= 11
