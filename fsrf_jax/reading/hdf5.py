@@ -189,6 +189,8 @@ class _Walk:
         if made.get_layout() == h5d.CONTIGUOUS:
             place, size = dataset.get_offset(), dataset.get_storage_size()
             if place is not None:
+                if place + size > self._size:
+                    raise ValueError(f"texts end at {place + size}, beyond the file")
                 file.seek(place)
                 yield file.read(size)
             return
@@ -198,6 +200,7 @@ class _Walk:
         dataset.chunk_iter(chunks.append)
         filters = [made.get_filter(index)[0] for index in range(made.get_nfilters())]
         size = math.prod(made.get_chunk()) * _REFERENCE.itemsize
+        limits.check_expansion(self._path, size, self._error)
         for chunk in chunks:
             file.seek(chunk.byte_offset)
             content = file.read(chunk.size)
