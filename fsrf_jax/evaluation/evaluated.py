@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fsrf_jax.errors import RunError
+from fsrf_jax.errors import DataError, RunError
 from fsrf_jax.evaluation.results import read_results
 from fsrf_jax.reading.npz import open_npz
 
@@ -56,11 +56,11 @@ def read_evaluated(path: Path) -> Evaluated:
             )
     results = read_results(path)
     try:
-        with open_npz(arrays_path, RunError) as content:
+        with open_npz(arrays_path) as content:
             arrays = {name: content[name] for name in ARRAYS}
         names = [entry["name"] for entry in results["conditions"]]
         missing = [key for key in (*SAME, "n", "average", "resamples") if key not in results]
-    except (ValueError, KeyError, TypeError) as error:
+    except (DataError, ValueError, KeyError, TypeError) as error:
         raise RunError(
             f"{path.parent}: cannot read the results ({error}); evaluate the run again."
         ) from error
