@@ -71,7 +71,7 @@ def test_built_in_labels_are_cut_and_so_is_their_oracle(form, outputs):
     source = open_source(
         DataConfig(synthetic=SMALL, cuts=(-0.5, 1.0), folds=3, allow_pooled_test=True), form
     )
-    numbers = open_source(dealt)
+    numbers = open_source(DataConfig(synthetic=SMALL, folds=3, allow_pooled_test=True))
     assert (source.form, source.outputs) == (form, outputs)
     assert (numbers.form, numbers.outputs) == ("number", 1)
     for name in ("train", "valid", "test"):

@@ -270,7 +270,8 @@ class _Machine(pickle._Unpickler):
         target.members.extend(items)
 
     def _frozenset(self) -> None:
-        self.append(_Made("frozenset", (self.pop_mark(),)))
+        items = self.pop_mark()  # first, since it changes where `append` appends
+        self.append(_Made("frozenset", (items,)))
 
     def _persistent(self) -> None:
         raise Refused(_foreign("torch.storage"))
