@@ -24,7 +24,7 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 import yaml
-from fsrf_jax.evaluation.predictions import read_predictions
+from fsrf_jax.evaluation.external import read_predictions
 
 from fsrf_jax.data import load, store
 from fsrf_jax.errors import UserError
