@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fsrf_jax.errors import DataError
-from fsrf_jax.reading import pickles
+from fsrf_jax.reading import machine
 from fsrf_jax.reading.pickles import Unread
 from fsrf_jax.reading.pickles import read_pickle as load
 
@@ -229,10 +229,10 @@ def test_no_instruction_looks_anything_up(tmp_path, monkeypatch):
     library = pickle._Unpickler.dispatch
     for name in ("GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "REDUCE", "NEWOBJ", "NEWOBJ_EX", "BUILD"):
         code = getattr(pickle, name)[0]
-        assert pickles._Machine.dispatch[code] is not library[code]
+        assert machine.Machine.dispatch[code] is not library[code]
     for name in ("EXT1", "EXT2", "EXT4", "PERSID", "NEXT_BUFFER", "READONLY_BUFFER"):
         with pytest.raises(pickle.UnpicklingError, match="is no instruction"):
-            pickles._Machine.dispatch[getattr(pickle, name)[0]]
+            machine.Machine.dispatch[getattr(pickle, name)[0]]
     for name in ("find_class", "get_extension", "_instantiate", "persistent_load"):
         monkeypatch.delattr(pickle._Unpickler, name)
     path = tmp_path / "x.pkl"
