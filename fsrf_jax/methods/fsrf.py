@@ -34,7 +34,7 @@ from fsrf_jax.losses.task import Task
 from fsrf_jax.methods.method import Method, Parameters, Setting
 from fsrf_jax.methods.passes import mean_over_views, of_view, of_views, task_loss, unstack_views
 from fsrf_jax.missing import completeness
-from fsrf_jax.models.encoder import Encoders, embedded
+from fsrf_jax.models.encoder import Encoders, target_frames
 from fsrf_jax.models.factorizer import Factorizer
 from fsrf_jax.models.fusion import Fusion
 from fsrf_jax.models.initialise import initialise
@@ -341,8 +341,7 @@ class Fsrf(Method):
     def _targets(self, inference: Any, views: Factors, batch: Batch) -> ByModality:
         """What the decoders of every view give back, [k, b, f] per modality."""
         if self.reconstruction.target == "frames":  # the mean valid frame, complete [F: MISA]
-            # A token's frame is its embedding, held still: it must not become easy to decode [R].
-            frames = embedded(jax.lax.stop_gradient(inference["encoders"]), batch.features)
+            frames = target_frames(inference["encoders"], batch.features)
             one = jax.tree.map(reconstruction.mean_valid_frame, frames, batch.valid)
             k = len(views.available)
             return jax.tree.map(lambda x_bf: jnp.broadcast_to(x_bf, (k, *x_bf.shape)), one)

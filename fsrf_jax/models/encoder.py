@@ -67,15 +67,22 @@ def embed(embedding_vd: jax.Array, ids_bt1: jax.Array) -> jax.Array:
     return embedding_vd[jnp.where(ids_bt < len(embedding_vd), ids_bt, UNKNOWN)]
 
 
-def embedded(encoders: Mapping[str, Any], features: ByModality) -> ByModality:
-    """The features that `Encoders` see: the embeddings in place of token ids.
+def target_frames(encoders: Mapping[str, Any], features: ByModality) -> ByModality:
+    """What a reconstruction may aim at, [b, t, f] per modality: of token ids their embeddings.
+
+    They are held still, so that they do not become easy to decode; and each has mean 0 and standard
+    deviation 1, as standard scores have: they begin small, and would count for nothing.
 
     Args:
         encoders: parameters of `Encoders`.
-        features: [b, t, f] per modality.
+        features: what these are given.
     """
+
+    def frames(embedding_vd: jax.Array, ids_bt1: jax.Array) -> jax.Array:
+        return jax.nn.standardize(embed(jax.lax.stop_gradient(embedding_vd), ids_bt1))
+
     return {
-        m: embed(encoders[m]["embedding"], x) if "embedding" in encoders[m] else x
+        m: frames(encoders[m]["embedding"], x) if "embedding" in encoders[m] else x
         for m, x in features.items()
     }
 
