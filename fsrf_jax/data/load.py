@@ -21,6 +21,7 @@ from fsrf_jax.data.formats import (
     words,
 )
 from fsrf_jax.data.names import hint, listed
+from fsrf_jax.data.tokens import with_note_on_states
 from fsrf_jax.errors import DataError
 from fsrf_jax.reading.limits import check_regular
 
@@ -82,7 +83,7 @@ def load(path: str | Path, modalities: tuple[str, ...], *, format: Format = "aut
     _check_exists(path)
     try:
         reader = READERS[_detect(path) if format == "auto" else format]
-        return clean(reader.read(path, tuple(modalities)))
+        return with_note_on_states(clean(reader.read(path, tuple(modalities))))
     finally:
         tables.forget()
 
