@@ -25,7 +25,7 @@ from fsrf_jax.experiments.experiment import Experiment, open_experiment, protoco
 from fsrf_jax.experiments.train import train_run
 from fsrf_jax.progress import training_progress
 from fsrf_jax.reading.text import parse_json, read_text
-from fsrf_jax.source import Source, open_source
+from fsrf_jax.source import Shapes, Source, open_source
 from fsrf_jax.types import Codes
 
 
@@ -107,7 +107,7 @@ class Run:
             resolved = protocol_of(self.folder, config)
         else:
             resolved = resolve(protocol, config.data.modalities)
-        experiment = Experiment.make(config, self._source, resolved)
+        experiment = Experiment.make(config, self._source, resolved, self._shapes)
         return experiment.evaluate(*experiment.load(self.folder))[1]
 
     def codes(self, split: str | None = None, observed: Masks | None = None) -> Codes:
@@ -128,13 +128,17 @@ class Run:
                 f"observed: found masks of {found}, expected one for each of {names}."
             )
         any_protocol = resolve("corrkd", self.config.data.modalities)  # codes are of none
-        experiment = Experiment.make(self.config, self._source, any_protocol)
+        experiment = Experiment.make(self.config, self._source, any_protocol, self._shapes)
         encoder = experiment.encoder(*experiment.load(self.folder), samples)
         return encoder(samples.present if observed is None else observed)
 
+    @property
+    def _shapes(self) -> Shapes | None:
+        return run_folder.read_shapes(self.folder)
+
     @cached_property
     def _source(self) -> Source:
-        source = open_source(self.config.data, self.config.task.form)
+        source = open_source(self.config.data, self.config.task.form, trained=True)
         run_folder.check_data(self.folder, source.fingerprint, "load the run with its data_path")
         return source
 

@@ -6,7 +6,7 @@ see `fsrf_jax.options.split`. `inference` are a method's inference parameters; `
 devices that rows are spread over, and None leaves them together.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -44,6 +44,30 @@ def make_batch(split: Split) -> Batch:
         present={m: jnp.asarray(p) for m, p in split.present.items()},
         labels=jnp.asarray(split.labels, jnp.float32),
         weights=jnp.ones(len(split), jnp.float32),
+    )
+
+
+def example_batch(
+    frames: Mapping[str, int], features: Mapping[str, int], tokens: Container[str], labels: int
+) -> Batch:
+    """One row of zeros, for parameters to be drawn that fit batches of these shapes.
+
+    Args:
+        frames: padded length of each modality.
+        features: their number, by modality.
+        tokens: modalities that are token ids.
+        labels: columns of them; 0 for a number or a class.
+    """
+    seen = {m: jnp.ones((1, t), bool) for m, t in frames.items()}
+    return Batch(
+        features={
+            m: jnp.zeros((1, t, features[m]), jnp.int32 if m in tokens else jnp.float32)
+            for m, t in frames.items()
+        },
+        valid=seen,
+        present=dict(seen),
+        labels=jnp.zeros((1, labels) if labels else 1),
+        weights=jnp.ones(1),
     )
 
 

@@ -19,6 +19,27 @@ Oracle = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 
 @dataclass(frozen=True)
+class Shapes:
+    """What a network is made for: of the data that it is trained on, whatever it later sees.
+
+    Attributes:
+        samples: of the training split.
+        frames: padded length of each modality.
+        features: their number, by modality.
+        outputs: see `Source`.
+        classes: names of the classes; may be empty.
+        vocabulary: see `Source`.
+    """
+
+    samples: int
+    frames: dict[str, int]
+    features: dict[str, int]
+    outputs: int
+    classes: tuple[str, ...]
+    vocabulary: dict[str, int]
+
+
+@dataclass(frozen=True)
 class Source:
     """Samples, and the world behind them where it is known.
 
@@ -52,6 +73,45 @@ class Source:
         return self.dataset.splits[name]
 
     @cached_property
+    def shapes(self) -> Shapes:
+        """What a network is made for that is trained on these data.
+
+        Raises:
+            DataError: there is no training split.
+        """
+        train = self.split("train")
+        return Shapes(
+            samples=len(train),
+            frames={m: x.shape[1] for m, x in train.features.items()},
+            features={m: x.shape[2] for m, x in train.features.items()},
+            outputs=self.outputs,
+            classes=self.dataset.classes,
+            vocabulary=dict(self.vocabulary),
+        )
+
+    def as_trained(self, shapes: Shapes) -> "Source":
+        """The same samples for a network that was trained on data of these shapes.
+
+        Classes have the numbers that they had there; token ids the vocabulary.
+
+        Raises:
+            DataError: widths of the features or labels are others.
+        """
+        for name, split in self.dataset.splits.items():
+            for m, x in split.features.items():
+                if x.shape[2] != (found := shapes.features.get(m)):
+                    raise DataError(
+                        f"split {name!r}: {m} has {x.shape[2]} features, the training data had "
+                        f"{found}: give data with the same feature extraction."
+                    )
+        dataset = labels.as_classes(self.dataset, shapes.classes)
+        if self.form != "number":
+            labels.check_outputs(dataset, self.form, shapes.outputs)
+        return dataclasses.replace(
+            self, dataset=dataset, outputs=shapes.outputs, vocabulary=shapes.vocabulary
+        )
+
+    @cached_property
     def fingerprint(self) -> str:
         """Digest of ids, labels, masks and features of every split."""
         return _fingerprint(self.dataset)
@@ -63,13 +123,15 @@ class Source:
         return synthetic.make_oracle(self.world, self.split(name).features, self.form, self.cuts)
 
 
-def open_source(config: DataConfig, form: str = "number") -> Source:
+def open_source(config: DataConfig, form: str = "number", *, trained: bool = False) -> Source:
     """Make or read the data of a config.
 
     Args:
         config: its section data.
         form: of the labels that the task needs; `data.cuts` make classes or tasks of numbers,
             after `data.label_shift`.
+        trained: no training split is needed, for data that a network is only tried on; what lacks
+            the splits for a validation split, or for folds, is taken as it is.
 
     Raises:
         DataError: a file that cannot be read or used, or whose labels are of another form.
@@ -90,9 +152,10 @@ def open_source(config: DataConfig, form: str = "number") -> Source:
         dataset = labels.choose_columns(dataset, config.label_column)
         dataset = _shift_labels(dataset, config.label_shift)
     dataset = labels.to_form(dataset, form, config.cuts)
-    if config.valid_share:
+    names = set(dataset.splits)
+    if config.valid_share and not (trained and "train" not in names):
         dataset = carve_valid(dataset, config.valid_share, config.fold_seed)
-    if config.folds:
+    if config.folds and not (trained and not set(config.pooled) <= names):
         dataset = fold_split(
             dataset,
             folds=config.folds,

@@ -66,7 +66,7 @@ def command(argv: Sequence[str]) -> int:
     masks = None if request.masks is None else read_masks(request.masks)
     protocol = _protocol(request, masks)
     config = request.config if masks is None else _settings_of(masks, request.config)
-    source = open_source(config.data, config.task.form)
+    source = open_source(config.data, config.task.form, trained=request.folder is not None)
     observe = None
     if masks is not None and request.masks is not None:
         observe = observer_of(masks, source.split(masks.split), request.masks)
@@ -81,7 +81,8 @@ def command(argv: Sequence[str]) -> int:
     if _is_own(request.output, request.folder):
         remedy = "give --output FILE.json to write the results elsewhere"
         run_folder.check_data(request.folder, source.fingerprint, remedy)
-    run = Experiment.make(config, source, protocol)
+    shapes = run_folder.read_shapes(request.folder)
+    run = Experiment.make(config, source, protocol, shapes)
     state, normaliser = run.load(request.folder)
     evaluation, results = run.evaluate(state, normaliser, observe)
     write_results(request.output, evaluation, results)

@@ -131,6 +131,37 @@ def _class_numbers(dataset: Dataset) -> Dataset:
     return dataclasses.replace(shifted, classes=tuple(f"{value:g}" for value in values))
 
 
+def as_classes(dataset: Dataset, classes: Sequence[str]) -> Dataset:
+    """The data set with its named classes numbered in this order, as a network was trained on them.
+
+    Raises:
+        DataError: a class is none of these.
+    """
+    if not classes or not dataset.classes or tuple(classes) == dataset.classes:
+        return dataset
+    unknown = [name for name in dataset.classes if name not in classes]
+    if unknown:
+        raise DataError(
+            f"labels: found the class {unknown[0]!r}; expected those that were trained on, "
+            f"{', '.join(classes)}"
+        )
+    number_of = np.array([classes.index(name) for name in dataset.classes], np.float32)
+    own = {n: number_of[s.labels.astype(np.int64)] for n, s in dataset.splits.items()}
+    return dataclasses.replace(_with_labels(dataset, own), classes=tuple(classes))
+
+
+def check_outputs(dataset: Dataset, form: str, trained: int) -> None:
+    """Raise DataError if labels are of other classes or tasks than the ones trained on."""
+    for name, split in dataset.splits.items():
+        found = split.labels.shape[1] if form == "binary" else int(split.labels.max(initial=-1)) + 1
+        if found > trained or (form == "binary" and found != trained):
+            kind = "tasks" if form == "binary" else "classes"
+            raise DataError(
+                f"split {name!r}: labels have {found} {kind}; expected the {trained} that were "
+                "trained on"
+            )
+
+
 def outputs(dataset: Dataset, form: str, cuts: Sequence[float] = ()) -> int:
     """How many values a prediction has: 1 for numbers, else the classes (two or more) or tasks.
 

@@ -68,9 +68,9 @@ class Normaliser:
         }
 
     @classmethod
-    def shaped(cls, split: Split) -> "Normaliser":
-        """One of the shapes that data of these widths have, for a checkpoint to be read into."""
-        empty = {m: np.zeros(x.shape[-1], np.float32) for m, x in _numbers(split).items()}
+    def shaped(cls, widths: Mapping[str, int]) -> "Normaliser":
+        """One for so many features of each modality, for a checkpoint to be read into."""
+        empty = {m: np.zeros(width, np.float32) for m, width in widths.items()}
         return cls(empty, empty, 0.0)
 
     @classmethod

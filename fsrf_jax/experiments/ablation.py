@@ -195,7 +195,8 @@ def _train_part(folder: Path, members: list[Member], shared: Shared) -> None:
         with contextlib.ExitStack() as stack:
             digest = shared.source.fingerprint
             for member in members:
-                record = run_folder.opened(member.folder, member.config, digest)
+                shapes = shared.source.shapes
+                record = run_folder.opened(member.folder, member.config, digest, shapes)
                 stack.enter_context(record)()
             _train_and_evaluate(place, members, shared)
     except jax.errors.JaxRuntimeError as error:

@@ -1,6 +1,6 @@
 """A run: a config and its data, ready to train, to restore and to evaluate."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from fsrf_jax.evaluation.summary import summarise
 from fsrf_jax.losses.task import Task
 from fsrf_jax.options import Hyper, split
 from fsrf_jax.reading.text import read_json
-from fsrf_jax.source import Source, open_source
+from fsrf_jax.source import Shapes, Source, open_source
 from fsrf_jax.training import checkpoints
 from fsrf_jax.training.loop import epochs_done, member
 from fsrf_jax.training.state import Recipe, TrainState, init_states
@@ -42,6 +42,7 @@ class Experiment:
         config: the experiment.
         source: its data.
         protocol: under which it is evaluated.
+        shapes: of the data that it is or was trained on.
         mesh: all local devices.
         recipe: what is fixed at compilation; equal for runs that differ in numbers alone.
         hyper: the recipe's numbers.
@@ -51,22 +52,42 @@ class Experiment:
     config: Config
     source: Source
     protocol: Protocol
+    shapes: Shapes
     mesh: Mesh
     recipe: Recipe
     hyper: Hyper
     family: MetricFamily
 
     @classmethod
-    def make(cls, config: Config, source: Source, protocol: Protocol) -> "Experiment":
-        """The run of a config, its data and its protocol."""
-        samples = len(source.split("train"))
-        recipe, hyper = split(make_recipe(config, samples, source.outputs, source.vocabulary))
+    def make(
+        cls, config: Config, source: Source, protocol: Protocol, shapes: Shapes | None = None
+    ) -> "Experiment":
+        """The run of a config, its data and its protocol.
+
+        Args:
+            config: the experiment.
+            source: its data; for a run that was trained on `shapes`, any others of these.
+            protocol: under which it is evaluated.
+            shapes: of the data that it was trained on; None: these.
+
+        Raises:
+            DataError: there is no training split, or the data are not of these shapes.
+        """
+        if shapes is not None:
+            source = source.as_trained(shapes)
+        made_for = shapes or source.shapes
+        recipe, hyper = split(make_recipe(config, made_for))
         family = metrics_of(config, source)
-        return cls(config, source, protocol, sharding.data_mesh(), recipe, hyper, family)
+        mesh = sharding.data_mesh()
+        return cls(config, source, protocol, made_for, mesh, recipe, hyper, family)
 
     def initial_states(self, seeds: Sequence[int]) -> TrainState:
         """States before the first step, one for each training seed."""
-        example = inference.make_batch(self.source.split("train").head(1))
+        shapes = self.shapes
+        columns = shapes.outputs if self.recipe.task.form == "binary" else 0
+        example = inference.example_batch(
+            shapes.frames, shapes.features, shapes.vocabulary, columns
+        )
         keys = jnp.stack([jax.random.key(seed) for seed in seeds])
         return init_states(self.recipe, example, keys)
 
@@ -74,7 +95,8 @@ class Experiment:
         self, manager: checkpoints.Manager, members: int = 1
     ) -> tuple[TrainState, Normaliser]:
         """States and normaliser of the newest checkpoint."""
-        normaliser = Normaliser.shaped(self.source.split("train").head(1))
+        numbers = {m: f for m, f in self.shapes.features.items() if m not in self.shapes.vocabulary}
+        normaliser = Normaliser.shaped(numbers)
         shapes = jax.eval_shape(
             lambda: {
                 "state": self.initial_states([0] * members),
@@ -216,27 +238,18 @@ def protocol_of(folder: Path, config: Config) -> Protocol:
     return resolve(name, modalities)
 
 
-def make_recipe(
-    config: Config, samples: int, outputs: int, vocabulary: Mapping[str, int] = FrozenDict()
-) -> Recipe:
-    """What a config trains by.
-
-    Args:
-        config: the experiment.
-        samples: size of the training split.
-        outputs: numbers, classes or binary tasks that the labels have, see `Source.outputs`.
-        vocabulary: see `Source.vocabulary`.
-    """
+def make_recipe(config: Config, shapes: Shapes) -> Recipe:
+    """What a config trains by, on data of these shapes."""
     return Recipe(
         method=config.method,
-        task=Task(**asdict(config.task), outputs=outputs),
+        task=Task(**asdict(config.task), outputs=shapes.outputs),
         model=config.model,
         missing=config.missing,
         optimizer=config.optimizer,
-        steps_per_epoch=-(-samples // config.training.batch_size),
+        steps_per_epoch=-(-shapes.samples // config.training.batch_size),
         epochs=config.training.epochs,
         patience=config.training.patience,
-        vocabulary=FrozenDict(vocabulary),
+        vocabulary=FrozenDict(shapes.vocabulary),
     )
 
 

@@ -7,6 +7,7 @@ RUN/report.html, RUN/report.md, RUN/table.md, RUN/table.tex.
 """
 
 import contextlib
+import dataclasses
 import json
 import platform
 import subprocess
@@ -26,6 +27,10 @@ from fsrf_jax.config import Config, flatten
 from fsrf_jax.errors import RunError
 from fsrf_jax.files import write_text
 from fsrf_jax.reading.text import read_json
+from fsrf_jax.source import Shapes
+
+VERSION = 1
+"""Of shapes.json."""
 
 # Keys that may differ between a run and the command that resumes it.
 FREE = ("data.path", "method.teacher", "training.epochs", "output.")
@@ -91,7 +96,9 @@ def set_aside(folder: Path) -> Path | None:
 
 
 @contextlib.contextmanager
-def opened(folder: Path, config: Config, fingerprint: str) -> Iterator[Callable[[], None]]:
+def opened(
+    folder: Path, config: Config, fingerprint: str, shapes: Shapes | None = None
+) -> Iterator[Callable[[], None]]:
     """Create or reopen the folder for training, locked against a second process.
 
     Gives a function that records the config and the environment in the folder, to be called
@@ -101,6 +108,7 @@ def opened(folder: Path, config: Config, fingerprint: str) -> Iterator[Callable[
         folder: the run folder.
         config: its config, already checked.
         fingerprint: digest of the data set.
+        shapes: of the data set, for `read_shapes`.
 
     Raises:
         RunError: another process trains in it, or the data set is not the one it began with.
@@ -114,10 +122,34 @@ def opened(folder: Path, config: Config, fingerprint: str) -> Iterator[Callable[
             write_text(
                 folder / "environment.json", json.dumps(_environment(fingerprint), indent=1) + "\n"
             )
+            if shapes is not None:
+                content = {"version": VERSION, **dataclasses.asdict(shapes)}
+                write_text(folder / "shapes.json", json.dumps(content, indent=1) + "\n")
 
         if not (folder / "config.yaml").exists():
             record()
         yield record
+
+
+def read_shapes(folder: Path) -> Shapes | None:
+    """What the network of a run was made for; None for a run of before this was written down.
+
+    Raises:
+        RunError: the file is damaged, or of another version.
+    """
+    path = folder / "shapes.json"
+    if not path.exists():
+        return None
+    found = read_json(path, RunError)
+    try:
+        if found.pop("version") != VERSION:
+            raise ValueError(f"expected version {VERSION}")
+        return Shapes(**{**found, "classes": tuple(found["classes"])})
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RunError(
+            f"{path}: is damaged, or of another version ({error}): the same bin/train command "
+            "writes it anew."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from fsrf_jax.errors import UserError
 from fsrf_jax.evaluation.protocols.files import from_description
 from fsrf_jax.experiments.experiment import Experiment
+from fsrf_jax.experiments.folder import read_shapes
 from fsrf_jax.reporting.material import Absent, Material
 from fsrf_jax.source import Source, open_source
 from fsrf_jax.types import Codes
@@ -20,7 +21,7 @@ def open_data(runs: Sequence[Material]) -> Source | Absent:
     if run is None or run.config is None:
         return Absent("no run names its data.")
     try:
-        source = open_source(run.config.data, run.config.task.form)
+        source = open_source(run.config.data, run.config.task.form, trained=True)
         source.split(run.results["split"])
     except (UserError, OSError) as error:
         return Absent(f"they cannot be opened now ({error})")
@@ -42,7 +43,8 @@ def codes_of(run: Material, source: Source | Absent) -> Codes | Absent:
     described, where = run.results["protocol_description"], str(run.evaluated.path)
     try:
         protocol = from_description(described, run.config.data.modalities, where)
-        made = Experiment.make(run.config, source, protocol)
+        shapes = read_shapes(run.evaluated.path.parent)
+        made = Experiment.make(run.config, source, protocol, shapes)
         state, normaliser = made.load(run.evaluated.path.parent)
         samples = source.split(run.results["split"])
         return made.encoder(state, normaliser, samples)(samples.present)

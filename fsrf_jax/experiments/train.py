@@ -55,7 +55,7 @@ def train_run(run: Experiment, folder: Path, progress: Progress = quiet) -> Resu
     normaliser = _fit_normaliser(run)  # or an error before there is a folder
     if not (folder / "config.yaml").exists():
         given_teacher(run)
-    with run_folder.opened(folder, run.config, run.source.fingerprint) as record:
+    with run_folder.opened(folder, run.config, run.source.fingerprint, run.shapes) as record:
         states, normaliser = _train_alone(run, normaliser, folder, record, progress)
         results = _finished_results(folder, loop.epochs_done(run.recipe, states))
         if results is None:
@@ -84,7 +84,7 @@ def train_teacher(run: Experiment, folder: Path, progress: Progress = quiet) -> 
         config = replace(config, training=replace(config.training, epochs=epochs))
     run_folder.check_same(folder, config)
     teacher = Experiment.make(config, run.source, run.protocol)
-    with run_folder.opened(folder, config, run.source.fingerprint) as record:
+    with run_folder.opened(folder, config, run.source.fingerprint, run.shapes) as record:
         states, _ = _train_alone(teacher, _fit_normaliser(teacher), folder, record, progress)
     return sharding.replicate(loop.member(states, 0).best, run.mesh)
 

@@ -13,7 +13,7 @@ from fsrf_jax.data import normalise
 from fsrf_jax.errors import ConfigError, DataError, RunError, UserError
 from fsrf_jax.evaluation.protocols.files import resolve
 from fsrf_jax.experiments.experiment import Experiment, make_recipe, open_experiment
-from fsrf_jax.source import open_source
+from fsrf_jax.source import Shapes, open_source
 from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.state import is_complete
 
@@ -116,7 +116,7 @@ def test_runs_that_differ_in_numbers_have_one_recipe(run):
 
 def test_a_recipe_counts_the_steps():
     config = parse("--training.patience", "3")
-    recipe = make_recipe(config, 33, 1)
+    recipe = make_recipe(config, Shapes(33, {}, {}, 1, (), {}))
     assert (recipe.steps_per_epoch, recipe.epochs, recipe.patience) == (3, 2, 3)
     assert recipe.steps == 6
     assert make_recipe(config, 32, 1).steps_per_epoch == 2
