@@ -11,15 +11,16 @@ from fsrf_jax.data.dataset import Split
 from fsrf_jax.data.names import listed
 from fsrf_jax.errors import DataError
 
-_ROWS = 256  # samples summed at a time, so that float64 copies stay small
+_ROWS = 256  # samples at a time, so that float64 copies stay small
 
 
 @dataclass(frozen=True)
 class Normaliser:
-    """(x - mean) / scale, clipped.
+    """(x - mean) / scale in float64, clipped, as float32.
 
     Attributes:
-        mean: float32 [f] per modality.
+        mean: float64 [f] per modality, each the sum of two float32, which is how it is stored: one
+            alone is off by half the standard deviation of a column at 1e7 that varies by 1.
         scale: float32 [f] per modality, positive.
         clip: largest absolute value that comes out, in standard deviations.
     """
@@ -49,16 +50,19 @@ class Normaliser:
                 f"{modality} has {x.shape[-1]} features, the training data had {mean.shape[0]}; "
                 "give data with the same feature extraction"
             )
-        with np.errstate(over="ignore"):
-            scores = (x - mean[None, None]) / scale[None, None]
-        np.clip(scores, -self.clip, self.clip, out=scores)
+        scores = np.zeros(x.shape, np.float32)
+        for rows in _pieces(x):
+            z = (x[rows] - mean[None, None]) / scale[None, None]
+            np.clip(z, -self.clip, self.clip, out=scores[rows])
         scores[~valid] = 0
         return scores
 
     def to_tree(self) -> dict[str, Any]:
         """Nested dictionaries of arrays, to be stored with a checkpoint."""
+        parts = {m: _parts(mean) for m, mean in self.mean.items()}
         return {
-            "mean": dict(self.mean),
+            "mean": {m: high for m, (high, _) in parts.items()},
+            "mean_rest": {m: low for m, (_, low) in parts.items()},
             "scale": dict(self.scale),
             "clip": np.asarray(self.clip, np.float32),
         }
@@ -72,11 +76,22 @@ class Normaliser:
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> "Normaliser":
         """The normaliser that `to_tree` made a tree of; the leaves may be arrays of any kind."""
-        mean, scale = (
+        high, low, scale = (
             {m: np.asarray(values, np.float32) for m, values in tree[name].items()}
-            for name in ("mean", "scale")
+            for name in ("mean", "mean_rest", "scale")
         )
+        mean = {m: _sum((high[m], low[m])) for m in high}
         return cls(mean, scale, float(tree["clip"]))
+
+
+def _parts(mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two float32 whose sum is the mean: arrays of a checkpoint are no float64."""
+    high = mean.astype(np.float32)
+    return high, (mean - high).astype(np.float32)
+
+
+def _sum(parts: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    return parts[0].astype(np.float64) + parts[1]
 
 
 def fit(split: Split, clip: float) -> Normaliser:
@@ -95,7 +110,7 @@ def fit(split: Split, clip: float) -> Normaliser:
     if not clip > 0:
         raise DataError(f"clip is {clip}; expected a positive number of standard deviations")
     moments = {m: _moments(m, split.features[m], split.valid[m]) for m in split.features}
-    # As float32 from the start: the clip of a restored normaliser is then the same number.
+    # As it is stored, from the start: the clip of a restored normaliser is the same number.
     return Normaliser(
         {m: mean for m, (mean, _) in moments.items()},
         {m: scale for m, (_, scale) in moments.items()},
@@ -117,11 +132,14 @@ def _moments(modality: str, x: np.ndarray, valid: np.ndarray) -> tuple[np.ndarra
     # What is below the rounding of float32 is no variation.
     limits = np.finfo(np.float32)
     varies = deviation > np.maximum(limits.eps * np.abs(mean), limits.tiny)
-    return mean.astype(np.float32), np.where(varies, deviation, 1).astype(np.float32)
+    return _sum(_parts(mean)), np.where(varies, deviation, 1).astype(np.float32)
 
 
 def _frames(x: np.ndarray, valid: np.ndarray) -> Iterator[np.ndarray]:
     """The valid frames as float64 [k, f], some samples at a time."""
-    for start in range(0, len(x), _ROWS):
-        rows = slice(start, start + _ROWS)
+    for rows in _pieces(x):
         yield x[rows][valid[rows]].astype(np.float64)
+
+
+def _pieces(x: np.ndarray) -> Iterator[slice]:
+    return (slice(start, start + _ROWS) for start in range(0, len(x), _ROWS))
