@@ -126,8 +126,8 @@ def _moments(modality: str, x: np.ndarray, valid: np.ndarray) -> tuple[np.ndarra
             "it from data.modalities, or pool samples that have it (data.folds)"
         )
     width = x.shape[-1]
-    mean = sum((f.sum(axis=0) for f in _frames(x, valid)), np.zeros(width)) / count
-    square = sum((((f - mean) ** 2).sum(axis=0) for f in _frames(x, valid)), np.zeros(width))
+    mean = sum((f.sum(axis=0) for f in valid_frames(x, valid)), np.zeros(width)) / count
+    square = sum((((f - mean) ** 2).sum(axis=0) for f in valid_frames(x, valid)), np.zeros(width))
     deviation = np.sqrt(square / count)
     # What is below the rounding of float32 is no variation.
     limits = np.finfo(np.float32)
@@ -135,7 +135,7 @@ def _moments(modality: str, x: np.ndarray, valid: np.ndarray) -> tuple[np.ndarra
     return _sum(_parts(mean)), np.where(varies, deviation, 1).astype(np.float32)
 
 
-def _frames(x: np.ndarray, valid: np.ndarray) -> Iterator[np.ndarray]:
+def valid_frames(x: np.ndarray, valid: np.ndarray) -> Iterator[np.ndarray]:
     """The valid frames as float64 [k, f], some samples at a time."""
     for rows in _pieces(x):
         yield x[rows][valid[rows]].astype(np.float64)
