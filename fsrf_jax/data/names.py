@@ -7,7 +7,8 @@ from itertools import islice
 import numpy as np
 
 _MOST = 100
-_FEW = 5
+FEW = 5
+"""How many are named of what can be very many."""
 
 SPLITS = ("train", "valid", "test")
 """The splits that an experiment needs; a file may have others."""
@@ -52,8 +53,8 @@ def listed(names: Iterable[object]) -> str:
 
 def first_of(found: Sequence[object] | np.ndarray) -> str:
     """The first few, comma-separated, of what can be very many."""
-    few = ", ".join(str(item)[:_MOST] for item in found[:_FEW])
-    return f"{few}, ..." if len(found) > _FEW else few
+    few = ", ".join(str(item)[:_MOST] for item in found[:FEW])
+    return f"{few}, ..." if len(found) > FEW else few
 
 
 def hint(name: str, known: Iterable[object]) -> str:

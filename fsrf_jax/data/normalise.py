@@ -119,20 +119,24 @@ def fit(split: Split, clip: float) -> Normaliser:
 
 
 def _moments(modality: str, x: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    count = int(valid.sum())
-    if not count:
+    if not valid.any():
         raise DataError(
             f"no training sample has modality {modality}; nothing can be learnt about it: remove "
             "it from data.modalities, or pool samples that have it (data.folds)"
         )
-    width = x.shape[-1]
-    mean = sum((f.sum(axis=0) for f in valid_frames(x, valid)), np.zeros(width)) / count
-    square = sum((((f - mean) ** 2).sum(axis=0) for f in valid_frames(x, valid)), np.zeros(width))
-    deviation = np.sqrt(square / count)
+    mean, deviation = moments(x, valid)
     # What is below the rounding of float32 is no variation.
     limits = np.finfo(np.float32)
     varies = deviation > np.maximum(limits.eps * np.abs(mean), limits.tiny)
     return _sum(_parts(mean)), np.where(varies, deviation, 1).astype(np.float32)
+
+
+def moments(x: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation [f] over the valid frames, of which there are some."""
+    count, zeros = int(valid.sum()), np.zeros(x.shape[-1])
+    mean = sum((f.sum(axis=0) for f in valid_frames(x, valid)), zeros) / count
+    square = sum((((f - mean) ** 2).sum(axis=0) for f in valid_frames(x, valid)), zeros)
+    return mean, np.sqrt(square / count)
 
 
 def valid_frames(x: np.ndarray, valid: np.ndarray) -> Iterator[np.ndarray]:

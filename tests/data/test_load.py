@@ -7,9 +7,9 @@ import pytest
 
 from fsrf_jax.data import store
 from fsrf_jax.data.dataset import Dataset, Split
-from fsrf_jax.data.describe import describe
 from fsrf_jax.data.load import load
 from fsrf_jax.errors import DataError
+from fsrf_jax.reporting.profile import describe
 
 KEYS = {"train_audio": np.ones((2, 3, 2)), "train_label": np.array([1.0, -1.0])}
 AUDIO = np.array([[[1.0, 2.0], [-np.inf, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])
