@@ -115,7 +115,7 @@ class Run:
 
         Args:
             split: its name; None: the one that is evaluated.
-            observed: bool [n, t] per modality; None: all valid frames.
+            observed: bool [n, t] per modality; None: all frames that are present.
 
         Raises:
             NoCodesError: the method has no codes.
@@ -130,7 +130,7 @@ class Run:
         any_protocol = resolve("corrkd", self.config.data.modalities)  # codes are of none
         experiment = Experiment.make(self.config, self._source, any_protocol)
         encoder = experiment.encoder(*experiment.load(self.folder), samples)
-        return encoder(samples.valid if observed is None else observed)
+        return encoder(samples.present if observed is None else observed)
 
     @cached_property
     def _source(self) -> Source:

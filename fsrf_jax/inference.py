@@ -41,6 +41,7 @@ def make_batch(split: Split) -> Batch:
     return Batch(
         features={m: jnp.asarray(x, jnp.float32) for m, x in split.features.items()},
         valid={m: jnp.asarray(v) for m, v in split.valid.items()},
+        present={m: jnp.asarray(p) for m, p in split.present.items()},
         labels=jnp.asarray(split.labels, jnp.float32),
         weights=jnp.ones(len(split), jnp.float32),
     )

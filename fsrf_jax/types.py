@@ -22,14 +22,16 @@ class Batch:
     """Complete, normalised utterances.
 
     Attributes:
-        features: float32 [b, t, f] per modality; padding frames are zero.
-        valid: bool [b, t] per modality; False is padding, or a frame the sample never had.
+        features: float32 [b, t, f] per modality; frames that are not present are zero.
+        valid: bool [b, t] per modality; False is padding.
+        present: bool [b, t] per modality; False is padding, or a frame that the sample never had.
         labels: float32 [b], numbers or class numbers; [b, o] of 0 and 1 for o binary tasks.
         weights: float32 [b]; 1, or 0 for a row that only fills the batch up.
     """
 
     features: ByModality
     valid: ByModality
+    present: ByModality
     labels: jax.Array
     weights: jax.Array
 
@@ -49,8 +51,8 @@ class View(NamedTuple):
 
     @classmethod
     def whole(cls, batch: Batch) -> "View":
-        """The view of a batch with nothing missing."""
-        return cls(batch.features, batch.valid, batch.valid)
+        """The view of a batch with nothing missing that there is."""
+        return cls(batch.features, batch.valid, batch.present)
 
 
 class Step(NamedTuple):

@@ -223,4 +223,4 @@ def test_bad_values_are_mended_as_the_config_says(tmp_path, rule, width, frames)
     config = DataConfig(source="file", path=str(tmp_path / "x.npz"), bad_values=rule)
     split = open_source(config).split("train")
     assert split.features["audio"].shape[2] == width
-    assert split.valid["audio"][3].sum() == frames
+    assert split.present["audio"][3].sum() == frames

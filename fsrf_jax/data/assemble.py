@@ -23,10 +23,13 @@ class Raw:
         features: numbers [n, t, f] or [n, f] per modality. One that is absent here but not in other
             splits is missing in every sample.
         lengths: per modality, what counts the frames, for a note (empty: nothing to note), and
-            whole numbers [n]. Without them a frame is valid where any feature is not zero.
+            whole numbers [n]. Without them the valid frames are those from the first to the last
+            one that is not all zero.
         ids: [n], or [n, k] of parts that are joined; None: the number in the split.
         groups: [n] or None, see `Split`.
         tokens: modalities that are token ids.
+        aligned: whether modalities with as many frames each have the same ones, so that without
+            lengths the first and the last frame are those of all modalities together.
     """
 
     labels: Any
@@ -35,6 +38,7 @@ class Raw:
     ids: Any = None
     groups: Any = None
     tokens: tuple[str, ...] = ()
+    aligned: bool = False
 
 
 def assemble(
@@ -116,13 +120,19 @@ def _split(
 ) -> Split:
     n = len(raw.labels)
     features, valid = {}, {}
+    together = raw.aligned and len({x.shape[1] for x in given.values()}) == 1
+    real = {m: frames.filled(x) for m, x in given.items()}
+    of_all = np.any(list(real.values()), axis=0) if together else None
     for m, shape in absent.items():
         x = features[m] = given.get(m, np.zeros((n, *shape), np.float32))
         rule, lengths = raw.lengths.get(m, ("", None))
         if lengths is None:
-            valid[m] = frames.filled(x)
+            own = real.get(m, np.zeros(x.shape[:2], bool))
+            valid[m] = frames.span(own if of_all is None else of_all)
+            valid[m] &= own.any(axis=1, keepdims=True)
             if m in given:
-                notes.append(f"{m}: a frame is valid where any feature is not zero")
+                those = " of all modalities" if together else ""
+                notes.append(f"{m}: valid from the first to the last frame{those} that is not zero")
         else:
             if rule:
                 notes.append(f"{m}: valid frames are counted by {rule!r}")

@@ -9,8 +9,9 @@ import numpy as np
 
 from fsrf_jax.data.assemble import optional
 from fsrf_jax.data.dataset import Dataset, Split
+from fsrf_jax.data.frames import filled
 from fsrf_jax.data.names import SPLITS, first_of, listed
-from fsrf_jax.data.normalise import valid_frames
+from fsrf_jax.data.normalise import frames_of
 from fsrf_jax.errors import DataError
 
 BadValues = Literal["zero", "frame", "column"]
@@ -18,10 +19,10 @@ BadValues = Literal["zero", "frame", "column"]
 
 - zero: the mean of its column over the finite values of the training split, which is 0 after
   normalisation; of all splits where training has none, and 0 where no split has any;
-- frame: its frame is made zero and not valid;
+- frame: its frame is made zero, and is missing;
 - column: its column is left out, in all splits.
 
-A frame without any finite value is made zero and not valid in any case.
+A frame without another value than these and zero is missing in any case.
 """
 
 
@@ -29,7 +30,8 @@ def clean(dataset: Dataset, bad_values: BadValues = "zero") -> Dataset:
     """Check a data set as read from a file, and clean it.
 
     Bad values are mended by the rule; labels [n, 1] and [n, 1, 1] become [n], [n, e] stay; names of
-    classes become numbers in sorted order. A split that no experiment needs is left out if it
+    classes become numbers in sorted order. A frame inside a sequence that is all zero, or without
+    data, is missing: valid, and not present. A split that no experiment needs is left out if it
     cannot be used. Notes count what was changed.
 
     Args:
@@ -109,15 +111,15 @@ def _clean_split(name: str, split: Split, bad_values: BadValues, notes: list[str
             f"(first: {labels[~finite][0]} of {str(ids[~finite][0])!r}); remove these samples or "
             "mend their labels"
         )
-    features, valid = {}, {}
-    for modality in split.features:
-        where = f"{name} {modality}"
-        x, v = _fitting(where, split.features[modality], split.valid[modality], labels)
-        features[modality], valid[modality] = _clean_features(where, x, v, bad_values, notes)
-        without = int((~valid[modality].any(axis=1)).sum())
+    features, valid, present = {}, {}, {}
+    for m in split.features:
+        where = f"{name} {m}"
+        x, valid[m] = _fitting(where, split.features[m], split.valid[m], labels)
+        features[m], present[m] = _clean_features(where, x, valid[m], bad_values, notes)
+        without = int((~present[m].any(axis=1)).sum())
         if without:
-            notes.append(f"{name}: {without} of {len(ids)} samples have no {modality}")
-    return Split(ids, features, valid, labels, split.groups)
+            notes.append(f"{name}: {without} of {len(ids)} samples have no {m}")
+    return Split(ids, features, valid, labels, split.groups, present)
 
 
 def _labels(name: str, labels: np.ndarray) -> np.ndarray:
@@ -178,7 +180,9 @@ def _clean_features(
     with np.errstate(over="ignore", invalid="ignore"):
         x = features.astype(np.float32)  # a copy, cleaned in place
     bad = ~np.isfinite(x) & valid[:, :, None]
-    dropped = bad.any(axis=-1) if bad_values == "frame" else bad.all(axis=-1)
+    dropped = bad.any(axis=-1)
+    if bad_values != "frame":
+        dropped &= (bad | (x == 0)).all(axis=-1)
     if bad.any():
         of_column = bad.sum(axis=(0, 1))
         columns = np.flatnonzero(of_column)
@@ -190,10 +194,16 @@ def _clean_features(
         )
     if dropped.any():
         what = "with any" if bad_values == "frame" else "with no other value"
-        notes.append(f"{where}: the {int(dropped.sum())} frames {what} are left out")
-    valid = valid & ~dropped
-    x[~valid] = 0
-    return x, valid
+        notes.append(f"{where}: the {int(dropped.sum())} frames {what} are missing")
+    x[~valid | dropped] = 0
+    present = valid & filled(x)
+    gaps = int((valid & ~present & ~dropped).sum())
+    if gaps:
+        notes.append(
+            f"{where}: {gaps} of {int(valid.sum())} frames inside the sequences are all zero; they "
+            "are missing"
+        )
+    return x, present
 
 
 def _mend(splits: Mapping[str, Split], bad_values: BadValues, notes: list[str]) -> dict[str, Split]:
@@ -221,7 +231,11 @@ def _mend(splits: Mapping[str, Split], bad_values: BadValues, notes: list[str]) 
                 np.copyto(x, means, where=bad[name])
             else:
                 x = x[:, :, ~columns]
-            mended[name] = dataclasses.replace(split, features={**split.features, m: x})
+            mended[name] = dataclasses.replace(
+                split,
+                features={**split.features, m: x},
+                present={**split.present, m: split.valid[m] & filled(x)},
+            )
     return mended
 
 
@@ -232,7 +246,7 @@ def _means(splits: Mapping[str, Split], m: str) -> np.ndarray:
     for names in (list(splits), [name for name in splits if name == "train"]):
         total, count = np.zeros(width), np.zeros(width)
         for split in (splits[name] for name in names):
-            for frames in valid_frames(split.features[m], split.valid[m]):
+            for frames in frames_of(split.features[m], split.present[m]):
                 finite = np.isfinite(frames)
                 total += frames.sum(axis=0, where=finite)
                 count += finite.sum(axis=0)

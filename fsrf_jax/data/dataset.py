@@ -13,8 +13,10 @@ class Split:
 
     Attributes:
         ids: str [n], unique.
-        features: float32 [n, t_m, f_m] per modality, finite; zero where not valid.
-        valid: bool [n, t_m] per modality; False is padding or a frame the sample never had.
+        features: float32 [n, t_m, f_m] per modality, finite; zero where not present.
+        valid: bool [n, t_m] per modality; whether a frame is inside the sequence, and no padding.
+        present: bool [n, t_m] per modality; valid frames that have data. What lacks them inside a
+            sequence is missing by nature. Without it every valid frame is present.
         labels: float32 [n], or [n, e] for e tasks, finite; see `fsrf_jax.data.labels`. A reader
             may give names of classes, str [n], of which `clean` makes numbers.
         groups: str [n], the speaker, video or person of each utterance; None if unknown.
@@ -25,6 +27,12 @@ class Split:
     valid: Mapping[str, np.ndarray]
     labels: np.ndarray
     groups: np.ndarray | None = None
+    present: Mapping[str, np.ndarray] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        """Without gaps every valid frame is present."""
+        if self.present is None:
+            object.__setattr__(self, "present", self.valid)
 
     def __len__(self) -> int:
         """Number of utterances."""
@@ -42,6 +50,7 @@ class Split:
             features={m: x[rows] for m, x in self.features.items()},
             valid={m: v[rows] for m, v in self.valid.items()},
             labels=self.labels[rows],
+            present={m: p[rows] for m, p in self.present.items()},
             groups=None if self.groups is None else self.groups[rows],
         )
 

@@ -93,6 +93,7 @@ def _joined(splits: Sequence[Split]) -> Split:
         features={m: _stacked([split.features[m] for split in splits]) for m in modalities},
         valid={m: _stacked([split.valid[m] for split in splits]) for m in modalities},
         labels=np.concatenate([split.labels for split in splits]),
+        present={m: _stacked([split.present[m] for split in splits]) for m in modalities},
         groups=_all_groups(splits),
     )
 

@@ -151,6 +151,12 @@ def filled(features: np.ndarray) -> np.ndarray:
     return (features != 0).any(axis=-1)
 
 
+def span(real: np.ndarray) -> np.ndarray:
+    """Bool [n, t]: from the first to the last real frame of each sequence."""
+    seen, to_come = (np.maximum.accumulate(x, axis=1) for x in (real, real[:, ::-1]))
+    return seen & to_come[:, ::-1]
+
+
 def within_lengths(
     features: np.ndarray, lengths: Any, name: str
 ) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -30,7 +30,7 @@ class Normaliser:
     clip: float
 
     def apply(self, split: Split) -> Split:
-        """The split with standard scores, within +-clip; frames that are not valid are zero.
+        """The split with standard scores, within +-clip; frames that are not present are zero.
 
         Raises:
             DataError: modalities or feature widths are not those of the training split.
@@ -40,10 +40,10 @@ class Normaliser:
                 f"the data have the modalities {listed(split.modalities)}, the training data had "
                 f"{listed(self.mean)}; give the same ones (data.modalities)"
             )
-        features = {m: self._scores(m, split.features[m], split.valid[m]) for m in split.features}
+        features = {m: self._scores(m, split.features[m], split.present[m]) for m in split.features}
         return dataclasses.replace(split, features=features)
 
-    def _scores(self, modality: str, x: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    def _scores(self, modality: str, x: np.ndarray, present: np.ndarray) -> np.ndarray:
         mean, scale = self.mean[modality], self.scale[modality]
         if x.shape[-1:] != mean.shape:
             raise DataError(
@@ -54,7 +54,7 @@ class Normaliser:
         for rows in _pieces(x):
             z = (x[rows] - mean[None, None]) / scale[None, None]
             np.clip(z, -self.clip, self.clip, out=scores[rows])
-        scores[~valid] = 0
+        scores[~present] = 0
         return scores
 
     def to_tree(self) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def _sum(parts: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
 
 
 def fit(split: Split, clip: float) -> Normaliser:
-    """Mean and standard deviation (population) of every feature over the valid frames.
+    """Mean and standard deviation (population) of every feature over the frames that are present.
 
     Args:
         split: the training split.
@@ -105,11 +105,11 @@ def fit(split: Split, clip: float) -> Normaliser:
         The normaliser; a feature that does not vary has scale 1.
 
     Raises:
-        DataError: a modality has no valid frame in the split, or clip is not positive.
+        DataError: a modality has no frame in the split, or clip is not positive.
     """
     if not clip > 0:
         raise DataError(f"clip is {clip}; expected a positive number of standard deviations")
-    moments = {m: _moments(m, split.features[m], split.valid[m]) for m in split.features}
+    moments = {m: _moments(m, split.features[m], split.present[m]) for m in split.features}
     # As it is stored, from the start: the clip of a restored normaliser is the same number.
     return Normaliser(
         {m: mean for m, (mean, _) in moments.items()},
@@ -118,31 +118,31 @@ def fit(split: Split, clip: float) -> Normaliser:
     )
 
 
-def _moments(modality: str, x: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if not valid.any():
+def _moments(modality: str, x: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if not present.any():
         raise DataError(
             f"no training sample has modality {modality}; nothing can be learnt about it: remove "
             "it from data.modalities, or pool samples that have it (data.folds)"
         )
-    mean, deviation = moments(x, valid)
+    mean, deviation = moments(x, present)
     # What is below the rounding of float32 is no variation.
     limits = np.finfo(np.float32)
     varies = deviation > np.maximum(limits.eps * np.abs(mean), limits.tiny)
     return _sum(_parts(mean)), np.where(varies, deviation, 1).astype(np.float32)
 
 
-def moments(x: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation [f] over the valid frames, of which there are some."""
-    count, zeros = int(valid.sum()), np.zeros(x.shape[-1])
-    mean = sum((f.sum(axis=0) for f in valid_frames(x, valid)), zeros) / count
-    square = sum((((f - mean) ** 2).sum(axis=0) for f in valid_frames(x, valid)), zeros)
+def moments(x: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation [f] over the frames that are present, of which there are some."""
+    count, zeros = int(present.sum()), np.zeros(x.shape[-1])
+    mean = sum((f.sum(axis=0) for f in frames_of(x, present)), zeros) / count
+    square = sum((((f - mean) ** 2).sum(axis=0) for f in frames_of(x, present)), zeros)
     return mean, np.sqrt(square / count)
 
 
-def valid_frames(x: np.ndarray, valid: np.ndarray) -> Iterator[np.ndarray]:
-    """The valid frames as float64 [k, f], some samples at a time."""
+def frames_of(x: np.ndarray, chosen: np.ndarray) -> Iterator[np.ndarray]:
+    """The frames that a mask chooses, as float64 [k, f], some samples at a time."""
     for rows in _pieces(x):
-        yield x[rows][valid[rows]].astype(np.float64)
+        yield x[rows][chosen[rows]].astype(np.float64)
 
 
 def _pieces(x: np.ndarray) -> Iterator[slice]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from fsrf_jax.data.dataset import Dataset, Split
 from fsrf_jax.data.names import FEW, SPLITS
-from fsrf_jax.data.normalise import moments, valid_frames
+from fsrf_jax.data.normalise import frames_of, moments
 from fsrf_jax.data.overlaps import Overlap
 
 VERSION = 1
@@ -47,7 +47,7 @@ def profile(
 
     Returns:
         `version`; `release`, the published data set that has as many samples, or None; `aligned`,
-        whether all modalities have the same frames, valid in the same places; `labels`, see
+        whether the modalities of every sample are valid in the same frames; `labels`, see
         `label_counts`; `length_edges`, bins of lengths by modality; `splits`, by name: samples,
         groups, label_mean, label_range, and by modality what `shape` gives, length_counts, the
         shares zero, nan and infinite of the valid frames, and columns: constant, large (see
@@ -60,19 +60,17 @@ def profile(
         longest = max(split.features[m].shape[1] for split in splits.values())
         width = -(-longest // _BINS)
         edges[m] = (np.arange(0, longest + width, width) + 0.5).tolist()
-        ranges[m] = None if train is None else _range(train.features[m], train.valid[m])
+        ranges[m] = None if train is None else _range(train.features[m], train.present[m])
     found: dict[str, Any] = {}
     for name, split in splits.items():
         modalities = {}
         for m, x in split.features.items():
             step(f"checking {name} {m}")
-            valid = split.valid[m]
-            lengths = valid.sum(axis=1)
             modalities[m] = {
                 **shape(split, m),
-                "length_counts": np.histogram(lengths[lengths > 0], edges[m])[0].tolist(),
+                "length_counts": np.histogram(_lengths(split, m), edges[m])[0].tolist(),
                 **_bad_frames(raw.splits[name].features[m], raw.splits[name].valid[m]),
-                **_columns(x, valid, ranges[m]),
+                **_columns(x, split.present[m], ranges[m]),
             }
         found[name] = {
             "samples": len(split),
@@ -85,11 +83,7 @@ def profile(
     return {
         "version": VERSION,
         "release": RELEASES.get(counts),
-        "aligned": all(
-            np.array_equal(valid, next(iter(split.valid.values())))
-            for split in splits.values()
-            for valid in split.valid.values()
-        ),
+        "aligned": all(_aligned(split) for split in splits.values()),
         "labels": label_counts(dataset),
         "length_edges": edges,
         "splits": found,
@@ -97,31 +91,45 @@ def profile(
     }
 
 
+def _lengths(split: Split, m: str) -> np.ndarray:
+    """Valid frames of the samples that have the modality."""
+    return split.valid[m][split.present[m].any(axis=1)].sum(axis=1)
+
+
+def _aligned(split: Split) -> bool:
+    """Whether the modalities that a sample has are valid in the same frames."""
+    if len({valid.shape for valid in split.valid.values()}) > 1:
+        return False
+    union = np.any(list(split.valid.values()), axis=0)
+    has = {m: valid.any(axis=1) for m, valid in split.valid.items()}
+    return all(np.array_equal(v[has[m]], union[has[m]]) for m, v in split.valid.items())
+
+
 def shape(split: Split, m: str) -> dict[str, Any]:
     """Samples and frames of a modality.
 
     Returns:
-        `samples` that have a valid frame, `width` of a frame, `padded_length`, valid `frames` in
-        all, `padding` (front, back, both or none), `lengths` of those samples (least, quartiles,
-        most; empty without samples), and how many of them are `outliers`, see `FAR`.
+        `samples` that have a frame, `width` of a frame, `padded_length`, `frames` that are present
+        in all, `padding` (front, back, both or none), `lengths` of those samples in valid frames
+        (least, quartiles, most; empty without samples), and how many of them are `outliers`, see
+        `FAR`.
     """
-    valid = split.valid[m]
     _, t, width = split.features[m].shape
-    has = valid.any(axis=1)
-    lengths = valid[has].sum(axis=1)
-    quartiles = np.percentile(lengths, [0, 25, 50, 75, 100]).tolist() if has.any() else []
-    outliers = 0
-    if quartiles:
+    lengths = _lengths(split, m)
+    outliers, quartiles = 0, []
+    if len(lengths):
+        quartiles = np.percentile(lengths, [0, 25, 50, 75, 100]).tolist()
         _, low, _, high, _ = quartiles
         far = FAR * (high - low)
         outliers = int(((lengths < low - far) | (lengths > high + far)).sum())
-    ends = {"front": valid[has, 0], "back": valid[has, t - 1]}
+    valid = split.valid[m][split.present[m].any(axis=1)]
+    ends = {"front": valid[:, 0], "back": valid[:, t - 1]}
     sides = [end for end, there in ends.items() if (~there).sum() > SIDE * len(lengths)]
     return {
-        "samples": int(has.sum()),
+        "samples": len(lengths),
         "width": width,
         "padded_length": t,
-        "frames": int(valid.sum()),
+        "frames": int(split.present[m].sum()),
         "padding": "both" if len(sides) == 2 else (*sides, "none")[0],
         "lengths": quartiles,
         "outliers": outliers,
@@ -163,7 +171,7 @@ def _bad_frames(x: np.ndarray, valid: np.ndarray) -> dict[str, float]:
     """Shares of the valid frames, of features [n, t, f] or [n, f] as a file has them."""
     x = np.asarray(x).reshape(len(x), -1, np.shape(x)[-1])
     counts = {"zero": 0, "nan": 0, "infinite": 0}
-    for frames in valid_frames(x, np.asarray(valid, bool)):
+    for frames in frames_of(x, np.asarray(valid, bool)):
         with np.errstate(over="ignore"):
             narrow = frames.astype(np.float32)
         counts["zero"] += int((frames == 0).all(axis=1).sum())
@@ -172,23 +180,23 @@ def _bad_frames(x: np.ndarray, valid: np.ndarray) -> dict[str, float]:
     return {kind: count / max(1, int(np.sum(valid))) for kind, count in counts.items()}
 
 
-def _range(x: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Least and largest value of every column in the valid frames; inf and -inf without any."""
+def _range(x: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Least and largest value of every column in the frames; inf and -inf without any."""
     low, high = np.full(x.shape[2], np.inf), np.full(x.shape[2], -np.inf)
-    for frames in valid_frames(x, valid):
+    for frames in frames_of(x, present):
         np.minimum(low, frames.min(axis=0, initial=np.inf), out=low)
         np.maximum(high, frames.max(axis=0, initial=-np.inf), out=high)
     return low, high
 
 
 def _columns(
-    x: np.ndarray, valid: np.ndarray, train: tuple[np.ndarray, np.ndarray] | None
+    x: np.ndarray, present: np.ndarray, train: tuple[np.ndarray, np.ndarray] | None
 ) -> dict[str, Any]:
-    """Columns of each kind, in a modality of some width; none where there is no valid frame."""
+    """Columns of each kind, in a modality of some width; none where there is no frame."""
     kinds = dict.fromkeys(("constant", "large", "coarse", "constant_in_train"), np.zeros(0, bool))
-    if valid.any():
-        low, high = _range(x, valid)
-        largest, deviation = np.maximum(-low, high), moments(x, valid)[1]
+    if present.any():
+        low, high = _range(x, present)
+        largest, deviation = np.maximum(-low, high), moments(x, present)[1]
         kinds["constant"] = low == high
         kinds["large"] = largest > LARGE
         kinds["coarse"] = (low < high) & (np.finfo("f4").eps * largest > COARSE * deviation)

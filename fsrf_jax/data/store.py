@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 
 from fsrf_jax.data.dataset import Dataset, Split
+from fsrf_jax.data.frames import filled
 from fsrf_jax.data.names import hint, listed
 from fsrf_jax.errors import DataError
 from fsrf_jax.files import replacing
@@ -127,10 +128,13 @@ def _read_split(path: Path, group: h5py.Group, modalities: tuple[str, ...]) -> S
                 f"{path}: no modality {modality!r}; found {listed(found)}{hint(modality, found)}"
             )
     groups = _optional(group, "groups")
+    features = {m: hdf5.read_array(group["features"][m]) for m in modalities}
+    valid = {m: hdf5.read_array(group["valid"][m]) for m in modalities}
     return Split(
         ids=np.array(_texts(group["ids"]), dtype=np.str_),
-        features={m: hdf5.read_array(group["features"][m]) for m in modalities},
-        valid={m: hdf5.read_array(group["valid"][m]) for m in modalities},
+        features=features,
+        valid=valid,
+        present={m: valid[m] & filled(features[m]) for m in modalities},  # as `clean` has them
         labels=hdf5.read_array(group["labels"]),
         groups=None if groups is None else np.array(groups, dtype=np.str_),
     )

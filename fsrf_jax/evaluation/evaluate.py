@@ -191,7 +191,7 @@ def _score(
 
 def _check_masks(condition: Condition, masks: Masks, split: Split) -> None:
     """Raise ValueError if a mask shows padding, or a modality that the condition lacks."""
-    for name, valid in split.valid.items():
+    for name, valid in split.present.items():
         observed = masks[name]
         if observed.dtype != bool or observed.shape != valid.shape:
             raise ValueError(

@@ -155,7 +155,7 @@ class Experiment:
     def probe(self, state: TrainState, normaliser: Normaliser) -> dict[str, Any]:
         """What the codes hold, on the split that is evaluated; see `evaluate` for the state."""
         samples = self.source.split(self.config.evaluation.split)
-        codes = self.encoder(state, normaliser, samples)(samples.valid)
+        codes = self.encoder(state, normaliser, samples)(samples.present)
         modalities, world = self.config.data.modalities, self.source.world
         probes = probe_split(codes, modalities, samples, self.recipe.task, world)
         return {**self._of_data(), **probes}
@@ -179,7 +179,7 @@ class Experiment:
             self.protocol,
             settings.mask_seeds,
             observe or make_observer(samples, settings.mask_seeds),
-            samples.valid,
+            samples.present,
         )
         return {**self._of_data(), **measured}
 

@@ -45,6 +45,6 @@ def codes_of(run: Material, source: Source | Absent) -> Codes | Absent:
         made = Experiment.make(run.config, source, protocol)
         state, normaliser = made.load(run.evaluated.path.parent)
         samples = source.split(run.results["split"])
-        return made.encoder(state, normaliser, samples)(samples.valid)
+        return made.encoder(state, normaliser, samples)(samples.present)
     except UserError as error:
         return Absent(f"the checkpoint cannot be used ({error})")

@@ -22,7 +22,7 @@ class ReconstructionOptions:
     """The codes together give back the modality."""
 
     target: Literal["frames", "view", "complete"] = "frames"
-    """Mean valid frame of the complete input; encoding of the same view, or of the complete view,
+    """Mean frame of the complete input; encoding of the same view, or of the complete view,
     which method.complete_view adds."""
     crossed: bool = False
     """Decode from another modality's homogeneous and the same modality's heterogeneous code."""
@@ -35,7 +35,7 @@ def direct(decoded: ByModality, target: ByModality, weights_mb: jax.Array) -> Te
 
     Args:
         decoded: [b, f] per modality, decoded from H_m, S_m and N_m.
-        target: [b, f] per modality: `mean_valid_frame`, or an encoding Z_m held still.
+        target: [b, f] per modality: `mean_frame`, or an encoding Z_m held still.
 
     Returns:
         The term, at least 0.
@@ -72,18 +72,18 @@ def crossed(
     return average(terms)
 
 
-def mean_valid_frame(features_btf: jax.Array, valid_bt: jax.Array) -> jax.Array:
-    """The mean of the valid frames of the complete input, the target of the default.
+def mean_frame(features_btf: jax.Array, present_bt: jax.Array) -> jax.Array:
+    """The mean of the frames of the complete input, the target of the default.
 
     Args:
         features_btf: [b, t, f].
-        valid_bt: bool [b, t].
+        present_bt: bool [b, t], which frames have data.
 
     Returns:
-        [b, f]; zeros for a sample without a valid frame.
+        [b, f]; zeros for a sample without a frame.
     """
-    chex.assert_rank([features_btf, valid_bt], [3, 2])
-    chex.assert_equal_shape_prefix([features_btf, valid_bt], 2)
-    total_bf = jnp.sum(jnp.where(valid_bt[:, :, None], features_btf, 0), axis=1)
-    count_b = jnp.sum(valid_bt, axis=1, dtype=features_btf.dtype)
+    chex.assert_rank([features_btf, present_bt], [3, 2])
+    chex.assert_equal_shape_prefix([features_btf, present_bt], 2)
+    total_bf = jnp.sum(jnp.where(present_bt[:, :, None], features_btf, 0), axis=1)
+    count_b = jnp.sum(present_bt, axis=1, dtype=features_btf.dtype)
     return total_bf / jnp.maximum(count_b, 1)[:, None]

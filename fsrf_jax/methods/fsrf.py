@@ -338,8 +338,8 @@ class Fsrf(Method):
 
     def _targets(self, views: Factors, batch: Batch) -> ByModality:
         """What the decoders of every view give back, [k, b, f] per modality."""
-        if self.reconstruction.target == "frames":  # the mean valid frame, complete [F: MISA]
-            one = jax.tree.map(reconstruction.mean_valid_frame, batch.features, batch.valid)
+        if self.reconstruction.target == "frames":  # the mean frame, complete [F: MISA]
+            one = jax.tree.map(reconstruction.mean_frame, batch.features, batch.present)
             k = len(views.available)
             return jax.tree.map(lambda x_bf: jnp.broadcast_to(x_bf, (k, *x_bf.shape)), one)
         z_kmbd = jax.lax.stop_gradient(views.pooled)

@@ -80,15 +80,15 @@ def panel(
     *shown: P.args,
     **named: P.kwargs,
 ) -> Panel:
-    """A chart as a picture of a page.
+    """A chart, given what it shows, as a picture of a page.
 
     Args:
         title: what stands above it.
         alt: what it shows, in words.
-        labels: of both axes, with units.
+        labels: of the axes x and y, with units.
         chart: one of those below.
         shown: its arguments.
-        named: the same.
+        named: its keyword arguments.
     """
     with _figure(340, 240) as figure:
         # Margins are fixed: fitting them to the labels takes longer than all the rest.
@@ -116,8 +116,8 @@ def sample(style: int, *, line: bool = True, mark: bool = True) -> str:
         axes.set_axis_off()
         axes.plot([0, 1, 2], [0] * 3, **_look(style, line, mark), markevery=[1])
         name = tuple(MARKERS)[style % STYLES]
-        alt = {(True, True): f"line with {name}s", (True, False): "line"}.get((line, mark), name)
-        return inline_svg(figure, alt)
+        words = (f"line with {name}s" if mark else "line") if line else name
+        return inline_svg(figure, words)
 
 
 def line_chart(axes: "Axes", lines: Sequence[Line], *, joined: bool = True) -> None:

@@ -17,37 +17,35 @@ Found = Mapping[str, Any]
 def describe(dataset: Dataset) -> str:
     """One line for each split and modality.
 
-    Columns: samples, mean and range of the label; then padded frames, features, valid frames in
-    all, and the share of samples that have at least one. A line for each split counts its labels
-    where they are few whole numbers, or the positive ones of each task.
+    Columns: samples, mean and range of the label; then padded frames, features, frames that are
+    present in all, and the share of samples that have at least one. A line for each split counts
+    its labels where they are few whole numbers, or the positive ones of each task.
     """
-    heads = "split", "n", "label mean", "label range", "modality", "frames", "width", "valid", "has"
-    rows: list[tuple[str, ...]] = [heads]
+    heads = ["split", "n", "label mean", "label range", "modality"]
+    rows = [[*heads, "frames", "width", "present", "has"]]
     for name, split in dataset.splits.items():
         y = split.labels
         head = (name, str(len(split)), f"{y.mean():.3f}", f"[{y.min():g}, {y.max():g}]")
         for m in split.modalities:
             of = shape(split, m)
             sizes = (str(of[key]) for key in ("padded_length", "width", "frames"))
-            rows.append((*head, m, *sizes, f"{percent(of['samples'] / len(split))} %"))
+            rows.append([*head, m, *sizes, f"{percent(of['samples'] / len(split))} %"])
     return "\n".join([*_columns(rows), *_label_lines(label_counts(dataset))])
 
 
 def report_lines(found: Found) -> list[str]:
     """The whole profile, as lines for a terminal."""
-    shapes: list[tuple[str, ...]]
-    values: list[tuple[str, ...]]
-    shapes = [("split", "modality", "samples", "width", "lengths", "outliers", "padding")]
-    values = [("split", "modality", "zero", "NaN", "infinite", "constant", "large", "coarse")]
+    shapes = [["split", "modality", "samples", "width", "lengths", "outliers", "padding"]]
+    values = [["split", "modality", "zero", "NaN", "infinite", "constant", "large", "coarse"]]
     for name, split in found["splits"].items():
         for m, of in split["modalities"].items():
             lengths = " ".join(f"{length:g}" for length in of["lengths"]) or "-"
             samples = f"{of['samples']} of {split['samples']}"
             cells = (samples, str(of["width"]), lengths, str(of["outliers"]), of["padding"])
-            shapes.append((name, m, *cells))
+            shapes.append([name, m, *cells])
             shares = (f"{100 * of[kind]:.3g} %" for kind in ("zero", "nan", "infinite"))
             columns = (_named(of[kind]) for kind in ("constant", "large", "coarse"))
-            values.append((name, m, *shares, *columns))
+            values.append([name, m, *shares, *columns])
     return [
         "Samples that have the modality, features of a frame, and valid frames of a sample: least,",
         f"quartiles, most; outliers are {FAR:g} interquartile ranges away from the quartiles:",

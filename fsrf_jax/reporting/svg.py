@@ -34,7 +34,7 @@ def inline_svg(figure: "Figure", alt: str) -> str:
     # Elements inside HTML have no namespaces.
     text = re.sub(r' xmlns(:xlink)?="[^"]*"|(?<= )xlink:(?=href=)', "", file.getvalue())
     root = ElementTree.fromstring(text)
-    box, body = root.get("viewBox"), _children(root, {})
+    box, body = root.get("viewBox"), _written(root, {})
     return f'<svg viewBox="{box}" role="img" aria-label="{escape(alt)}">{body}</svg>'
 
 
@@ -48,43 +48,30 @@ def number_markers(page: str) -> str:
     return re.sub(r"<svg .*?</svg>", numbered, page, flags=re.DOTALL)
 
 
-def _children(element: ElementTree.Element, ids: dict[str, str]) -> str:
-    return "".join(_written(child, ids) for child in element)
-
-
 def _written(element: ElementTree.Element, ids: dict[str, str]) -> str:
     """An element without what the page has already; `ids` gets the new id of each marker."""
+    inner = "".join(_written(child, ids) for child in element)
+    short = {key: _short(value) for key, value in element.attrib.items()}
+    place = f'x="{short.get("x")}" y="{short.get("y")}"'
+    path = re.sub(r"\s*([MLCQz])\s*", r"\1", short.get("d", "")).strip()
     match element.tag:
+        case "svg" | "defs":
+            return inner
         case "g":
             marker = element.find("use")  # all markers of a group look alike
-            inner = _children(element, ids)
             return inner if marker is None else f"<g{_style(marker)}>{inner}</g>"
-        case "defs":
-            return "".join(_marker(path, ids) for path in element.iterfind("path"))
+        case "path" if "id" in short:
+            identity = ids.setdefault(element.attrib["id"], f"m{len(ids)}")
+            return f'<defs><path id="{identity}" d="{path}"/></defs>'
+        case "path" if path and "var(" in _style(element):
+            return f'<path d="{path}"{_style(element)}/>'
         case "use":
-            return f'<use href="#{ids[element.attrib["href"][1:]]}"{_place(element)}/>'
-        case "path":
-            style = _style(element)
-            visible = "var(" in style and element.attrib["d"]
-            return f'<path d="{_path(element)}"{style}/>' if visible else ""
+            return f'<use href="#{ids[element.attrib["href"][1:]]}" {place}/>'
         case "text":
-            turn, words = element.attrib["transform"], escape(element.text or "", quote=False)
-            turned = "" if turn.startswith("rotate(-0 ") else f' transform="{_short(turn)}"'
-            return f"<text{_place(element)}{_style(element)}{turned}>{words}</text>"
+            level = short["transform"].startswith("rotate(-0 ")
+            turn = "" if level else f' transform="{short["transform"]}"'
+            return f"<text {place}{_style(element)}{turn}>{escape(element.text or '')}</text>"
     return ""
-
-
-def _marker(path: ElementTree.Element, ids: dict[str, str]) -> str:
-    identity = ids.setdefault(path.attrib["id"], f"m{len(ids)}")
-    return f'<defs><path id="{identity}" d="{_path(path)}"/></defs>'
-
-
-def _place(element: ElementTree.Element) -> str:
-    return f' x="{_short(element.attrib["x"])}" y="{_short(element.attrib["y"])}"'
-
-
-def _path(element: ElementTree.Element) -> str:
-    return re.sub(" ?([MLCQz]) ?", r"\1", " ".join(_short(element.attrib["d"]).split()))
 
 
 def _style(element: ElementTree.Element) -> str:

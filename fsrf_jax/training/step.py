@@ -37,8 +37,8 @@ def train_step(
     step_stream, _ = jax.random.split(state.key)
     step_key = jax.random.fold_in(step_stream, state.step)
     *view_keys, loss_key = jax.random.split(step_key, method.views + 1)
-    views = [random_view(key, batch.valid, recipe.missing) for key in view_keys]
-    views += [batch.valid] if method.complete_view else []
+    views = [random_view(key, batch.present, recipe.missing) for key in view_keys]
+    views += [batch.present] if method.complete_view else []
     progress = (state.step + 1) / recipe.steps
     weights = method.term_weights(progress)
     given = Step(batch, views, progress, loss_key)
@@ -88,6 +88,7 @@ def take(data: Batch, index_b: jax.Array) -> Batch:
     return dataclasses.replace(
         batch,
         valid={m: v & real_b[:, None] for m, v in batch.valid.items()},
+        present={m: p & real_b[:, None] for m, p in batch.present.items()},
         weights=jnp.where(real_b, batch.weights, 0.0),
     )
 

@@ -31,7 +31,7 @@ def make_validation(split: Split, missing: Missing, draws: int) -> Validation:
     batch = make_batch(split)
     ids = [str(i) for i in split.ids]
     masks = [
-        observe(keyed_uniforms(seed, ids, split.valid), batch.valid, missing)
+        observe(keyed_uniforms(seed, ids, split.valid), batch.present, missing)
         for seed in range(draws)
     ]
     return Validation(batch, jax.tree.map(lambda *drawn: jnp.stack(drawn), *masks))

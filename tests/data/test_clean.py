@@ -35,13 +35,14 @@ def test_frames_that_are_not_finite_can_be_left_out(value):
     audio[0, 1, 0] = audio[0, 1, 1] = audio[1, 2, 0] = value
     dataset = cleaned(split(audio), "frame")
     found = dataset.splits["train"]
-    np.testing.assert_array_equal(found.valid["audio"], [[1, 0, 1], [1, 1, 0]])
+    np.testing.assert_array_equal(found.present["audio"], [[1, 0, 1], [1, 1, 0]])
+    assert found.valid["audio"].all()
     np.testing.assert_array_equal(found.features["audio"][..., 1], [[1, 0, 1], [1, 1, 0]])
     assert found.features["audio"].dtype == np.float32
     assert dataset.notes == (
         "train audio: 3 values are NaN or infinite, in 2 of 2 columns (share of the frames): "
         "0 (33.3 %), 1 (16.7 %)",
-        "train audio: the 2 frames with any are left out",
+        "train audio: the 2 frames with any are missing",
     )
     assert audio[0, 1, 0] == value or np.isnan(value)  # the input is left alone
 
@@ -60,7 +61,7 @@ def test_bad_values_become_the_training_mean_of_their_column(value):
     np.testing.assert_array_equal(dataset.splits["train"].features["audio"], expected)
     found = dataset.splits["test"].features["audio"]
     np.testing.assert_array_equal(found, columns_of([3, 0], [1, 5.5], [5, 7], [0, 0]))
-    assert all(made.valid["audio"].all() for made in dataset.splits.values())
+    assert all(made.present["audio"].all() for made in dataset.splits.values())
     assert dataset.notes == (
         "train audio: 10 values are NaN or infinite, in 3 of 4 columns (share of the frames): "
         "1 (50 %), 2 (100 %), 3 (100 %)",
@@ -74,9 +75,11 @@ def test_bad_values_become_the_training_mean_of_their_column(value):
 
 def test_columns_with_bad_values_can_be_left_out_of_all_splits():
     train, test = (columns_of([np.nan, 2], [3, 4]), columns_of([1, 2], [5, 6]))
+    test[0, 1, 1] = 0
     dataset = cleaned(split(train), "column", test=split(test))
     np.testing.assert_array_equal(dataset.splits["train"].features["audio"], [[[3], [4]]])
-    np.testing.assert_array_equal(dataset.splits["test"].features["audio"], [[[5], [6]]])
+    assert dataset.splits["test"].present["audio"].tolist() == [[True, False]]
+    np.testing.assert_array_equal(dataset.splits["test"].features["audio"], [[[5], [0]]])
     assert dataset.notes[-1] == "audio: 1 columns are left out of all splits: 0"
     with pytest.raises(DataError, match=r"audio: every column has values .*zero or frame"):
         cleaned(split(train), "column", test=split(columns_of([1, 2], [5, np.nan])))
@@ -87,7 +90,8 @@ def test_a_frame_without_any_finite_value_is_left_out(rule):
     audio = columns_of([np.nan, 2], [-np.inf, 4])
     dataset = cleaned(split(audio), rule)
     found = dataset.splits["train"]
-    assert found.valid["audio"].tolist() == [[False, True]]
+    assert found.valid["audio"].all()
+    assert found.present["audio"].tolist() == [[False, True]]
     assert found.features["audio"].tolist() == [[[0, 0], [2, 4]]]
     assert any("the 1 frames with " in note for note in dataset.notes)
 
@@ -112,16 +116,36 @@ def test_samples_without_a_modality_are_counted():
 )
 def test_the_contract_holds_for_any_numbers(audio, rule):
     found = cleaned(split(audio), rule).splits["train"]
-    x, valid = found.features["audio"], found.valid["audio"]
+    x, present = found.features["audio"], found.present["audio"]
     assert np.isfinite(x).all()
-    assert not x[~valid].any()
+    assert not x[~present].any()
     with np.errstate(over="ignore"):
         kept = audio.astype(np.float32)
     finite = np.isfinite(kept)
-    expected = finite.any(axis=-1) if rule == "zero" else finite.all(axis=-1)
-    np.testing.assert_array_equal(valid, expected)
-    known = finite & valid[..., None]
+    with_data = (finite & (kept != 0)).any(axis=-1)
+    if rule == "frame":
+        with_data &= finite.all(axis=-1)
+    np.testing.assert_array_equal(present, with_data)
+    known = finite & present[..., None]
     np.testing.assert_array_equal(x[known], kept[known])
+    assert found.valid["audio"].all()
+
+
+def test_a_gap_inside_a_sequence_is_missing_and_padding_is_not():
+    audio = np.ones((2, 5, 2))
+    audio[0, 1] = audio[0, 4] = audio[1, 2] = 0
+    audio[1, 3] = 0, np.nan
+    inside = np.array([[True] * 4 + [False], [True] * 5])
+    dataset = cleaned(split(audio, valid=inside))
+    found = dataset.splits["train"]
+    np.testing.assert_array_equal(found.valid["audio"], inside)
+    np.testing.assert_array_equal(found.present["audio"], [[1, 0, 1, 1, 0], [1, 1, 0, 0, 1]])
+    assert dataset.notes[1:] == (
+        "train audio: the 1 frames with no other value are missing",
+        "train audio: 2 of 9 frames inside the sequences are all zero; they are missing",
+    )
+    again = clean(dataset).splits["train"]
+    np.testing.assert_array_equal(again.present["audio"], found.present["audio"])
 
 
 @pytest.mark.parametrize("shape", [(2, 1), (2, 1, 1)])

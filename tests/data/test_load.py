@@ -53,12 +53,13 @@ def test_infinite_audio_is_cleaned_and_counted(files):
     dataset = load(str(files / "pickle"), ("audio",), format="mmsa", bad_values="frame")
     split = dataset.splits["train"]
     np.testing.assert_array_equal(split.features["audio"], [[[1, 2], [0, 0]], [[0, 0], [0, 0]]])
-    np.testing.assert_array_equal(split.valid["audio"], [[1, 0], [0, 0]])
+    np.testing.assert_array_equal(split.valid["audio"], [[1, 1], [0, 0]])
+    np.testing.assert_array_equal(split.present["audio"], [[1, 0], [0, 0]])
     assert dataset.notes == (
         "audio: valid frames are counted by 'audio_lengths'",
         "train audio: 1 values are NaN or infinite, in 1 of 2 columns (share of the frames): "
         "0 (50 %)",
-        "train audio: the 1 frames with any are left out",
+        "train audio: the 1 frames with any are missing",
         "train: 1 of 2 samples have no audio",
     )
 

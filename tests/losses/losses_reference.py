@@ -296,8 +296,12 @@ def example_batch(seed=0, b=16, form="number"):
     rng = np.random.default_rng(seed)
     valid = {m: rng.uniform(size=(b, FRAMES[m])) < 0.8 for m in MODALITIES}
     valid["vision"][2] = False
+    gaps = np.random.default_rng([seed, 1])
+    present = {m: v & (gaps.uniform(size=v.shape) < 0.9) for m, v in valid.items()}
     features = {
-        m: (rng.normal(size=(b, FRAMES[m], FEATURES[m])) * valid[m][:, :, None]).astype(np.float32)
+        m: (rng.normal(size=(b, FRAMES[m], FEATURES[m])) * present[m][:, :, None]).astype(
+            np.float32
+        )
         for m in MODALITIES
     }
     weights = np.ones(b, np.float32)
@@ -305,6 +309,7 @@ def example_batch(seed=0, b=16, form="number"):
     return Batch(
         features={m: jnp.asarray(v) for m, v in features.items()},
         valid={m: jnp.asarray(v) for m, v in valid.items()},
+        present={m: jnp.asarray(v) for m, v in present.items()},
         labels=example_labels(form, seed, b),
         weights=jnp.asarray(weights),
     )

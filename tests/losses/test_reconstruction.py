@@ -6,27 +6,25 @@ import numpy as np
 import pytest
 
 from fsrf_jax.losses import reconstruction
-from fsrf_jax.losses.reconstruction import mean_valid_frame
+from fsrf_jax.losses.reconstruction import mean_frame
 
 BATCH = reference.example_batch()
-TARGET = {
-    m: np.asarray(mean_valid_frame(BATCH.features[m], BATCH.valid[m])) for m in BATCH.features
-}
+TARGET = {m: np.asarray(mean_frame(BATCH.features[m], BATCH.present[m])) for m in BATCH.features}
 WEIGHTS = np.asarray(BATCH.weights)
 ALL = np.ones((3, 16), np.float32)
 
 
-def test_mean_valid_frame():
+def test_mean_frame():
     features = np.arange(24, dtype=np.float32).reshape(2, 4, 3)
     valid = np.array([[True, False, True, False], [False] * 4])
     expected_bf = np.stack([(features[0, 0] + features[0, 2]) / 2, np.zeros(3)])
-    np.testing.assert_allclose(jax.jit(mean_valid_frame)(features, valid), expected_bf)
+    np.testing.assert_allclose(jax.jit(mean_frame)(features, valid), expected_bf)
 
 
 def test_a_padding_frame_may_hold_anything():
     features = np.ones((1, 2, 3), np.float32)
     features[0, 1] = np.nan
-    target_bf = mean_valid_frame(features, np.array([[True, False]]))
+    target_bf = mean_frame(features, np.array([[True, False]]))
     np.testing.assert_array_equal(target_bf, np.ones((1, 3)))
 
 

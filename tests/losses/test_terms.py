@@ -19,7 +19,7 @@ from fsrf_jax.losses.divergences import infonce
 
 BATCH = reference.example_batch()
 TARGET = {
-    m: np.asarray(reconstruction.mean_valid_frame(BATCH.features[m], BATCH.valid[m])) for m in NAMES
+    m: np.asarray(reconstruction.mean_frame(BATCH.features[m], BATCH.present[m])) for m in NAMES
 }
 BOUND, FLOOR = 3.0, 1.3
 

@@ -205,12 +205,12 @@ def reconstruction(method, heads, view, target, w_mb, w_b):
     return reference.reconstruction(decoded, target, w_mb)
 
 
-def mean_valid_frame(batch):
+def mean_frame(batch):
     means = {}
     for m in NAMES:
-        valid = np.asarray(batch.valid[m])
-        rows = zip(np.asarray(batch.features[m], np.float64), valid, strict=True)
-        means[m] = np.stack([x[v].sum(axis=0) / max(v.sum(), 1) for x, v in rows])
+        present = np.asarray(batch.present[m])
+        rows = zip(np.asarray(batch.features[m], np.float64), present, strict=True)
+        means[m] = np.stack([x[p].sum(axis=0) / max(p.sum(), 1) for x, p in rows])
     return means
 
 
@@ -271,7 +271,7 @@ def expected_terms(method, task, training, factors, batch, observed):
         pooled = views[-1] if method.reconstruction.target == "complete" else view
         target = dict(zip(NAMES, pooled.pooled, strict=True))
         if method.reconstruction.target == "frames":
-            target = mean_valid_frame(batch)
+            target = mean_frame(batch)
         measure = divergence(method.homogeneous.divergence, method.measures)
         dependence = partial(measures.value, method.redundancy.dependence)
         codes = view.homogeneous, view.heterogeneous, view.noise

@@ -31,18 +31,22 @@ UNTAUGHT: dict[str, dict[str, str]] = {}
 
 
 def make_batch():
-    """Complete samples; some frames are padding, and the last row only fills the batch up."""
+    """Some frames are padding, some inside are gaps, and the last row only fills the batch up."""
     rng = np.random.default_rng(0)
     valid = {m: np.ones((B, t), bool) for m, t in FRAMES.items()}
     for m in FRAMES:
         valid[m][1::3, -1] = False
+    present = {m: v.copy() for m, v in valid.items()}
+    for m in FRAMES:
+        present[m][2::3, 0] = False
     return Batch(
         features={
             m: jnp.asarray(rng.normal(size=(B, t, FEATURES[m])), jnp.float32)
-            * jnp.asarray(valid[m])[..., None]
+            * jnp.asarray(present[m])[..., None]
             for m, t in FRAMES.items()
         },
         valid={m: jnp.asarray(x) for m, x in valid.items()},
+        present={m: jnp.asarray(x) for m, x in present.items()},
         labels=jnp.asarray(rng.uniform(-3, 3, size=B), jnp.float32),
         weights=jnp.ones(B).at[-1].set(0),
     )
@@ -52,11 +56,11 @@ def view_of(batch, patterns, seed=None):
     """Sample i observes the modalities of pattern i; with a seed, only some of their frames."""
     view = {}
     rng = np.random.default_rng(seed)
-    for m, valid in batch.valid.items():
-        kept = np.asarray([m in patterns[i % len(patterns)] for i in range(len(valid))])[:, None]
+    for m, present in batch.present.items():
+        kept = np.asarray([m in patterns[i % len(patterns)] for i in range(len(present))])[:, None]
         if seed is not None:
-            kept = kept & (rng.uniform(size=valid.shape) < 0.7)
-        view[m] = valid & jnp.asarray(kept)
+            kept = kept & (rng.uniform(size=present.shape) < 0.7)
+        view[m] = present & jnp.asarray(kept)
     return view
 
 
@@ -82,7 +86,7 @@ def make_views(method, batch, patterns=None):
     for k in range(method.views):
         turned = [PATTERNS[(i + k + i // 4 * k) % 4] for i in range(len(batch.labels))]
         views.append(view_of(batch, patterns or turned, seed=k))
-    return views + [batch.valid] * method.complete_view
+    return views + [batch.present] * method.complete_view
 
 
 def init(method):
@@ -214,12 +218,17 @@ def test_a_weight_of_0_turns_a_term_off(subject, usual):
     assert all(size > 0 for size in doubled.values()), doubled
 
 
-def test_what_a_sample_never_had_is_neither_input_nor_target(subject):
-    """Whole modalities that are padding throughout, with all terms at work."""
+@pytest.mark.parametrize("padding", [True, False])
+def test_what_a_sample_never_had_is_neither_input_nor_target(subject, padding):
+    """Whole modalities that are padding, or a gap, throughout, with all terms at work."""
     never = {m: np.arange(B) % 3 == i for i, m in enumerate(ALL)}  # the other third has both
-    valid = {m: v & ~jnp.asarray(never[m])[:, None] for m, v in BATCH.valid.items()}
-    batch = dataclasses.replace(BATCH, valid=valid)
-    views = [{m: v & valid[m] for m, v in view.items()} for view in subject.views]
+    valid, present = (
+        {m: x & ~jnp.asarray(never[m])[:, None] for m, x in masks.items()}
+        for masks in (BATCH.valid, BATCH.present)
+    )
+    valid = valid if padding else BATCH.valid
+    batch = dataclasses.replace(BATCH, valid=valid, present=present)
+    views = [{m: v & present[m] for m, v in view.items()} for view in subject.views]
     (of_parameters, of_features), terms = run(subject, batch, views)
     changed = {m: jnp.where(never[m][:, None, None], 1e3, x) for m, x in BATCH.features.items()}
     again = run(subject, dataclasses.replace(batch, features=changed), views)

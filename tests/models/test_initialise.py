@@ -218,6 +218,7 @@ def test_the_same_inside_and_outside_of_jit():
 BATCH = Batch(
     features={"language": jnp.ones((2, 4, 5)), "audio": jnp.ones((2, 6, 3))},
     valid={"language": jnp.ones((2, 4), bool), "audio": jnp.ones((2, 6), bool)},
+    present={"language": jnp.ones((2, 4), bool), "audio": jnp.ones((2, 6), bool)},
     labels=jnp.zeros(2),
     weights=jnp.ones(2),
 )

@@ -72,6 +72,7 @@ def test_rows_of_weight_0_have_no_influence():
         features={m: jnp.where(filler[..., None], 50.0, x) for m, x in BATCH.features.items()},
         labels=jnp.where(filler[:, 0], 70.0, BATCH.labels),
         valid={m: v | filler for m, v in BATCH.valid.items()},
+        present={m: p | filler for m, p in BATCH.present.items()},
     )
     assert (other.weights == BATCH.weights).all()
     gradient, terms = gradient_and_terms(BATCH, case.make_hyper())
@@ -152,8 +153,9 @@ def test_take():
     np.testing.assert_array_equal(batch.labels[:2], data.labels[jnp.asarray([4, 2])])
     for m in case.FRAMES:
         np.testing.assert_array_equal(batch.features[m][:2], data.features[m][jnp.asarray([4, 2])])
-        np.testing.assert_array_equal(batch.valid[m][:2], data.valid[m][jnp.asarray([4, 2])])
-        assert not batch.valid[m][2].any()
+        for masks, of_all in ((batch.valid, data.valid), (batch.present, data.present)):
+            np.testing.assert_array_equal(masks[m][:2], of_all[m][jnp.asarray([4, 2])])
+            assert not masks[m][2].any()
 
 
 def run_epochs(states, count, **changed):
@@ -367,7 +369,7 @@ def test_arrays_of_numbers_equal_numbers():
 
     @jax.jit
     def loss(parameters, batch):
-        views = [random_view(key, batch.valid, recipe.missing) for key in view_keys]
+        views = [random_view(key, batch.present, recipe.missing) for key in view_keys]
         progress = 1 / recipe.steps
         given = Step(batch, views, progress, loss_key)
         return recipe.method.loss(recipe.setting, parameters, None, given)
@@ -439,11 +441,12 @@ def test_views_are_drawn_apart_and_the_complete_one_comes_last(monkeypatch):
     views = views_of(state)
     masks = [np.concatenate([np.asarray(view[m]) for m in case.FRAMES], axis=1) for view in views]
     assert len(masks) == 4
-    valid = np.concatenate([np.asarray(BATCH.valid[m]) for m in case.FRAMES], axis=1)
-    np.testing.assert_array_equal(masks[3], valid)
+    present = np.concatenate([np.asarray(BATCH.present[m]) for m in case.FRAMES], axis=1)
+    np.testing.assert_array_equal(masks[3], present)
+    assert not any((mask & ~present).any() for mask in masks)
     for i, j in ((0, 1), (0, 2), (1, 2)):
         assert (masks[i] != masks[j]).any()
-        assert not (masks[i] & ~valid).any()
+        assert not (masks[i] & ~present).any()
 
 
 def test_a_teacher_is_held_still_and_learnt_from():

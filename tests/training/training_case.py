@@ -66,15 +66,18 @@ def make_batch(n=SAMPLES, seed=0):
     """Samples whose label is readable from every modality; some padding."""
     rng = np.random.default_rng(seed)
     labels = rng.normal(size=n)
-    features, valid = {}, {}
+    features, valid, present = {}, {}, {}
     for m, t in FRAMES.items():
         valid[m] = np.ones((n, t), bool)
         valid[m][::3, -1] = False
+        present[m] = valid[m].copy()
+        present[m][1::4, 1] = False  # a gap
         noise = 0.3 * rng.normal(size=(n, t, FEATURES[m]))
-        features[m] = (labels[:, None, None] + noise) * valid[m][..., None]
+        features[m] = (labels[:, None, None] + noise) * present[m][..., None]
     return Batch(
         features={m: jnp.asarray(x, jnp.float32) for m, x in features.items()},
         valid={m: jnp.asarray(v) for m, v in valid.items()},
+        present={m: jnp.asarray(p) for m, p in present.items()},
         labels=jnp.asarray(labels, jnp.float32),
         weights=jnp.ones(n),
     )

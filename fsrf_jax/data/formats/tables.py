@@ -108,7 +108,7 @@ def read(
             else:
                 lengths[modality] = lengths_of(key, table, notes)
             features[modality] = values
-        return Raw(labels, features, lengths, table.get("id"), tokens=tuple(tokens))
+        return Raw(labels, features, lengths, table.get("id"), tokens=tuple(tokens), aligned=True)
 
     return assemble(path, tables, split, modalities, notes)
 

@@ -24,12 +24,15 @@ Observer = Callable[[Condition, int], Masks]
 
 
 def make_observer(split: Split, mask_seeds: Sequence[int]) -> Observer:
-    """Condition and mask seed to the masks of a split, keyed by sample id."""
+    """Condition and mask seed to the masks of a split, keyed by sample id.
+
+    A condition masks on top of what the data lack: nothing is observed that is not present.
+    """
     ids = [str(i) for i in split.ids]
     uniforms = {seed: keyed_uniforms(seed, ids, split.valid) for seed in mask_seeds}
 
     def observer(condition: Condition, seed: int) -> Masks:
-        return observe_condition(condition, uniforms[seed], split.valid)
+        return observe_condition(condition, uniforms[seed], split.present)
 
     return observer
 

@@ -253,3 +253,28 @@ def test_shares_of_what_is_missing():
     assert missing_shares(masks, valid) == pytest.approx({"modalities": 1 / 3, "frames": 2 / 5})
     nothing = {"a": np.zeros((2, 1), bool), "b": np.zeros((2, 1), bool)}
     assert missing_shares(nothing, nothing) == {"modalities": None, "frames": None}
+
+
+def test_a_protocol_masks_on_top_of_the_gaps():
+    """What is not present is never observed, counts as missing, and changes nothing else."""
+    ids, valid, _ = case(60, density=1.0, has=1.0)
+    whole = split_of(ids, valid)
+    gaps = np.random.default_rng(1)
+    present = {m: v & (gaps.random(v.shape) < 0.8) for m, v in valid.items()}
+    gappy = dataclasses.replace(whole, present=present)
+    for protocol in PROTOCOLS.values():
+        described = protocol(NAMES)
+        plain, torn = (make_observer(split, (3,)) for split in (whole, gappy))
+        for condition in described.conditions:
+            if condition.law == "frames":  # what is drawn hangs on what a sample has
+                for m, mask in torn(condition, 3).items():
+                    np.testing.assert_array_equal(mask, plain(condition, 3)[m] & present[m])
+            assert all(not (torn(condition, 3)[m] & ~present[m]).any() for m in NAMES)
+    shown = missing_shares(make_observer(gappy, (3,))(described.conditions[-2], 3), valid)
+    total = sum(v.sum() for v in valid.values())
+    assert shown["frames"] == pytest.approx(1 - sum(p.sum() for p in present.values()) / total)
+    digests = [
+        masks_digest(described.conditions, (3,), ids, valid, make_observer(split, (3,)))
+        for split in (whole, gappy)
+    ]
+    assert digests[0] != digests[1]
