@@ -72,12 +72,12 @@ def findings(found: Found) -> list[str]:
         for m, of in split["modalities"].items():
             if of["coarse"]["count"]:
                 notes.append(
-                    f"{name} {m}: columns so far from 0 that float32 rounds what varies in them: "
+                    f"{name} {m}: columns so far from 0 that float32 rounds their variation: "
                     f"{_named(of['coarse'])}; subtract their means before you save them"
                 )
             if of["constant_in_train"]["count"]:
                 notes.append(
-                    f"{name} {m}: columns that do not vary in train, and are another number here: "
+                    f"{name} {m}: columns that are constant in train, and differ from it here: "
                     f"{_named(of['constant_in_train'])}; nothing is learnt about them"
                 )
     return notes

@@ -132,9 +132,9 @@ def test_columns_that_say_nothing_or_lose_their_digits(tmp_path):
     assert columns["valid"]["constant_in_train"] == columns["test"]["constant_in_train"] == [3]
     assert cells(done, 1, "train", "audio") == "0 % 0 % 0 % 2 (2, 3) 1 (5) 1 (5)"
     assert [note for note in notes if note.startswith("test audio")] == [
-        "test audio: columns so far from 0 that float32 rounds what varies in them: 1 (5); "
+        "test audio: columns so far from 0 that float32 rounds their variation: 1 (5); "
         "subtract their means before you save them",
-        "test audio: columns that do not vary in train, and are another number here: 1 (3); "
+        "test audio: columns that are constant in train, and differ from it here: 1 (3); "
         "nothing is learnt about them",
     ]
 
