@@ -63,7 +63,7 @@ def make_parser(
         exit_on_error=False,
         print_config=None,
     )
-    parser.add_argument("--config", action="config", help="YAML file; later options override it")
+    parser.add_argument("--config", action=_ConfigFile, help="YAML file; later options override it")
     parser.add_argument(
         "--print_config", action="store_true", help="print the resolved config as YAML, and exit"
     )
@@ -273,7 +273,7 @@ def _nested(content: Mapping[str, Any]) -> dict[str, Any]:
     """A mapping whose keys may be dotted names, as sections."""
     nested: dict[str, Any] = {}
     for key, value in content.items():
-        _set(nested, key, _plain(value))
+        _set(nested, str(key), _plain(value))
     return nested
 
 
@@ -383,6 +383,16 @@ def _one_line(message: str) -> str:
     message = re.sub(r"Expected a typing.Literal\[([^\]]*)\]", r"Expected one of \1", message)
     message = re.sub(r'Parser key "([^"]+)":?', r"\1:", message)
     return re.sub(r"\s+", " ", message.replace("<class ", "").replace("'>", "'")).strip()
+
+
+class _ConfigFile(jsonargparse.ActionConfigFile):
+    """Reads the file by the guarded loader; the library would take the encoding of the locale."""
+
+    @staticmethod
+    def apply_config(parser: Any, cfg: Any, dest: str, value: str) -> None:
+        # In ASCII, since the library first asks whether there is a file of that name.
+        text = yaml.safe_dump(read_yaml(Path(value), ConfigError, "--config"))
+        jsonargparse.ActionConfigFile.apply_config(parser, cfg, dest, text)
 
 
 class _HelpFormatter(jsonargparse.DefaultHelpFormatter):

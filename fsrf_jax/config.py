@@ -50,6 +50,10 @@ class DataConfig:
     """Which fold is the test split; the next one is the validation split."""
     pooled: tuple[str, ...] = ("valid", "test")
     """Splits whose samples are dealt into folds; all others serve only to train."""
+    allow_pooled_test: bool = False
+    """Let folds put samples of a split called test into training."""
+    valid_share: float = within(0.0, 0, 0.5)
+    """Share of the training split that becomes the validation split, where the data have none."""
     fold_seed: int = within(0, 0)
     """Seed of the dealing."""
     bad_values: BadValues = "zero"

@@ -11,7 +11,7 @@ import numpy as np
 from fsrf_jax.config import DataConfig
 from fsrf_jax.data import labels, overlaps, synthetic
 from fsrf_jax.data.dataset import Dataset, Split
-from fsrf_jax.data.folds import fold_split
+from fsrf_jax.data.folds import carve_valid, fold_split
 from fsrf_jax.data.load import load
 from fsrf_jax.data.names import listed
 from fsrf_jax.errors import ConfigError, DataError
@@ -93,6 +93,8 @@ def open_source(config: DataConfig, form: str = "number") -> Source:
         dataset = _shift_labels(dataset, config.label_shift)
         _refuse_tokens(dataset)
     dataset = labels.to_form(dataset, form, config.cuts)
+    if config.valid_share:
+        dataset = carve_valid(dataset, config.valid_share, config.fold_seed)
     if config.folds:
         dataset = fold_split(
             dataset,
@@ -100,6 +102,7 @@ def open_source(config: DataConfig, form: str = "number") -> Source:
             fold=config.fold,
             pooled=config.pooled,
             seed=config.fold_seed,
+            allow_test=config.allow_pooled_test,
         )
     if config.source == "file":
         found = overlaps.find(dataset)

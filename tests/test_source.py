@@ -49,6 +49,7 @@ def test_modalities_are_those_of_the_config(npz):
 
 def test_folds_are_dealt_after_the_shift(npz):
     config = DataConfig(source="file", path=npz, folds=5, fold=2, label_shift=1.0)
+    config = dataclasses.replace(config, allow_pooled_test=True)
     source = open_source(config)
     sizes = {name: len(split) for name, split in source.dataset.splits.items()}
     assert sizes == {"train": 64, "valid": 8, "test": 8}
@@ -59,7 +60,7 @@ def test_folds_are_dealt_after_the_shift(npz):
 
 
 def test_built_in_data_can_be_dealt_too():
-    source = open_source(DataConfig(synthetic=SMALL, folds=11))
+    source = open_source(DataConfig(synthetic=SMALL, folds=11, allow_pooled_test=True))
     split = source.split("test")
     assert len(split) == 2
     expected = synthetic.posterior_mean(source.world, split.features, split.valid)
@@ -68,8 +69,10 @@ def test_built_in_data_can_be_dealt_too():
 
 @pytest.mark.parametrize(("form", "outputs"), [("class", 3), ("binary", 2)])
 def test_built_in_labels_are_cut_and_so_is_their_oracle(form, outputs):
-    source = open_source(DataConfig(synthetic=SMALL, cuts=(-0.5, 1.0), folds=3), form)
-    numbers = open_source(DataConfig(synthetic=SMALL, folds=3))
+    source = open_source(
+        DataConfig(synthetic=SMALL, cuts=(-0.5, 1.0), folds=3, allow_pooled_test=True), form
+    )
+    numbers = open_source(DataConfig(synthetic=SMALL, folds=3, allow_pooled_test=True))
     assert (source.form, source.outputs) == (form, outputs)
     assert (numbers.form, numbers.outputs) == ("number", 1)
     for name in ("train", "valid", "test"):
@@ -210,7 +213,7 @@ def test_folds_are_looked_at_as_they_are_dealt(tmp_path):
     config = DataConfig(source="file", path=str(tmp_path / "x.npz"))
     assert any("23 samples repeat" in note for note in open_source(config).dataset.notes)
     with pytest.raises(DataError, match="of 'test' have the features of 'train'"):
-        open_source(dataclasses.replace(config, folds=5))
+        open_source(dataclasses.replace(config, folds=5, allow_pooled_test=True))
 
 
 @pytest.mark.parametrize(
@@ -224,3 +227,22 @@ def test_bad_values_are_mended_as_the_config_says(tmp_path, rule, width, frames)
     split = open_source(config).split("train")
     assert split.features["audio"].shape[2] == width
     assert split.present["audio"][3].sum() == frames
+
+
+def test_a_test_split_enters_training_only_if_that_is_asked_for(tmp_path):
+    np.savez(tmp_path / "x.npz", **tiny_arrays())
+    config = DataConfig(source="file", path=str(tmp_path / "x.npz"), folds=3)
+    with pytest.raises(DataError, match=r"data\.folds 3 .*--data\.allow_pooled_test true"):
+        open_source(config)
+    allowed = dataclasses.replace(config, allow_pooled_test=True)
+    found = open_source(allowed).dataset.splits
+    assert any(i.startswith("test") for i in found["train"].ids)
+
+
+def test_a_file_without_a_validation_split_is_given_one(tmp_path):
+    arrays = {k: v for k, v in tiny_arrays().items() if not k.startswith("valid")}
+    np.savez(tmp_path / "x.npz", **arrays)
+    config = DataConfig(source="file", path=str(tmp_path / "x.npz"), valid_share=0.25)
+    splits = open_source(config).dataset.splits
+    assert len(splits["train"]) + len(splits["valid"]) == 40
+    assert 9 <= len(splits["valid"]) <= 11

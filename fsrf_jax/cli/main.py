@@ -16,8 +16,8 @@ _LONGEST = 10_000
 def guarded(command: Callable[[Sequence[str]], int]) -> Callable[[], int]:
     """A console entry point: runs the command on sys.argv and turns errors into a status.
 
-    0 done, 1 a problem with the data, 2 one with the config or the run folder, 130 and 143
-    stopped by SIGINT and SIGTERM.
+    0 done, 1 a problem with the data or memory, 2 one with the config or the run folder, 130 and
+    143 stopped by SIGINT and SIGTERM.
     """
 
     def main() -> int:

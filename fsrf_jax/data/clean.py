@@ -100,9 +100,13 @@ def _clean_split(name: str, split: Split, bad_values: BadValues, notes: list[str
     labels = _labels(name, split.labels)
     ids = np.asarray(split.ids, dtype=np.str_)
     _check_ids(name, ids, labels)
-    if split.groups is not None and len(split.groups) != len(ids):
+    groups = split.groups
+    if groups is None and all("$_$" in i for i in ids):  # video$_$clip, or video$_$start$_$end
+        groups = np.array([i.partition("$_$")[0] for i in ids])
+        notes.append("groups of samples are the videos that their ids name")
+    if groups is not None and len(groups) != len(ids):
         raise DataError(
-            f"split {name!r}: {len(split.groups)} groups, {len(ids)} ids; expected one group an id"
+            f"split {name!r}: {len(groups)} groups, {len(ids)} ids; expected one group an id"
         )
     finite = np.isfinite(labels).all(axis=tuple(range(1, labels.ndim)))
     if not finite.all():
@@ -119,7 +123,7 @@ def _clean_split(name: str, split: Split, bad_values: BadValues, notes: list[str
         without = int((~present[m].any(axis=1)).sum())
         if without:
             notes.append(f"{name}: {without} of {len(ids)} samples have no {m}")
-    return Split(ids, features, valid, labels, split.groups, present)
+    return Split(ids, features, valid, labels, groups, present)
 
 
 def _labels(name: str, labels: np.ndarray) -> np.ndarray:

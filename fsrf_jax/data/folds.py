@@ -1,4 +1,4 @@
-"""Cross-validation: the samples of some splits dealt into folds."""
+"""Samples dealt into folds, or a validation split out of the training split; groups stay whole."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -11,28 +11,36 @@ from fsrf_jax.errors import DataError
 
 
 def fold_split(
-    dataset: Dataset, *, folds: int, fold: int, pooled: tuple[str, ...], seed: int
+    dataset: Dataset,
+    *,
+    folds: int,
+    fold: int,
+    pooled: tuple[str, ...],
+    seed: int,
+    allow_test: bool = True,
 ) -> Dataset:
     """Train, valid and test of one fold.
 
-    The samples of the pooled splits are dealt into folds by a permutation that depends on the seed
-    and their number alone. Fold `fold` is `test`, the next one (cyclically) is `valid`; the rest,
-    and the samples of the splits that are not pooled, are `train`.
+    The samples of the pooled splits are dealt into folds: by groups where there are some, see
+    `deal`, else by a permutation that depends on the seed and their number alone. Fold `fold` is
+    `test`, the next one (cyclically) is `valid`; the rest, and the samples of the splits that are
+    not pooled, are `train`, without those whose group is in another part.
 
     Args:
         dataset: a clean data set.
         folds: number of folds, at least 2.
         fold: from 0 to folds - 1.
         pooled: names of the splits to deal out, such as those whose samples are complete.
-        seed: of the permutation.
+        seed: of the dealing.
+        allow_test: let samples of a split called test be trained on.
 
     Returns:
         A data set with the splits `train`, `valid` and `test`; sequences are padded at the end to
         the longest of all splits, ids are those of the file.
 
     Raises:
-        DataError: fold out of range, a split that does not exist, too few samples, or an id that
-            occurs in two splits.
+        DataError: fold out of range, a split that does not exist, too few samples, an id that
+            occurs in two splits, or a test split that would be trained on.
     """
     _check_request(dataset, folds, fold, pooled)
     together = _joined([dataset.splits[name] for name in pooled])
@@ -41,16 +49,29 @@ def fold_split(
             f"the splits {listed(pooled)} have {len(together)} samples, too few for {folds} folds; "
             "lower the number of folds or pool more splits"
         )
-    fold_of = np.empty(len(together), np.int64)
-    fold_of[np.random.Generator(np.random.PCG64(seed)).permutation(len(together))] = (
-        np.arange(len(together)) % folds
-    )
+    if "test" in dataset.splits and not allow_test:
+        raise DataError(
+            f"with data.folds {folds} samples of the split 'test' would be trained on; give "
+            "--data.allow_pooled_test true if that is meant"
+        )
+    if together.groups is None:
+        fold_of = np.empty(len(together), np.int64)
+        order = np.random.Generator(np.random.PCG64(seed)).permutation(len(together))
+        fold_of[order] = np.arange(len(together)) % folds
+    else:
+        fold_of = deal(together, [1 / folds] * folds, seed)
     valid_fold = (fold + 1) % folds
     others = [split for name, split in dataset.splits.items() if name not in pooled]
     both = _joined([together, *others])
     fold_of = np.concatenate([fold_of, np.full(len(both) - len(together), -1)])
+    held = np.isin(fold_of, (fold, valid_fold))
+    if both.groups is not None:
+        stays = ~np.isin(both.groups, both.groups[held])
+        left_out = int((~held & ~stays).sum())
+    else:
+        stays, left_out = ~held, 0
     parts = {
-        "train": both.take((fold_of != fold) & (fold_of != valid_fold)),
+        "train": both.take(~held & stays),
         "valid": both.take(fold_of == valid_fold),
         "test": both.take(fold_of == fold),
     }
@@ -60,7 +81,66 @@ def fold_split(
         )
     sizes = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
     note = f"fold {fold} of {folds} over {listed(pooled)} (seed {seed}): {sizes}"
+    if both.groups is not None:
+        counts = ", ".join(f"{k} {len(np.unique(np.asarray(p.groups)))}" for k, p in parts.items())
+        note += f"; groups: {counts}"
+    if left_out:
+        note += f"; {left_out} training samples are left out: their groups are in valid or test"
     return dataclasses.replace(dataset, splits=parts, notes=(*dataset.notes, note))
+
+
+def carve_valid(dataset: Dataset, share: float, seed: int) -> Dataset:
+    """A validation split of a share of the training split, see `deal`.
+
+    Raises:
+        DataError: there is a validation split, or no training split, or too few to part.
+    """
+    if "valid" in dataset.splits or "train" not in dataset.splits:
+        raise DataError(
+            f"data.valid_share is {share:g}, to take a split 'valid' out of 'train'; found "
+            f"{listed(dataset.splits)}: set it to 0, or name the splits otherwise"
+        )
+    train = dataset.splits["train"]
+    part_of = deal(train, [1 - share, share], seed)
+    parts = {"train": train.take(part_of == 0), "valid": train.take(part_of == 1)}
+    if not all(map(len, parts.values())):
+        raise DataError(
+            f"data.valid_share {share:g} of {len(train)} training samples leaves a split empty; "
+            "choose another share"
+        )
+    sizes = ", ".join(f"{name} {len(part)}" for name, part in parts.items())
+    note = f"valid is a share of train, {share:g} (seed {seed}): {sizes}"
+    others = {name: split for name, split in dataset.splits.items() if name != "train"}
+    return dataclasses.replace(dataset, splits=parts | others, notes=(*dataset.notes, note))
+
+
+def deal(split: Split, shares: Sequence[float], seed: int) -> np.ndarray:
+    """Deal groups into parts of about these shares of the samples and of each label tercile.
+
+    The largest group first, groups of one size in the order of a seeded permutation, each into the
+    part that it brings nearest to its share. A sample without a group is one of its own.
+
+    Args:
+        split: the samples; of several labels the first counts.
+        shares: of the parts, p of them, which sum to 1.
+        seed: of the permutation.
+
+    Returns:
+        The part of each sample, int [n], from 0 to p - 1.
+    """
+    _, group_n = np.unique(split.ids if split.groups is None else split.groups, return_inverse=True)
+    first_n = split.labels.reshape(len(split), -1)[:, 0]
+    tercile_n = np.searchsorted(np.quantile(first_n, (1 / 3, 2 / 3)), first_n)
+    count_gs = np.zeros((group_n.max() + 1, 3))
+    np.add.at(count_gs, (group_n, tercile_n), 1)
+    short_ps = np.outer(shares, count_gs.sum(axis=0))
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(count_gs))
+    part_g = np.empty(len(count_gs), np.int64)
+    for g in order[np.argsort(-count_gs[order].sum(axis=1), kind="stable")]:
+        # There the sum of squares of what all parts are short of falls most.
+        part_g[g] = np.argmax(short_ps @ count_gs[g])
+        short_ps[part_g[g]] -= count_gs[g]
+    return part_g[group_n]
 
 
 def _check_request(dataset: Dataset, folds: int, fold: int, pooled: tuple[str, ...]) -> None:

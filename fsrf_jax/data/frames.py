@@ -8,6 +8,7 @@ import numpy as np
 from fsrf_jax.errors import DataError
 
 _LONGEST_ID = 1000
+_MOST_TEXT = 10**8
 
 
 def as_sequences(values: Any, name: str) -> np.ndarray:
@@ -34,11 +35,14 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
         DataError: it holds anything else, such as sequences of unequal length.
     """
     try:
-        # Not at once: text among numbers would make text of them all, each as long as the longest.
         array = np.array(values, object) if isinstance(values, list | tuple) else np.asarray(values)
         if array.dtype == object:
-            if any(isinstance(item, str | bytes) for item in array.flat):
+            # Text among numbers makes text of them all, each as long as the longest.
+            texts = (len(item) for item in array.flat if isinstance(item, str | bytes))
+            if max(texts, default=0) * array.size > _MOST_TEXT:
                 raise DataError(f"{name} holds text; expected real numbers")
+            array = np.asarray(values)
+        if array.dtype == object:
             array = array.astype(np.float64)
     except (ValueError, TypeError, OverflowError):
         raise DataError(

@@ -2,11 +2,11 @@
 
 import contextlib
 import math
-import mmap
 import struct
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import h5py
 import numpy as np
@@ -25,10 +25,10 @@ _FILTERS = {
     h5z.FILTER_SCALEOFFSET,
     h5z.FILTER_LZF,
 }
-_PIECE = 10**8
-_HEAP = b"GCOL\x01\0\0\0"
-_LENGTH = struct.Struct("<Q")
-_PART = struct.Struct("<HH4xQ")
+# How the library stores texts of any length, see the HDF5 file format specification, III.E.
+_REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
+_HEAP = struct.Struct("<8sQ")
+_PART = struct.Struct("<H6xQ")
 _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, OverflowError)
 
 
@@ -50,8 +50,11 @@ def open_hdf5(path: str | Path, error: type[UserError] = DataError) -> Iterator[
         file = h5py.File(path, "r", locking=False)
     with file:
         with limits.one_message(path, "HDF5", error):
-            if file.id.get_create_plist().get_sizes() != (8, 8):
-                raise ValueError("its addresses or lengths have not 8 bytes")
+            made = file.id.get_create_plist()
+            if made.get_sizes() != (8, 8) or made.get_userblock():
+                raise ValueError(
+                    "it has a user block, or addresses and lengths of other than 8 bytes"
+                )
             wanted = _Walk(path, error).group(file.id, "", 0)
         limits.check_expansion(path, wanted, error)
         try:
@@ -64,10 +67,11 @@ def open_hdf5(path: str | Path, error: type[UserError] = DataError) -> Iterator[
                 raise problem
 
 
-def attribute(file: h5py.File, name: str) -> Any:
-    """An attribute of an open file that is one number or one text; None for anything else."""
+def number_of(file: h5py.File, name: str) -> Any:
+    """An attribute of an open file that is one number; None for anything else."""
     found = file.attrs.get_id(name) if name in file.attrs else None
-    return file.attrs[name] if found is not None and found.shape == () else None
+    plain_number = found is not None and found.shape == () and found.dtype.kind in "iuf"
+    return file.attrs[name] if plain_number else None
 
 
 def read_array(dataset: Any) -> np.ndarray:
@@ -97,7 +101,7 @@ class _Walk:
         self._path, self._error = path, error
         self._size = path.stat().st_size
         self._groups: set[Any] = set()
-        self._heaps_checked = False
+        self._heaps: dict[int, dict[int, int]] = {}
 
     def _refuse(self, name: str, found: str) -> None:
         raise self._error(
@@ -142,11 +146,9 @@ class _Walk:
             # A chunk is read whole.
             count = math.prod(-(-n // c) * c for n, c in zip(shape, made.get_chunk(), strict=False))
         wanted = count * kind.get_size()
-        text = isinstance(kind, h5t.TypeStringID) and kind.is_variable_str()
-        if text or kind.detect_class(h5t.VLEN):
+        if isinstance(kind, h5t.TypeStringID) and kind.is_variable_str():
             limits.check_expansion(self._path, wanted, self._error)
-            self._check_heaps()
-            wanted += self._pointed(h5py.Dataset(dataset))
+            wanted += self._texts(dataset, made)
         return wanted
 
     def _chunks(self, dataset: h5d.DatasetID, least: int) -> None:
@@ -160,36 +162,82 @@ class _Walk:
         if found is not None:
             raise ValueError(f"a chunk has {found.size} bytes at {found.byte_offset}")
 
-    def _check_heaps(self) -> None:
-        """Refuse a collection of texts whose parts are not in a row: the library never ends it."""
-        if self._heaps_checked:
-            return
-        self._heaps_checked = True
-        with (
-            self._path.open("rb") as file,
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
-        ):
-            start = content.find(_HEAP)
-            while start >= 0:
-                end, place = start + _LENGTH.unpack_from(content, start + 8)[0], start + 16
-                while end <= self._size and place + _PART.size <= end:
-                    index, _, length = _PART.unpack_from(content, place)
-                    step = _PART.size + -(-length // 8) * 8 if index else length
-                    if step < _PART.size or place + step > end:
-                        raise ValueError(f"a collection of texts is damaged at {place}")
-                    place += step
-                start = content.find(_HEAP, start + 8)
+    def _texts(self, dataset: h5d.DatasetID, made: Any) -> int:
+        """The bytes of texts of any length, several of which may be one in the file.
 
-    def _pointed(self, dataset: h5py.Dataset) -> int:
-        """The bytes of text or lists of any length, several of which may be one in the file."""
-        most, step, total = limits.most_bytes(self._size), max(1, _PIECE // self._size), 0
-        if dataset.shape is None or dataset.size > self._size:
-            self._refuse(dataset.name, "has more entries than the file has bytes")
-        if dataset.shape == ():
-            return self._size
-        for start in range(0, len(dataset), step):
-            found = np.asarray(dataset[start : start + step], object).reshape(-1)
-            total += sum(len(item) for item in found)
-            if total > most:
-                break
+        Each is a length and a place in a heap. The library makes room for the length before it
+        looks at the heap, copies as much as the heap says, and never ends a damaged heap.
+        """
+        if made.fill_value_defined() == h5d.FILL_VALUE_USER_DEFINED:
+            raise ValueError("texts have a default")
+        total = 0
+        with self._path.open("rb") as file:
+            for part in self._parts(dataset, made, file):
+                found = np.frombuffer(part, _REFERENCE)
+                found = found[found["length"] > 0]
+                total += int(found["length"].sum(dtype=np.uint64))
+                for address in np.unique(found["address"]):
+                    of_heap = found[found["address"] == address]
+                    sizes = self._heap(file, int(address))
+                    for index, length in zip(of_heap["index"], of_heap["length"], strict=True):
+                        if sizes.get(int(index)) != length:
+                            raise ValueError(f"a text has {length} bytes, found others")
         return total
+
+    def _parts(self, dataset: h5d.DatasetID, made: Any, file: IO[bytes]) -> Iterator[bytes]:
+        """The stored bytes of a data set, as they are once the filters are undone."""
+        if made.get_layout() == h5d.CONTIGUOUS:
+            place, size = dataset.get_offset(), dataset.get_storage_size()
+            if place is not None:
+                if place + size > self._size:
+                    raise ValueError(f"texts end at {place + size}, beyond the file")
+                file.seek(place)
+                yield file.read(size)
+            return
+        if made.get_layout() != h5d.CHUNKED:
+            raise ValueError("texts are stored in a header")
+        chunks: list[Any] = []
+        dataset.chunk_iter(chunks.append)
+        filters = [made.get_filter(index)[0] for index in range(made.get_nfilters())]
+        size = math.prod(made.get_chunk()) * _REFERENCE.itemsize
+        limits.check_expansion(self._path, size, self._error)
+        for chunk in chunks:
+            file.seek(chunk.byte_offset)
+            content = file.read(chunk.size)
+            for index in reversed(range(len(filters))):
+                if not chunk.filter_mask & (1 << index):
+                    content = _undo(filters[index], content, size)
+            if len(content) != size:
+                raise ValueError(f"a chunk has {len(content)} bytes, expected {size}")
+            yield content
+
+    def _heap(self, file: IO[bytes], address: int) -> dict[int, int]:
+        """The size of every text of a heap, by its number."""
+        if address not in self._heaps:
+            file.seek(address)
+            head = file.read(_HEAP.size)
+            magic, size = _HEAP.unpack(head) if len(head) == _HEAP.size else (b"", 0)
+            if magic != b"GCOL\x01\0\0\0" or not _HEAP.size <= size <= self._size - address:
+                raise ValueError(f"there are no texts at {address}")
+            content, place, sizes = file.read(size - _HEAP.size), 0, {}
+            while place + _PART.size <= len(content):
+                index, length = _PART.unpack_from(content, place)
+                step = _PART.size + -(-length // 8) * 8 if index else length
+                if step < _PART.size or place + step > len(content) or index in sizes:
+                    raise ValueError(f"the texts at {address} are damaged")
+                if index:
+                    sizes[index] = length
+                place += step
+            self._heaps[address] = sizes
+        return self._heaps[address]
+
+
+def _undo(code: int, content: bytes, size: int) -> bytes:
+    """What a filter was given, of at most `size` bytes and a checksum."""
+    if code == h5z.FILTER_FLETCHER32:
+        return content[:-4]
+    if code == h5z.FILTER_DEFLATE:
+        return zlib.decompressobj().decompress(content, size + 4)
+    if code == h5z.FILTER_SHUFFLE:
+        return np.frombuffer(content, np.uint8).reshape(_REFERENCE.itemsize, -1).T.tobytes()
+    raise ValueError(f"texts have the filter {code}")

@@ -17,6 +17,8 @@ _SIGNATURES = (
 
 def kind(path: Path) -> str:
     """The kind of file by its signature; `unknown` where none fits (a pickle may have none)."""
+    if not path.is_file():
+        return "no regular file"  # which may make the reader wait
     with path.open("rb") as file:
         head = file.read(32)
     if not head:

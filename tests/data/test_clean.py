@@ -241,3 +241,18 @@ def test_groups_are_as_many_as_samples():
     assert cleaned(good).splits["train"].groups.tolist() == ["a", "b"]
     with pytest.raises(DataError, match="'train': 1 groups, 2 ids; expected one group an id"):
         cleaned(dataclasses.replace(good, groups=np.array(["a"])))
+
+
+@pytest.mark.parametrize(
+    ("ids", "groups"),
+    [
+        (["v1$_$0", "v2$_$13"], ["v1", "v2"]),
+        (["v1$_$0$_$2.5", "v1$_$2.5$_$3"], ["v1", "v1"]),
+        (["v1$_$0", "v2_13"], None),
+    ],
+)
+def test_ids_name_the_video(ids, groups):
+    dataset = cleaned(split(ids=np.array(ids)))
+    found = dataset.splits["train"].groups
+    assert (None if found is None else found.tolist()) == groups
+    assert ("groups of samples are the videos that their ids name" in dataset.notes) == bool(groups)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fsrf_jax.data.dataset import Dataset, Split
-from fsrf_jax.data.folds import fold_split
+from fsrf_jax.data.folds import carve_valid, deal, fold_split
 from fsrf_jax.errors import DataError
 
 
@@ -132,3 +132,92 @@ def test_groups_go_with_their_samples():
     some = {**named, "train": split("t", 3)}
     dealt = fold_split(Dataset(some), folds=3, fold=0, pooled=POOLED, seed=0)
     assert all(part.groups is None for part in dealt.splits.values())
+
+
+def grouped(n=300, groups=40, seed=0):
+    """Groups of unequal size, whose members have similar labels."""
+    rng = np.random.default_rng(seed)
+    group_n = np.sort(rng.choice(groups, n, p=rng.dirichlet(np.full(groups, 2.0))))
+    part = split("all", n)
+    labels = (rng.normal(size=groups)[group_n] + rng.normal(size=n)).astype(np.float32)
+    names = np.array([f"person {g}" for g in group_n])
+    return dataclasses.replace(part, labels=labels, groups=names)
+
+
+def shares_of(part_n, labels, parts):
+    """Share of the samples, and of each label tercile, in each part."""
+    tercile_n = np.searchsorted(np.quantile(labels, (1 / 3, 2 / 3)), labels)
+    counts = np.array(
+        [[((part_n == p) & (tercile_n == t)).sum() for t in range(3)] for p in range(parts)]
+    )
+    return counts.sum(axis=1) / counts.sum(), counts / counts.sum(axis=0)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("shares", [[0.2] * 5, [0.9, 0.1], [0.5, 0.3, 0.2]])
+def test_groups_stay_whole_and_parts_have_their_shares(shares, seed):
+    samples = grouped(seed=seed)
+    part_n = deal(samples, shares, seed)
+    for name in set(samples.groups):
+        assert len(set(part_n[samples.groups == name])) == 1
+    sizes, of_terciles = shares_of(part_n, samples.labels, len(shares))
+    np.testing.assert_allclose(sizes, shares, atol=0.02)
+    np.testing.assert_allclose(of_terciles, np.array(shares)[:, None] * np.ones(3), atol=0.06)
+    np.testing.assert_array_equal(deal(samples, shares, seed), part_n)
+    assert (deal(samples, shares, seed + 1) != part_n).any()
+
+
+def test_what_is_dealt_does_not_depend_on_the_order_of_the_samples():
+    samples = grouped()
+    order = np.random.default_rng(1).permutation(len(samples))
+    np.testing.assert_array_equal(
+        deal(samples.take(order), [0.2] * 5, 3), deal(samples, [0.2] * 5, 3)[order]
+    )
+
+
+def test_folds_keep_groups_whole_and_leave_out_training_samples_of_a_held_group():
+    everything = grouped()
+    extra = dataclasses.replace(split("train", 6), groups=np.array(["person 3"] * 3 + ["new"] * 3))
+    half = np.arange(300) % 2 == 0
+    data = Dataset({"train": extra, "valid": everything.take(half), "test": everything.take(~half)})
+    left_out = 0
+    tested = []
+    for fold in range(5):
+        made = fold_split(data, folds=5, fold=fold, pooled=POOLED, seed=0)
+        groups = {name: set(part.groups) for name, part in made.splits.items()}
+        assert not groups["train"] & groups["valid"]
+        assert not groups["train"] & groups["test"]
+        assert not groups["valid"] & groups["test"]
+        assert "new" in groups["train"]
+        lost = 306 - sum(map(len, made.splits.values()))
+        assert (f"{lost} training samples are left out" in made.notes[-1]) == (lost > 0)
+        left_out += lost
+        tested += made.splits["test"].ids.tolist()
+    assert sorted(tested) == sorted(everything.ids)
+    assert left_out == 6  # the three of person 3, in the folds that test or select on person 3
+
+
+@pytest.mark.parametrize("with_groups", [True, False])
+def test_a_validation_split_is_carved_out_of_the_training_split(with_groups):
+    samples = grouped()
+    samples = samples if with_groups else dataclasses.replace(samples, groups=None)
+    made = carve_valid(Dataset({"train": samples, "test": split("test", 4)}), 0.1, 7)
+    assert list(made.splits) == ["train", "valid", "test"]
+    train, valid = made.splits["train"], made.splits["valid"]
+    assert sorted([*train.ids, *valid.ids]) == sorted(samples.ids)
+    assert len(valid) == pytest.approx(30, abs=3)
+    if with_groups:
+        assert not set(train.groups) & set(valid.groups)
+    assert "valid is a share of train, 0.1 (seed 7): train 2" in made.notes[-1]
+
+
+def test_no_validation_split_is_carved_where_one_is_or_nothing_can_be_parted():
+    with pytest.raises(
+        DataError, match=r"valid_share is 0.1.*found train, valid, test: set it to 0"
+    ):
+        carve_valid(dataset(), 0.1, 0)
+    with pytest.raises(DataError, match="leaves a split empty"):
+        carve_valid(Dataset({"train": split("train", 1)}), 0.1, 0)
+    one = dataclasses.replace(split("train", 9), groups=np.array(["a"] * 9))
+    with pytest.raises(DataError, match="leaves a split empty"):
+        carve_valid(Dataset({"train": one}), 0.5, 0)

@@ -347,7 +347,17 @@ def test_a_modality_may_be_absent_for_good_in_training(tmp_path):
     np.savez(tmp_path / "x.npz", **tiny_arrays((40, 10, 20), train_language=None))
     folder = tmp_path / "run"
     argv = (*TINY, "--data.source", "file", "--data.path", tmp_path / "x.npz")
-    argv = (*argv, "--data.folds", "5", "--data.label_shift", "-0.5", "--output.progress", "true")
+    argv = (
+        *argv,
+        "--data.folds",
+        "5",
+        "--data.allow_pooled_test",
+        "true",
+        "--data.label_shift",
+        "-0.5",
+        "--output.progress",
+        "true",
+    )
     done = call("train", *argv, "--output.directory", folder)
     assert done.status == 0, done.err
     assert "train: 40 of 40 samples have no language" in done.out

@@ -1,11 +1,14 @@
 import os
 import pickle
-from collections import OrderedDict
+import sys
+from collections import Counter, OrderedDict, defaultdict
 
 import numpy as np
 import pytest
 
 from fsrf_jax.errors import DataError
+from fsrf_jax.reading import machine
+from fsrf_jax.reading.pickles import Unread
 from fsrf_jax.reading.pickles import read_pickle as load
 
 CONTENT = {
@@ -112,3 +115,131 @@ def test_text_encodings_are_not_imported(tmp_path):
     path.write_bytes(b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x04\x00\x00\x00zlib\x86R.")
     with pytest.raises(DataError, match="encodes text as 'zlib'"):
         load(path)
+
+
+MORE = {
+    "empty": np.empty((0, 3), np.float32),
+    "no text": np.array([], str),
+    "one": np.array(2.5),
+    "turned": np.arange(24.0).reshape(2, 3, 4).transpose(2, 0, 1),
+    "bool": np.array([True, False]),
+    "complex": np.array([1 + 2j]),
+    "long": np.array([1, 2], np.longdouble),
+    "nested": np.array([[{"a": 1}, "x"], [None, 2.5]], object),
+}
+
+
+@pytest.mark.parametrize("core", [b"numpy.core", b"numpy._core"])
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_every_kind_of_array_of_numpy_1_and_2(tmp_path, protocol, core):
+    path = tmp_path / "x.pkl"
+    for expected in MORE.values():
+        content = pickle.dumps(expected, protocol)
+        if protocol < 4:  # names are lines
+            content = content.replace(b"numpy._core", core)
+        path.write_bytes(content)
+        found = load(path)
+        assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+        np.testing.assert_array_equal(found, expected)
+        assert found.flags.writeable
+        assert found.base is None or found.base.flags.owndata  # nobody else's memory
+
+
+def test_dictionaries_and_keys(tmp_path):
+    path = tmp_path / "x.pkl"
+    counted = defaultdict(list, {"x": [1]})
+    content = {np.str_("a"): 1, np.int64(3): 2, ("a", "b"): 3, b"x": 4, 2.5: 5, None: counted}
+    for protocol in range(6):
+        path.write_bytes(
+            pickle.dumps([content, Counter("aab"), frozenset({np.int64(1)})], protocol)
+        )
+        assert load(path) == [content, {"a": 2, "b": 1}, {1}]
+
+
+def test_what_is_shared_stays_shared(tmp_path):
+    path = tmp_path / "x.pkl"
+    array = np.ones(3)
+    path.write_bytes(pickle.dumps({"a": array, "b": [array]}))
+    found = load(path)
+    assert found["a"] is found["b"][0]
+
+
+def test_text_of_python_2(tmp_path):
+    path = tmp_path / "x.pkl"
+    # {'a\xc3\xa9': '\xe9', u'b': 'c'} in protocol 2: UTF-8 where it is, latin1 where it is not.
+    path.write_bytes(b"\x80\x02}(U\x03a\xc3\xa9U\x01\xe9X\x01\x00\x00\x00bU\x01cu.")
+    assert load(path) == {"aé": "é", "b": "c"}
+    path.write_bytes(b"(dp0\nS'a'\np1\n(lp2\nI1\naL2L\naF0.5\nas.")
+    assert load(path) == {"a": [1, 2, 0.5]}
+
+
+def test_halves_of_characters_are_replaced(tmp_path):
+    path = tmp_path / "x.pkl"
+    path.write_bytes(pickle.dumps({"a\ud800": ["\ud83d", "é"]}))
+    assert load(path) == {"a?": ["?", "é"]}
+
+
+def test_bools_are_0_or_1(tmp_path):
+    path = tmp_path / "x.pkl"
+    content = pickle.dumps(np.array([True, False, True]), 3)
+    path.write_bytes(content.replace(b"\x01\x00\x01", b"\x07\x00\xff"))
+    np.testing.assert_array_equal(load(path).view(np.uint8), [1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("named", "message"),
+    [
+        ("torch._utils\n_rebuild_tensor_v2", "an object of PyTorch .* tensor.numpy"),
+        ("pandas.core.frame\nDataFrame", "a table of pandas .* table.to_numpy"),
+        ("joblib.numpy_pickle\nNumpyArrayWrapper", r"an array of joblib .*\(joblib\.load"),
+        ("scipy.sparse._csr\ncsr_matrix", "a sparse array .* array.toarray"),
+        ("numpy.ma.core\n_mareconstruct", "a masked array .* array.filled"),
+    ],
+)
+def test_objects_of_libraries_are_named_with_a_conversion(tmp_path, named, message):
+    path = tmp_path / "x.pkl"
+    path.write_bytes(f"c{named}\n.".encode())
+    with pytest.raises(DataError, match=message):
+        load(path)
+
+
+def test_files_of_torch_are_named(tmp_path):
+    path = tmp_path / "x.pkl"
+    path.write_bytes(pickle.dumps(0x1950A86A20F9469CFC6C, 2) + pickle.dumps(1001, 2))
+    with pytest.raises(DataError, match="an object of PyTorch"):
+        load(path)
+    path.write_bytes(b"\x80\x02X\x01\x00\x00\x00aQ.")
+    with pytest.raises(DataError, match="an object of PyTorch"):
+        load(path)
+
+
+def test_an_array_that_is_not_read_does_no_harm_where_nobody_uses_it(tmp_path):
+    path = tmp_path / "x.pkl"
+    fields = np.zeros(2, [("a", "f4")])
+    path.write_bytes(pickle.dumps({"a": np.ones(2), "b": fields, "c": np.array(["2020"], "M8[D]")}))
+    found = load(path)
+    np.testing.assert_array_equal(found["a"], 1)
+    assert [type(found[key]) for key in "bc"] == [Unread, Unread]
+    with pytest.raises(DataError, match=r"x\.pkl: is not read: .* dtype 'M8'"):
+        np.asarray(found["c"])
+
+
+def test_no_instruction_looks_anything_up(tmp_path, monkeypatch):
+    """What the module promises: nothing is imported, and the library's calls are not reached."""
+    library = pickle._Unpickler.dispatch
+    for name in ("GLOBAL", "STACK_GLOBAL", "INST", "OBJ", "REDUCE", "NEWOBJ", "NEWOBJ_EX", "BUILD"):
+        code = getattr(pickle, name)[0]
+        assert machine.Machine.dispatch[code] is not library[code]
+    for name in ("EXT1", "EXT2", "EXT4", "PERSID", "NEXT_BUFFER", "READONLY_BUFFER"):
+        with pytest.raises(pickle.UnpicklingError, match="is no instruction"):
+            machine.Machine.dispatch[getattr(pickle, name)[0]]
+    for name in ("find_class", "get_extension", "_instantiate", "persistent_load"):
+        monkeypatch.delattr(pickle._Unpickler, name)
+    path = tmp_path / "x.pkl"
+    for protocol in range(6):
+        path.write_bytes(pickle.dumps(CONTENT, protocol))
+        assert list(load(path)) == list(CONTENT)
+    path.write_bytes(b"cantigravity\nfly\n.")
+    with pytest.raises(DataError, match=r"antigravity\.fly, which would run code"):
+        load(path)
+    assert "antigravity" not in sys.modules

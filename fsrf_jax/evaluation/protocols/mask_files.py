@@ -223,6 +223,11 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             f"{path}: found no array {missing[0]}, expected masks made by bin/masks, which have "
             f"{', '.join(needed)}."
         )
+    lists = {"ids": "U", "conditions": "U", "mask_seeds": "iu", "modalities": "U", "frames": "iu"}
+    for name, kinds in lists.items():
+        if arrays[name].ndim != 1 or arrays[name].dtype.kind not in kinds:
+            found = f"{arrays[name].dtype} {arrays[name].shape}"
+            raise DataError(f"{path}: {name}: found {found}, expected a list: export it again.")
     return arrays
 
 

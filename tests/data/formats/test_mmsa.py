@@ -112,7 +112,7 @@ def test_a_sequence_of_zeros_is_missing(tmp_path):
         ({"audio_lengths": [-1, 1]}, "whole numbers"),
         ({"audio_lengths": [1.5, 1]}, "whole numbers"),
         ({"audio_lengths": [1]}, r"2 samples, but its lengths have shape \(1,\)"),
-        ({"audio_lengths": ["a", "b"]}, "the lengths of train audio holds text"),
+        ({"audio_lengths": ["a", "b"]}, "the lengths of train audio has dtype <U1"),
         ({"audio": np.ones(2)}, r"'audio' has shape \(2,\); expected \[samples"),
         ({"audio": np.ones((2, 0, 3))}, "at least one frame"),
         ({"audio": [np.ones((2, 3)), np.ones((4, 3))]}, "differ in length"),
