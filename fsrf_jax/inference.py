@@ -39,7 +39,7 @@ class Gaussian(NamedTuple):
 def make_batch(split: Split) -> Batch:
     """A whole, normalised split as one batch."""
     return Batch(
-        features={m: jnp.asarray(x, jnp.float32) for m, x in split.features.items()},
+        features={m: jnp.asarray(x) for m, x in split.features.items()},
         valid={m: jnp.asarray(v) for m, v in split.valid.items()},
         present={m: jnp.asarray(p) for m, p in split.present.items()},
         labels=jnp.asarray(split.labels, jnp.float32),

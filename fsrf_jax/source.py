@@ -3,17 +3,16 @@
 import dataclasses
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
 from fsrf_jax.config import DataConfig
-from fsrf_jax.data import labels, overlaps, synthetic
+from fsrf_jax.data import labels, overlaps, synthetic, tokens
 from fsrf_jax.data.dataset import Dataset, Split
 from fsrf_jax.data.folds import carve_valid, fold_split
 from fsrf_jax.data.load import load
-from fsrf_jax.data.names import listed
 from fsrf_jax.errors import ConfigError, DataError
 
 Oracle = Callable[[Mapping[str, np.ndarray]], np.ndarray]
@@ -29,6 +28,7 @@ class Source:
         form: of the labels, see `fsrf_jax.data.labels`.
         outputs: values of a prediction: 1, or the number of classes or tasks.
         cuts: cut points that made the labels; may be empty.
+        vocabulary: number of ids of each modality that is token ids, see `tokens.to_ids`.
     """
 
     dataset: Dataset
@@ -36,6 +36,7 @@ class Source:
     form: str
     outputs: int
     cuts: tuple[float, ...]
+    vocabulary: Mapping[str, int] = field(default_factory=dict)
 
     def split(self, name: str) -> Split:
         """The split of that name.
@@ -91,7 +92,6 @@ def open_source(config: DataConfig, form: str = "number") -> Source:
         )
         dataset = labels.choose_columns(dataset, config.label_column)
         dataset = _shift_labels(dataset, config.label_shift)
-        _refuse_tokens(dataset)
     dataset = labels.to_form(dataset, form, config.cuts)
     if config.valid_share:
         dataset = carve_valid(dataset, config.valid_share, config.fold_seed)
@@ -108,8 +108,9 @@ def open_source(config: DataConfig, form: str = "number") -> Source:
         found = overlaps.find(dataset)
         notes = (*dataset.notes, *overlaps.check(found, config.allow_duplicates))
         dataset = dataclasses.replace(dataset, notes=notes)
+    dataset, vocabulary = tokens.to_ids(dataset)
     outputs = labels.outputs(dataset, form, config.cuts)
-    return Source(dataset, world, form, outputs, config.cuts)
+    return Source(dataset, world, form, outputs, config.cuts, vocabulary)
 
 
 def _fingerprint(dataset: Dataset) -> str:
@@ -122,15 +123,6 @@ def _fingerprint(dataset: Dataset) -> str:
             digest.update(np.packbits(split.valid[m]).tobytes())
             digest.update(np.ascontiguousarray(split.features[m]).tobytes())
     return digest.hexdigest()[:16]
-
-
-def _refuse_tokens(dataset: Dataset) -> None:
-    if dataset.tokens:
-        raise DataError(
-            f"{listed(dataset.tokens)}: found token ids, which mean nothing as numbers; expected "
-            "features of every token, such as the states of a language model: give a file that has "
-            "them, or leave the modality out of data.modalities"
-        )
 
 
 def _shift_labels(dataset: Dataset, shift: float) -> Dataset:

@@ -22,7 +22,8 @@ class Batch:
     """Complete, normalised utterances.
 
     Attributes:
-        features: float32 [b, t, f] per modality; frames that are not present are zero.
+        features: float32 [b, t, f] per modality, or token ids, int32 [b, t, 1]; frames that are not
+            present are zero.
         valid: bool [b, t] per modality; False is padding.
         present: bool [b, t] per modality; False is padding, or a frame that the sample never had.
         labels: float32 [b], numbers or class numbers; [b, o] of 0 and 1 for o binary tasks.
@@ -40,7 +41,7 @@ class View(NamedTuple):
     """What a network is given of b samples.
 
     Attributes:
-        features: normalised, float32 [b, t, f] per modality.
+        features: normalised, float32 [b, t, f] per modality, or token ids, int32 [b, t, 1].
         valid: bool [b, t] per modality; False for padding.
         observed: bool [b, t] per modality; False for missing frames, which are not looked at.
     """

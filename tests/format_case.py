@@ -365,8 +365,8 @@ def _timed(sample):
 
 
 _WORDS = {"modalities": ("audio", "vision")}
-_MMSA = {"id": _joined, "groups": False}
-_MULT = {"id": _timed, "groups": False, "front": True}
+_MMSA = {"id": _joined}
+_MULT = {"id": _timed, "front": True}
 CASES = {
     "mmsa unaligned": Case("mmsa", mmsa, **_MMSA),
     "mmsa aligned": Case("mmsa", lambda folder: mmsa(folder, aligned=True), **_MMSA),

@@ -11,6 +11,8 @@ PLAIN = ("methods", "models", "losses", "missing")
 EXCEPTIONS = {
     # One number: the smallest probability that a label's is rounded to.
     ("losses.task", "data.labels"): {"SMALLEST_PROBABILITY"},
+    # Another: the token id that files have for a word that training has not seen.
+    ("models.encoder", "data.tokens"): {"UNKNOWN"},
 }
 
 

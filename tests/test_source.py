@@ -163,14 +163,16 @@ def test_the_fingerprint_is_of_all_that_counts():
     assert changed(None) == source.fingerprint
 
 
-def test_token_ids_are_not_taken_for_numbers(tmp_path):
+def test_token_ids_are_counted_by_what_is_trained_on(tmp_path):
     path = str(mag(tmp_path))
     config = DataConfig(source="file", path=path, modalities=("language", "audio"))
-    with pytest.raises(DataError, match="language: found token ids, which mean nothing as numbers"):
-        open_source(config)
-    assert len(
-        open_source(dataclasses.replace(config, modalities=("audio", "vision"))).dataset.splits
-    )
+    for changes in ({}, {"folds": 5}):
+        source = open_source(dataclasses.replace(config, **changes))
+        ids = source.split("train").features["language"]
+        assert ids.dtype == np.int32
+        assert source.vocabulary == {"language": 1 + ids.max()}
+        assert source.split("train").features["audio"].dtype == np.float32
+    assert open_source(dataclasses.replace(config, modalities=("audio",))).vocabulary == {}
 
 
 def test_a_column_of_the_labels_is_shifted(tmp_path):

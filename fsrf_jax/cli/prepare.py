@@ -10,7 +10,7 @@ from rich.console import Console
 from fsrf_jax import arguments
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.data import load, overlaps, store
-from fsrf_jax.data.clean import BadValues, clean
+from fsrf_jax.data.clean import BadValues
 from fsrf_jax.data.profile import profile
 from fsrf_jax.files import write_text
 from fsrf_jax.progress import steps
@@ -58,7 +58,7 @@ def command(argv: Sequence[str]) -> int:
         step(f"reading {parsed.source}")
         raw = load.read(parsed.source, parsed.modalities, parsed.format)
         step("cleaning")
-        dataset = clean(raw, parsed.bad_values)
+        dataset = load.cleaned(raw, parsed.bad_values)
         step("comparing samples")
         shared = overlaps.find(dataset)
         found = profile(dataset, raw, shared, step)

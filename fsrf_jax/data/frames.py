@@ -35,13 +35,7 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
         DataError: it holds anything else, such as sequences of unequal length.
     """
     try:
-        array = np.array(values, object) if isinstance(values, list | tuple) else np.asarray(values)
-        if array.dtype == object:
-            # Text among numbers makes text of them all, each as long as the longest.
-            texts = (len(item) for item in array.flat if isinstance(item, str | bytes))
-            if max(texts, default=0) * array.size > _MOST_TEXT:
-                raise DataError(f"{name} holds text; expected real numbers")
-            array = np.asarray(values)
+        array = _as_array(values, name)
         if array.dtype == object:
             array = array.astype(np.float64)
     except (ValueError, TypeError, OverflowError):
@@ -54,6 +48,18 @@ def as_numbers(values: Any, name: str) -> np.ndarray:
     return array
 
 
+def _as_array(values: Any, name: str) -> np.ndarray:
+    """The array that NumPy makes of values, unless text in it would fill the memory."""
+    array = np.array(values, object) if isinstance(values, list | tuple) else np.asarray(values)
+    if array.dtype != object:
+        return array
+    # Text among numbers makes text of them all, each as long as the longest.
+    texts = (len(item) for item in array.flat if isinstance(item, str | bytes))
+    if max(texts, default=0) * array.size > _MOST_TEXT:
+        raise DataError(f"{name} holds a text that is too long; expected numbers, or short names")
+    return np.asarray(values)
+
+
 def as_labels(values: Any, name: str) -> np.ndarray:
     """Labels of a file: numbers, or names of classes as str [n]; text of numbers is numbers.
 
@@ -61,7 +67,7 @@ def as_labels(values: Any, name: str) -> np.ndarray:
         DataError: they are neither, or not one row a sample.
     """
     try:
-        array = np.asarray(values)
+        array = _as_array(values, name)
         mixed = array.dtype == object and any(isinstance(v, str | bytes) for v in array.flat)
         if array.dtype.kind in "US" or mixed:
             texts = as_ids(array.reshape(-1)).reshape(array.shape)

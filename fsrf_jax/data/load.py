@@ -21,6 +21,7 @@ from fsrf_jax.data.formats import (
     words,
 )
 from fsrf_jax.data.names import hint, listed
+from fsrf_jax.data.tokens import with_note_on_states
 from fsrf_jax.errors import DataError
 from fsrf_jax.reading.limits import check_regular
 
@@ -79,11 +80,16 @@ def load(
     Raises:
         DataError: the file is missing or damaged, or its content cannot be used.
     """
-    return clean(read(path, modalities, format), bad_values)
+    return cleaned(read(path, modalities, format), bad_values)
+
+
+def cleaned(raw: Dataset, bad_values: BadValues) -> Dataset:
+    """What `read` gave, cleaned, with all notes; see `load`."""
+    return with_note_on_states(clean(raw, bad_values))
 
 
 def read(path: str | Path, modalities: tuple[str, ...], format: Format = "auto") -> Dataset:
-    """The splits as they stand in a data file, for `clean`; see `load`."""
+    """The splits as they stand in a data file; see `load`."""
     path = Path(path)
     if not modalities or len(set(modalities)) < len(modalities):
         raise DataError(f"modalities are {modalities}; expected one or more different names")

@@ -1,4 +1,7 @@
-"""Standard scores from the training split; they travel with the checkpoint."""
+"""Standard scores from the training split; they travel with the checkpoint.
+
+Token ids, which are features of a whole-number type, stay as they are, and have no statistics.
+"""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -35,13 +38,14 @@ class Normaliser:
         Raises:
             DataError: modalities or feature widths are not those of the training split.
         """
-        if set(split.modalities) != set(self.mean):
+        numbers = _numbers(split)
+        if set(numbers) != set(self.mean):
             raise DataError(
-                f"the data have the modalities {listed(split.modalities)}, the training data had "
+                f"the data have the modalities {listed(numbers)}, the training data had "
                 f"{listed(self.mean)}; give the same ones (data.modalities)"
             )
-        features = {m: self._scores(m, split.features[m], split.present[m]) for m in split.features}
-        return dataclasses.replace(split, features=features)
+        scores = {m: self._scores(m, x, split.present[m]) for m, x in numbers.items()}
+        return dataclasses.replace(split, features={**split.features, **scores})
 
     def _scores(self, modality: str, x: np.ndarray, present: np.ndarray) -> np.ndarray:
         mean, scale = self.mean[modality], self.scale[modality]
@@ -70,7 +74,7 @@ class Normaliser:
     @classmethod
     def shaped(cls, split: Split) -> "Normaliser":
         """One of the shapes that data of these widths have, for a checkpoint to be read into."""
-        empty = {m: np.zeros(x.shape[-1], np.float32) for m, x in split.features.items()}
+        empty = {m: np.zeros(x.shape[-1], np.float32) for m, x in _numbers(split).items()}
         return cls(empty, empty, 0.0)
 
     @classmethod
@@ -109,7 +113,13 @@ def fit(split: Split, clip: float) -> Normaliser:
     """
     if not clip > 0:
         raise DataError(f"clip is {clip}; expected a positive number of standard deviations")
-    moments = {m: _moments(m, split.features[m], split.present[m]) for m in split.features}
+    for m, present in split.present.items():
+        if not present.any():
+            raise DataError(
+                f"no training sample has modality {m}; nothing can be learnt about it: remove "
+                "it from data.modalities, or pool samples that have it (data.folds)"
+            )
+    moments = {m: _mean_and_scale(x, split.present[m]) for m, x in _numbers(split).items()}
     # As it is stored, from the start: the clip of a restored normaliser is the same number.
     return Normaliser(
         {m: mean for m, (mean, _) in moments.items()},
@@ -118,12 +128,11 @@ def fit(split: Split, clip: float) -> Normaliser:
     )
 
 
-def _moments(modality: str, x: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if not present.any():
-        raise DataError(
-            f"no training sample has modality {modality}; nothing can be learnt about it: remove "
-            "it from data.modalities, or pool samples that have it (data.folds)"
-        )
+def _numbers(split: Split) -> dict[str, np.ndarray]:
+    return {m: x for m, x in split.features.items() if x.dtype.kind == "f"}
+
+
+def _mean_and_scale(x: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean, deviation = moments(x, present)
     # What is below the rounding of float32 is no variation.
     limits = np.finfo(np.float32)

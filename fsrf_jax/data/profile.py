@@ -52,7 +52,7 @@ def profile(
         groups, label_mean, label_range, and by modality what `shape` gives, length_counts, the
         shares zero, nan and infinite of the valid frames, and columns: constant, large (see
         `LARGE`), coarse (see `COARSE`), and constant_in_train, those that have one value there and
-        another here; and `overlaps`.
+        another here (none of token ids); and `overlaps`.
     """
     splits = dataset.splits
     train, edges, ranges = splits.get("train"), {}, {}
@@ -66,11 +66,12 @@ def profile(
         modalities = {}
         for m, x in split.features.items():
             step(f"checking {name} {m}")
+            present = split.present[m] & (m not in dataset.tokens)  # whose numbers are no values
             modalities[m] = {
                 **shape(split, m),
                 "length_counts": np.histogram(_lengths(split, m), edges[m])[0].tolist(),
                 **_bad_frames(raw.splits[name].features[m], raw.splits[name].valid[m]),
-                **_columns(x, split.present[m], ranges[m]),
+                **_columns(x, present, ranges[m]),
             }
         found[name] = {
             "samples": len(split),

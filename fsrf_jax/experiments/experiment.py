@@ -1,6 +1,6 @@
 """A run: a config and its data, ready to train, to restore and to evaluate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from flax.core import FrozenDict
 from jax.sharding import Mesh
 
 from fsrf_jax import inference, sharding
@@ -58,7 +59,8 @@ class Experiment:
     @classmethod
     def make(cls, config: Config, source: Source, protocol: Protocol) -> "Experiment":
         """The run of a config, its data and its protocol."""
-        recipe, hyper = split(make_recipe(config, len(source.split("train")), source.outputs))
+        samples = len(source.split("train"))
+        recipe, hyper = split(make_recipe(config, samples, source.outputs, source.vocabulary))
         family = metrics_of(config, source)
         return cls(config, source, protocol, sharding.data_mesh(), recipe, hyper, family)
 
@@ -214,13 +216,16 @@ def protocol_of(folder: Path, config: Config) -> Protocol:
     return resolve(name, modalities)
 
 
-def make_recipe(config: Config, samples: int, outputs: int) -> Recipe:
+def make_recipe(
+    config: Config, samples: int, outputs: int, vocabulary: Mapping[str, int] = FrozenDict()
+) -> Recipe:
     """What a config trains by.
 
     Args:
         config: the experiment.
         samples: size of the training split.
         outputs: numbers, classes or binary tasks that the labels have, see `Source.outputs`.
+        vocabulary: see `Source.vocabulary`.
     """
     return Recipe(
         method=config.method,
@@ -231,6 +236,7 @@ def make_recipe(config: Config, samples: int, outputs: int) -> Recipe:
         steps_per_epoch=-(-samples // config.training.batch_size),
         epochs=config.training.epochs,
         patience=config.training.patience,
+        vocabulary=FrozenDict(vocabulary),
     )
 
 

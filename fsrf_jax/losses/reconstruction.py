@@ -22,8 +22,8 @@ class ReconstructionOptions:
     """The codes together give back the modality."""
 
     target: Literal["frames", "view", "complete"] = "frames"
-    """Mean frame of the complete input; encoding of the same view, or of the complete view,
-    which method.complete_view adds."""
+    """Mean frame of the complete input (of token ids: of their embeddings); encoding of the
+    same view, or of the complete view, which method.complete_view adds."""
     crossed: bool = False
     """Decode from another modality's homogeneous and the same modality's heterogeneous code."""
 
@@ -76,7 +76,7 @@ def mean_frame(features_btf: jax.Array, present_bt: jax.Array) -> jax.Array:
     """The mean of the frames of the complete input, the target of the default.
 
     Args:
-        features_btf: [b, t, f].
+        features_btf: [b, t, f], for token ids see `fsrf_jax.models.encoder.target_frames`.
         present_bt: bool [b, t], which frames have data.
 
     Returns:

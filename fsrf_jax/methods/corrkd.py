@@ -65,7 +65,8 @@ class Network(nn.Module):
     def __call__(self, view: View, *, train: bool) -> Joint:
         """What one view becomes."""
         model, task = self.setting.model, self.setting.task
-        z_mbd, available_mb = Encoders(model, name="encoders")(*view, train=train)
+        encoders = Encoders(model, self.setting.vocabulary, name="encoders")
+        z_mbd, available_mb = encoders(*view, train=train)
         f_bd = Fusion(model, name="fusion")([z_mbd], available_mb, train=train)
         raw_bo = dense(task.head_width, name="head")(f_bd)
         return Joint(available_mb, z_mbd, f_bd[None], raw_bo[None])

@@ -34,7 +34,7 @@ from fsrf_jax.losses.task import Task
 from fsrf_jax.methods.method import Method, Parameters, Setting
 from fsrf_jax.methods.passes import mean_over_views, of_view, of_views, task_loss, unstack_views
 from fsrf_jax.missing import completeness
-from fsrf_jax.models.encoder import Encoders
+from fsrf_jax.models.encoder import Encoders, target_frames
 from fsrf_jax.models.factorizer import Factorizer
 from fsrf_jax.models.fusion import Fusion
 from fsrf_jax.models.initialise import initialise
@@ -72,7 +72,8 @@ class Network(nn.Module):
         """What one view becomes."""
         model, task = self.setting.model, self.setting.task
         # Z_m = Pool(Transformer_m(Conv1D(X_m * O_m) + positions)); 0 without a frame [F: HRLF].
-        z_mbd, available_mb = Encoders(model, name="encoders")(*view, train=train)
+        encoders = Encoders(model, self.setting.vocabulary, name="encoders")
+        z_mbd, available_mb = encoders(*view, train=train)
         # H_m = E_H(Z_m), one encoder for all; S_m = E_S_m(Z_m), N_m = E_N_m(Z_m) [S].
         random_noise = self.method.noise.kind == "bottleneck"
         factorizer = Factorizer(model.width, model.dropout, random_noise, name="factorizer")
@@ -297,7 +298,8 @@ class Fsrf(Method):
         whole = View.whole(example)
         inference = initialise(Network(self, setting), network_key, whole, train=False)
         view = of_view(Network(self, setting), inference, whole)
-        target = jax.tree.map(lambda x: x[0], self._targets(unstack_views(view, 1), example))
+        targets = self._targets(inference, unstack_views(view, 1), example)
+        target = jax.tree.map(lambda x: x[0], targets)
         heads = initialise(Constraints(self, setting), heads_key, view, target, example)
         return {"inference": inference, "training": heads}
 
@@ -313,7 +315,7 @@ class Fsrf(Method):
 
         constraints = Constraints(self, setting).apply
         constrain = partial(constraints, {"params": parameters["training"]}, batch=step.batch)
-        of_each: Any = jax.vmap(constrain)(seen, self._targets(seen, step.batch))
+        of_each: Any = jax.vmap(constrain)(seen, self._targets(inference, seen, step.batch))
         terms |= mean_over_views(of_each)
 
         share_kb = jnp.stack([completeness(step.batch.valid, view) for view in step.views])
@@ -336,10 +338,11 @@ class Fsrf(Method):
             fused=seen.fused[0],
         )
 
-    def _targets(self, views: Factors, batch: Batch) -> ByModality:
+    def _targets(self, inference: Any, views: Factors, batch: Batch) -> ByModality:
         """What the decoders of every view give back, [k, b, f] per modality."""
         if self.reconstruction.target == "frames":  # the mean frame, complete [F: MISA]
-            one = jax.tree.map(reconstruction.mean_frame, batch.features, batch.present)
+            frames = target_frames(inference["encoders"], batch.features)
+            one = jax.tree.map(reconstruction.mean_frame, frames, batch.present)
             k = len(views.available)
             return jax.tree.map(lambda x_bf: jnp.broadcast_to(x_bf, (k, *x_bf.shape)), one)
         z_kmbd = jax.lax.stop_gradient(views.pooled)

@@ -42,7 +42,8 @@ class Network(nn.Module):
     def __call__(self, view: View, *, train: bool) -> Predictors:
         """What one view becomes."""
         model, task = self.setting.model, self.setting.task
-        z_mbd, available_mb = Encoders(model, name="encoders")(*view, train=train)
+        encoders = Encoders(model, self.setting.vocabulary, name="encoders")
+        z_mbd, available_mb = encoders(*view, train=train)
         heads = Perceptron(model.width, task.head_width, model.dropout, name="heads")
         raw_mbo = per_modality(heads, z_mbd, train=train)
         # Where nothing at all is observed every Z_m is 0, and all heads say what they make of that.

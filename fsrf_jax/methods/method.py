@@ -5,10 +5,12 @@ A method is a frozen dataclass; its fields are its config section `method`. Numb
 does is a pure function of pytrees; it knows nothing of files, configs, loops or devices.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import jax
+from flax.core import FrozenDict
 
 from fsrf_jax.losses.task import Task
 from fsrf_jax.missing import Missing
@@ -26,10 +28,12 @@ class Setting:
     Attributes:
         task: what is predicted.
         model: sizes and kinds of the shared bricks.
+        vocabulary: number of token ids of each modality that has them, for `Encoders`.
     """
 
     task: Task
     model: ModelOptions
+    vocabulary: Mapping[str, int] = FrozenDict()
 
 
 class Teacher(NamedTuple):

@@ -58,7 +58,8 @@ class Network(nn.Module):
     def __call__(self, view: View, *, train: bool) -> Factors:
         """What one view becomes."""
         model, task = self.setting.model, self.setting.task
-        u_mbd, available_mb = Encoders(model, name="encoders")(*view, train=train)
+        encoders = Encoders(model, self.setting.vocabulary, name="encoders")
+        u_mbd, available_mb = encoders(*view, train=train)
         encoder = partial(Perceptron, 2 * model.width, model.width, model.dropout)
         c_mbd = encoder(name="shared")(u_mbd, train=train)
         p_mbd = per_modality(encoder(name="private"), u_mbd, train=train)

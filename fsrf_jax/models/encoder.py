@@ -1,11 +1,14 @@
 """One modality's sequence becomes one vector: convolution, Transformer, pooling."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.core import FrozenDict
 
+from fsrf_jax.data.tokens import UNKNOWN
 from fsrf_jax.models.initialise import kernel_scale, token_scale
 from fsrf_jax.models.layers import (
     Block,
@@ -58,15 +61,44 @@ POOLS: dict[str, Callable[[jax.Array, jax.Array], jax.Array]] = {
 }
 
 
+def embed(embedding_vd: jax.Array, ids_bt1: jax.Array) -> jax.Array:
+    """The rows [b, t, d] of a table for token ids; an id beyond it has the row of `UNKNOWN`."""
+    ids_bt = ids_bt1[..., 0]
+    return embedding_vd[jnp.where(ids_bt < len(embedding_vd), ids_bt, UNKNOWN)]
+
+
+def target_frames(encoders: Mapping[str, Any], features: ByModality) -> ByModality:
+    """What a reconstruction may aim at, [b, t, f] per modality: of token ids their embeddings.
+
+    They are held still, so that they do not become easy to decode; and each has mean 0 and standard
+    deviation 1, as standard scores have: they begin small, and would count for nothing.
+
+    Args:
+        encoders: parameters of `Encoders`.
+        features: what these are given.
+    """
+
+    def frames(embedding_vd: jax.Array, ids_bt1: jax.Array) -> jax.Array:
+        return jax.nn.standardize(embed(jax.lax.stop_gradient(embedding_vd), ids_bt1))
+
+    return {
+        m: frames(encoders[m]["embedding"], x) if "embedding" in encoders[m] else x
+        for m, x in features.items()
+    }
+
+
 class ModalityEncoder(nn.Module):
     """Z = Pool(Transformer(Conv1D(X * O) + positions)), as in HRLF.
 
     Attributes:
         options: sizes and kinds. With `mask_aware`, a learned `missing_frame` [f], which starts
             at zero, is only seen by the convolution of its neighbours.
+        vocabulary: number of token ids, which get a learned embedding [vocabulary, d]: that is
+            then X. None: X is numbers.
     """
 
     options: ModelOptions
+    vocabulary: int | None = None
 
     @nn.compact
     def __call__(
@@ -75,7 +107,7 @@ class ModalityEncoder(nn.Module):
         """Encode one modality.
 
         Args:
-            x_btf: normalised features.
+            x_btf: normalised features, or token ids, int32 [b, t, 1].
             valid_bt: False for padding.
             observed_bt: False for a missing frame; its features are not looked at.
             train: turns dropout on.
@@ -87,6 +119,9 @@ class ModalityEncoder(nn.Module):
         observed_bt = observed_bt & valid_bt
         available_b = observed_bt.any(axis=1).astype(jnp.float32)
         mask_bt = observed_bt if o.mask_aware else valid_bt
+        if self.vocabulary is not None:
+            shape = self.vocabulary, o.width
+            x_btf = embed(self.param("embedding", token_scale, shape), x_btf)
         visible_btf = jnp.where(observed_bt[..., None], x_btf, 0.0)
         if o.missing_frame == "learned":
             stand_in_f = self.param("missing_frame", nn.initializers.zeros, x_btf.shape[-1:])
@@ -109,9 +144,11 @@ class Encoders(nn.Module):
 
     Attributes:
         options: of every encoder.
+        vocabulary: number of token ids of each modality that has them.
     """
 
     options: ModelOptions
+    vocabulary: Mapping[str, int] = FrozenDict()
 
     @nn.compact
     def __call__(
@@ -120,14 +157,14 @@ class Encoders(nn.Module):
         """Z [m, b, d] and availability float32 [m, b] of the sorted modalities.
 
         Args:
-            features: normalised, [b, t, f] per modality.
+            features: normalised, [b, t, f] per modality; token ids are int32 [b, t, 1].
             valid: bool [b, t] per modality, False for padding.
             observed: bool [b, t] per modality, False for missing frames.
             train: turns dropout on; needs the random stream `dropout`.
         """
-        encoded = [
-            ModalityEncoder(self.options, name=m)(features[m], valid[m], observed[m], train=train)
-            for m in sorted(features)
-        ]
+        encoded = []
+        for m in sorted(features):
+            encoder = ModalityEncoder(self.options, self.vocabulary.get(m), name=m)
+            encoded.append(encoder(features[m], valid[m], observed[m], train=train))
         z_mbd, available_mb = (jnp.stack(arrays) for arrays in zip(*encoded, strict=True))
         return z_mbd, available_mb

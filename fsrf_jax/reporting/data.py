@@ -30,7 +30,7 @@ def data_section(source: Source | Absent) -> Section:
     if isinstance(source, Absent):
         return Section("Data", [Paragraph(f"No summary of the data: {source.reason}")])
     splits = {name: split for name, split in source.dataset.splits.items() if len(split)}
-    blocks: list[Block] = [_labels(splits, source), _modalities(splits), _patterns(splits)]
+    blocks: list[Block] = [_labels(splits, source), _modalities(splits, source), _patterns(splits)]
     if source.form == "number":
         blocks.append(_histograms(splits))
     if source.dataset.notes:
@@ -63,7 +63,7 @@ def _labels(splits: Mapping[str, Split], source: Source) -> Table:
     return Table("Samples and labels", header, body)
 
 
-def _modalities(splits: Mapping[str, Split]) -> Table:
+def _modalities(splits: Mapping[str, Split], source: Source) -> Table:
     """Which share of the samples has each modality, and how many frames of it."""
     body = []
     for name, split in splits.items():
@@ -71,7 +71,9 @@ def _modalities(splits: Mapping[str, Split]) -> Table:
             frames = split.valid[m].sum(axis=1)
             has = frames > 0
             few = frames[has] if has.any() else np.zeros(1)
-            cells = [str(features.shape[2]), str(features.shape[1]), percent(float(has.mean()))]
+            ids = source.vocabulary.get(m)
+            width = f"{ids} token ids" if ids else str(features.shape[2])
+            cells = [width, str(features.shape[1]), percent(float(has.mean()))]
             cells += [f"{few.mean():.1f}", str(int(few.min())), str(int(few.max()))]
             body.append([f"{name}, {m}", *cells, percent(float(split.valid[m].mean()))])
     header = ["split, modality", "features", "padded length", "samples that have it"]

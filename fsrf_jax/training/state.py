@@ -1,5 +1,6 @@
 """Everything that changes while training, and everything that does not."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import struct
+from flax.core import FrozenDict
 
 from fsrf_jax.losses.task import Task
 from fsrf_jax.methods.method import Method, Parameters, Setting
@@ -32,6 +34,7 @@ class Recipe:
         steps_per_epoch: number of batches an epoch is dealt into.
         epochs: number of epochs in all.
         patience: epochs without a better validation error before the end; 0: no such end.
+        vocabulary: number of token ids of each modality that has them.
     """
 
     method: Method
@@ -42,11 +45,12 @@ class Recipe:
     steps_per_epoch: int
     epochs: int
     patience: int = 0
+    vocabulary: Mapping[str, int] = FrozenDict()
 
     @property
     def setting(self) -> Setting:
         """What the method is applied to."""
-        return Setting(self.task, self.model)
+        return Setting(self.task, self.model, self.vocabulary)
 
     @property
     def steps(self) -> int:

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -84,6 +86,26 @@ def test_it_travels_as_a_tree_of_arrays():
     a, b = (n.apply(example(seed=1)).features["audio"] for n in (fitted, restored))
     np.testing.assert_array_equal(a, b)
     assert restored.clip == fitted.clip
+
+
+def test_token_ids_stay_as_they_are():
+    data = example()
+    ids = np.arange(len(data) * 2, dtype=np.int32).reshape(-1, 2, 1)
+    valid = {**data.valid, "language": ids[..., 0] != 0}
+    data = dataclasses.replace(data, features={"language": ids, **data.features}, valid=valid)
+    fitted = fit(data, 0.5)
+    restored = Normaliser.from_tree(fitted.to_tree())
+    assert set(fitted.mean) == set(Normaliser.shaped(data).mean) == {"audio"}
+    made = restored.apply(data)
+    assert made.modalities == data.modalities
+    np.testing.assert_array_equal(made.features["language"], ids)
+    assert made.features["language"].dtype == np.int32
+    assert np.abs(made.features["audio"]).max() == 0.5
+    numbers = dataclasses.replace(data, features={**data.features, "language": ids * 1.0})
+    with pytest.raises(DataError, match="have the modalities language, audio, the training data"):
+        fitted.apply(numbers)
+    with pytest.raises(DataError, match="no training sample has modality language"):
+        fit(dataclasses.replace(data, valid={**valid, "language": ids[..., 0] < 0}), 5)
 
 
 def test_errors_name_the_modality():

@@ -51,7 +51,11 @@ def test_mosi_frames_are_those_of_the_lengths(mosi):
     assert mosi.notes == (
         "language: valid frames are counted by 'text_lengths'",
         "audio: valid frames are counted by 'audio_lengths'",
+        "groups of samples are the videos that their ids name",
     )
+    # A test video is in no other split.
+    videos = {name: set(split.groups) for name, split in mosi.splits.items()}
+    assert not videos["test"] & (videos["train"] | videos["valid"])
 
 
 def test_mosi_is_normalised(mosi):

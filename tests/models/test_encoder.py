@@ -12,6 +12,7 @@ from jax.test_util import check_grads
 from scipy.special import softmax
 
 from fsrf_jax.arguments import make_parser, parse
+from fsrf_jax.data.tokens import UNKNOWN
 from fsrf_jax.errors import ConfigError
 from fsrf_jax.models.encoder import POOLS, Encoders, ModalityEncoder, masked_mean
 from fsrf_jax.models.options import ModelOptions
@@ -421,3 +422,49 @@ def test_an_absent_modality_gives_its_encoder_no_gradient():
     found = gradient(parameters)
     case.assert_zero(found["audio"])
     assert case.largest(found["language"]) > 0
+
+
+VOCABULARY = 7
+IDS = jnp.asarray([[2, 3, 4, 5, 2, 9], [3] * 6, [0, 0, 5, 2, 3, 7], [3, 4, 2, 6, 0, 0]], jnp.int32)
+
+
+@pytest.mark.parametrize("missing_frame", ["zero", "learned"])
+def test_token_ids_are_rows_of_the_embedding(missing_frame):
+    """The encoder of ids is that of features which are the rows; ids beyond the last have row 1."""
+    options = dataclasses.replace(AWARE, missing_frame=missing_frame)
+    ids_btf, masks = IDS[..., None], (VALID, OBSERVED)
+    encoder = ModalityEncoder(options, VOCABULARY)
+    parameters = case.parameters_of(encoder, ids_btf, *masks, train=False)
+    table_vd = parameters["embedding"]
+    assert table_vd.shape == (VOCABULARY, D)
+    rows_btd = jnp.asarray(np.asarray(table_vd)[np.where(IDS < VOCABULARY, IDS, UNKNOWN)])
+    numbers = {name: leaf for name, leaf in parameters.items() if name != "embedding"}
+    expected_bd, available_b = apply(options, numbers, rows_btd, *masks)
+    variables = {"params": parameters}
+    z_bd, found_b = jax.jit(partial(encoder.apply, train=False))(variables, ids_btf, *masks)
+    np.testing.assert_allclose(z_bd, expected_bd, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(found_b, available_b)
+    assert np.abs(z_bd[SOME]).max(axis=1).min() > 0.1
+
+
+def test_the_embedding_against_finite_differences():
+    with jax.enable_x64(True):
+        encoder = ModalityEncoder(LEARNED, VOCABULARY)
+        ids_btf, valid, observed = (
+            jnp.asarray(np.asarray(x)) for x in (IDS[..., None], VALID, OBSERVED)
+        )
+        masks = valid, observed
+        parameters = case.parameters_of(encoder, ids_btf, *masks, train=False)
+        parameters = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), parameters)
+
+        @jax.jit
+        def run(embedding):
+            variables = {"params": parameters | {"embedding": embedding}}
+            return encoder.apply(variables, ids_btf, *masks, train=False)[0]
+
+        assert run(parameters["embedding"]).dtype == jnp.float64
+        check_grads(run, (parameters["embedding"],), order=1, modes=("rev",), atol=1e-5, rtol=1e-5)
+        gradient = jax.jit(jax.grad(lambda e: (run(e) ** 3).sum()))(parameters["embedding"])
+        seen = np.asarray(IDS)[np.asarray(SEEN)]
+        rows = np.flatnonzero(np.abs(gradient).max(axis=1))
+        assert rows.tolist() == sorted({UNKNOWN if i >= VOCABULARY else i for i in seen.tolist()})

@@ -24,10 +24,10 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 import yaml
-from fsrf_jax.evaluation.external import read_predictions
 
 from fsrf_jax.data import load, store
 from fsrf_jax.errors import UserError
+from fsrf_jax.evaluation.external import read_predictions
 from fsrf_jax.evaluation.protocols.files import describe, read_protocol
 from fsrf_jax.evaluation.protocols.mask_files import read_masks, write_masks
 from fsrf_jax.evaluation.protocols.masks import make_observer

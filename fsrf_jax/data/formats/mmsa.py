@@ -25,7 +25,8 @@ def recognises(path: Path) -> bool:
 def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
     """Read an MMSA pickle.
 
-    The key `text` is the modality `language`; where there is only `text_bert` its token ids are. A
+    The key `text` is the modality `language`; where there is only `text_bert` its token ids are,
+    which the modality `text_bert` always is. A
     frame is valid within `{key}_lengths`; in aligned files, which have none, within the number of
     tokens that the attention mask of `text_bert` counts; failing both, where any feature is not
     zero. Labels are `regression_labels`, else `classification_labels`.
@@ -62,18 +63,7 @@ def _lengths(key: str, table: tables.Table, notes: list[str]) -> tuple[str, Any]
 def _token_counts(table: tables.Table, shape: Sequence[int], notes: list[str]) -> np.ndarray | None:
     """Tokens of every sample, [n], if `text_bert` [n, 3, t] has the wanted n and t; else None."""
     bert = np.asarray(table.get("text_bert", ()))
-    if bert.ndim != 3 or bert.shape != (shape[0], 3, shape[-1]) or bert.dtype.kind not in "biuf":
+    if bert.ndim != 3 or bert.shape != (shape[0], 3, shape[-1]):
         return None
-    # The attention mask is in row 1; some files have it in row 2, behind the (zero) token types.
-    # It is the row that is 1 exactly where ids are not 0, if padding has the id 0.
-    exact = [row for row in (1, 2) if (bert[:, row] == (bert[:, 0] != 0)).all()]
-    usable = [
-        row
-        for row in (1, 2)
-        if np.isin(bert[:, row], (0, 1)).all() and bert[:, row].any(axis=1).all()
-    ]
-    for row in (*exact, *usable):
-        if row == 2:
-            notes.append("text_bert: the attention mask is in row 2, not in row 1")
-        return bert[:, row].sum(axis=1)
-    return None
+    mask = tables.attention_mask(bert, notes)
+    return None if mask is None else mask.sum(axis=1)

@@ -101,7 +101,7 @@ def read(
             return Raw(labels, {})
         features, lengths, tokens = {}, {}, []
         for modality in modalities:
-            values, key = _values(where, table, modality)
+            values, key = _values(where, table, modality, notes)
             if key is None:
                 tokens.append(modality)
                 notes.append(f"{modality}: frames are token ids")
@@ -113,13 +113,36 @@ def read(
     return assemble(path, tables, split, modalities, notes)
 
 
-def _values(where: str, table: Table, modality: str) -> tuple[Any, str | None]:
+def attention_mask(bert: np.ndarray, notes: list[str]) -> np.ndarray | None:
+    """The attention mask of `text_bert` [n, 3, t], bool [n, t]; None where there is none.
+
+    It is in row 1; some files have it in row 2, behind the (zero) segments.
+    """
+    if bert.dtype.kind not in "biuf":
+        return None
+    # It is the row that is 1 exactly where ids are not 0, if padding has the id 0.
+    exact = [row for row in (1, 2) if (bert[:, row] == (bert[:, 0] != 0)).all()]
+    usable = [
+        row
+        for row in (1, 2)
+        if np.isin(bert[:, row], (0, 1)).all() and bert[:, row].any(axis=1).all()
+    ]
+    for row in (*exact, *usable):
+        if row == 2:
+            notes.append("text_bert: the attention mask is in row 2, not in row 1")
+        return bert[:, row] == 1
+    return None
+
+
+def _values(where: str, table: Table, modality: str, notes: list[str]) -> tuple[Any, str | None]:
     """The features of a modality and their key, or token ids [n, t, 1] and None."""
     key = key_of(modality, table)
     if key == "text_bert" or (key is None and modality == "language"):
         bert = np.asarray(table.get("text_bert", ()))
         if bert.ndim == 3 and bert.shape[1] == 3:
-            return bert[:, 0, :, None], None
+            mask = attention_mask(bert, notes)
+            ids = bert[:, 0] if mask is None else np.where(mask, bert[:, 0], 0)
+            return ids[:, :, None], None
     if key is None:
         found = (
             modality_of(other)

@@ -93,6 +93,30 @@ def test_token_ids_where_there_is_no_text(tmp_path, modality):
     np.testing.assert_array_equal(train.valid[modality], bert(WORLD["train"])[:, 1] == 1)
 
 
+def test_the_contextual_states_or_the_token_ids_of_a_file_that_has_both(tmp_path):
+    dataset = read(tmp_path, tables(), ("language", "text_bert"))
+    assert dataset.tokens == ("text_bert",)
+    assert dataset.splits["test"].features["language"].shape == (8, FRAMES, 5)
+    assert dataset.splits["test"].features["text_bert"].shape == (8, FRAMES, 1)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_what_the_attention_mask_leaves_out_is_padding_whatever_its_id(tmp_path, swapped):
+    """Some tokenizers pad with another id than 0."""
+    content = tables()
+    for name, table in content.items():
+        table["text_bert"] = bert(WORLD[name], swapped=swapped)
+        padding = table["text_bert"][:, 0] == 0
+        table["text_bert"][:, 0][padding] = 1
+    dataset = read(tmp_path, content, ("text_bert",))
+    expected = bert(WORLD["train"])
+    train = dataset.splits["train"]
+    np.testing.assert_array_equal(train.features["text_bert"][..., 0], expected[:, 0])
+    np.testing.assert_array_equal(train.valid["text_bert"], expected[:, 1] == 1)
+    swaps = "text_bert: the attention mask is in row 2, not in row 1"
+    assert (swaps in dataset.notes) == swapped
+
+
 def test_text_of_whole_numbers_is_token_ids(tmp_path):
     content = {n: {**t, "text": bert(WORLD[n])[:, 0].astype(int)} for n, t in tables().items()}
     dataset = read(tmp_path, content)
