@@ -105,7 +105,7 @@ def test_token_ids_stay_as_they_are():
     with pytest.raises(DataError, match="have the modalities language, audio, the training data"):
         fitted.apply(numbers)
     with pytest.raises(DataError, match="no training sample has modality language"):
-        fit(dataclasses.replace(data, valid={**valid, "language": ids[..., 0] < 0}), 5)
+        fit(dataclasses.replace(data, present={**valid, "language": ids[..., 0] < 0}), 5)
 
 
 def test_errors_name_the_modality():

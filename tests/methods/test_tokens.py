@@ -38,6 +38,7 @@ def make_batch():
     return Batch(
         features={"language": ids, "audio": rng.normal(size=(B, T, 2)).astype(np.float32)},
         valid={"language": ids[..., 0] != 0, "audio": np.ones((B, T), bool)},
+        present={"language": ids[..., 0] != 0, "audio": np.ones((B, T), bool)},
         labels=rng.normal(size=B).astype(np.float32),
         weights=np.ones(B, np.float32) * (np.arange(B) < B - 1),
     )
