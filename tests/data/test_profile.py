@@ -29,3 +29,12 @@ def test_a_split_without_a_modality():
     assert train["constant"] == test["constant_in_train"] == {"count": 0, "first": []}
     assert (train["zero"], test["zero"], test["constant"]["first"]) == (0, 0, [0])
     assert test["padding"] == "back"
+
+
+def test_token_ids_are_no_values():
+    train = split([3, 2])
+    train.features["a"][...] *= 20_000
+    for tokens, count in (((), 1), (("a",), 0)):
+        data = Dataset({"train": train}, tokens=tokens)
+        found = profile(data, data)["splits"]["train"]["modalities"]["a"]
+        assert found["large"]["count"] == found["constant"]["count"] == count
