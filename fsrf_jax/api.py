@@ -15,7 +15,6 @@ from rich.console import Console
 from fsrf_jax import arguments
 from fsrf_jax.config import Config
 from fsrf_jax.config import check as check_config
-from fsrf_jax.data.describe import describe
 from fsrf_jax.errors import ConfigError, RunError
 from fsrf_jax.evaluation.protocols.files import resolve
 from fsrf_jax.evaluation.protocols.masks import Masks
@@ -25,6 +24,7 @@ from fsrf_jax.experiments.experiment import Experiment, open_experiment, protoco
 from fsrf_jax.experiments.train import train_run
 from fsrf_jax.progress import training_progress
 from fsrf_jax.reading.text import parse_json, read_text
+from fsrf_jax.reporting.profile import describe
 from fsrf_jax.source import Shapes, Source, open_source
 from fsrf_jax.types import Codes
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from fsrf_jax import options
+from fsrf_jax.data.clean import BadValues
 from fsrf_jax.data.load import Format
 from fsrf_jax.data.synthetic import SyntheticOptions
 from fsrf_jax.errors import ConfigError
@@ -55,6 +56,10 @@ class DataConfig:
     """Share of the training split that becomes the validation split, where the data have none."""
     fold_seed: int = within(0, 0)
     """Seed of the dealing."""
+    bad_values: BadValues = "zero"
+    """A NaN or infinite value: its column's training mean, or its frame or column left out."""
+    allow_duplicates: bool = False
+    """Let samples with the same id or features be in two of train, valid and test."""
     clip: float = within(10.0, 0.1, 1000)
     """Normalised features are clipped to this many standard deviations."""
     synthetic: SyntheticOptions = field(default_factory=SyntheticOptions)

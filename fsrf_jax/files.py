@@ -1,5 +1,7 @@
 """Files, written whole or not at all."""
 
+import contextlib
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,13 +10,34 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path next to `path`, and move it there only if all went well."""
+    """Give a temporary path next to `path`, and move it there only if all went well.
+
+    A temporary file that a killed process left for the same `path` is removed first.
+    """
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        number = part.name.split(".")[-2]
+        if number.isdecimal() and not _another_runs(int(number)):
+            with contextlib.suppress(OSError):
+                part.unlink()
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _another_runs(number: int) -> bool:
+    """Whether a process of that number runs, other than this one: numbers come again."""
+    if number == os.getpid():
+        return False
+    try:
+        os.kill(number, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # it is another user's
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,11 +1,22 @@
-"""Progress of a training run: a bar on a terminal or in a notebook, a line an epoch elsewhere."""
+"""Progress: of a training run a bar on a terminal or in a notebook, a line an epoch elsewhere; of
+reading, checking and writing a line on a terminal.
+"""
 
 import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from fsrf_jax.training.loop import EpochRecord
 
@@ -61,6 +72,34 @@ def training_progress(
             console.out(line, highlight=False)
 
         yield write
+
+
+@contextlib.contextmanager
+def steps(console: Console, after: float = 2.0) -> Iterator[Callable[[str], None]]:
+    """A function to call with what is done next.
+
+    A terminal shows it, with the time, if all together takes longer than `after` seconds; the line
+    is gone at the end.
+    """
+    if not console.is_interactive:
+        yield lambda what: None
+        return
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+    )
+    progress = Progress(*columns, console=console, transient=True)
+    task = progress.add_task("")
+    timer = threading.Timer(after, progress.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield lambda what: progress.update(task, description=what)
+    finally:
+        timer.cancel()
+        timer.join()
+        progress.stop()
 
 
 def _summary(record: EpochRecord) -> str:

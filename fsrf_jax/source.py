@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from fsrf_jax.config import DataConfig
-from fsrf_jax.data import labels, synthetic, tokens
+from fsrf_jax.data import labels, overlaps, synthetic, tokens
 from fsrf_jax.data.dataset import Dataset, Split
 from fsrf_jax.data.folds import carve_valid, fold_split
 from fsrf_jax.data.load import load
@@ -134,7 +134,8 @@ def open_source(config: DataConfig, form: str = "number", *, trained: bool = Fal
             the splits for a validation split, or for folds, is taken as it is.
 
     Raises:
-        DataError: a file that cannot be read or used, or whose labels are of another form.
+        DataError: a file that cannot be read or used, whose labels are of another form, or that
+            has the same sample in two of train, valid and test.
         ConfigError: options of the built-in data, or cut points, that do not fit.
     """
     labels.check_cuts(config.cuts, form)
@@ -148,7 +149,9 @@ def open_source(config: DataConfig, form: str = "number", *, trained: bool = Fal
         dataset, world = synthetic.make_dataset(config.synthetic, config.modalities)
     else:
         assert config.path is not None  # config.check
-        dataset = load(config.path, config.modalities, format=config.format)
+        dataset = load(
+            config.path, config.modalities, format=config.format, bad_values=config.bad_values
+        )
         dataset = labels.choose_columns(dataset, config.label_column)
         dataset = _shift_labels(dataset, config.label_shift)
     dataset = labels.to_form(dataset, form, config.cuts)
@@ -164,6 +167,10 @@ def open_source(config: DataConfig, form: str = "number", *, trained: bool = Fal
             seed=config.fold_seed,
             allow_test=config.allow_pooled_test,
         )
+    if config.source == "file":
+        found = overlaps.find(dataset)
+        notes = (*dataset.notes, *overlaps.check(found, config.allow_duplicates))
+        dataset = dataclasses.replace(dataset, notes=notes)
     dataset, vocabulary = tokens.to_ids(dataset)
     outputs = labels.outputs(dataset, form, config.cuts)
     return Source(dataset, world, form, outputs, config.cuts, vocabulary)

@@ -1,3 +1,7 @@
+import os
+import subprocess
+import sys
+
 import pytest
 
 from fsrf_jax.files import replacing
@@ -34,3 +38,17 @@ def test_an_error_before_anything_is_written(tmp_path):
     with pytest.raises(ZeroDivisionError), replacing(tmp_path / "x.json"):
         raise ZeroDivisionError
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    path = tmp_path / "x[1].h5"
+    left = [f".x[1].h5.{number}.part" for number in (gone.pid, os.getpid(), 10**30)]
+    kept = [f".x[1].h5.{os.getppid()}.part", f".x1.h5.{gone.pid}.part", ".x[1].h5.old.part"]
+    for name in (*left, *kept):
+        (tmp_path / name).write_text("half")
+    with replacing(path) as temporary:
+        assert not temporary.exists()  # this number was another process's before
+        temporary.write_text("new")
+    assert {found.name for found in tmp_path.iterdir()} == {path.name, *kept}

@@ -1,4 +1,5 @@
 import io
+import time
 
 import pytest
 from rich.console import Console
@@ -53,3 +54,29 @@ def test_nothing_unless_shown(terminal):
     with progress.training_progress(console, 0, 3, shown=False) as show:
         show(record(1))
     assert file.getvalue() == ""
+
+
+def after_steps(after, patience, terminal):
+    """What is shown of two steps, of which the first one ends when it is shown, or at last."""
+    file = io.StringIO()
+    kwargs = {"force_terminal": terminal, "force_interactive": terminal}
+    console = Console(file=file, width=80, **kwargs)
+    with progress.steps(console, after) as step:
+        step("reading x[1].pkl")
+        end = time.monotonic() + patience
+        while "reading" not in file.getvalue() and time.monotonic() < end:
+            time.sleep(0.01)
+        step("checking train audio")
+    return file.getvalue()
+
+
+def test_a_terminal_shows_what_takes_long_and_then_nothing():
+    text = after_steps(0.0, 60, terminal=True)
+    assert "reading x[1].pkl" in text
+    assert "checking train audio" in text
+    assert text.endswith("\x1b[2K")  # the line is wiped
+
+
+@pytest.mark.parametrize(("after", "terminal"), [(60.0, True), (0.0, False)])
+def test_nothing_for_what_is_short_or_in_a_pipe(after, terminal):
+    assert after_steps(after, 0.3, terminal) == ""

@@ -1,4 +1,5 @@
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -186,6 +187,48 @@ def test_a_column_of_the_labels_is_shifted(tmp_path):
     source = open_source(several, "binary")
     assert source.split("test").labels[:2].tolist() == [[0, 0], [0, 1]]
     assert source.outputs == 2
+
+
+def leaking():
+    """Arrays whose test sample 5 is training sample 2."""
+    arrays = tiny_arrays()
+    for m in ("language", "audio", "vision"):
+        arrays[f"test_{m}"][5] = arrays[f"train_{m}"][2]
+    return arrays
+
+
+def test_a_sample_in_training_and_test_is_refused_unless_allowed(tmp_path):
+    np.savez(tmp_path / "x.npz", **leaking())
+    config = DataConfig(source="file", path=str(tmp_path / "x.npz"))
+    shared = "1 samples of 'test' have the features of 'train' (first: 'train/2' and 'test/5')"
+    with pytest.raises(DataError, match=re.escape(shared)):
+        open_source(config)
+    notes = open_source(dataclasses.replace(config, allow_duplicates=True)).dataset.notes
+    assert notes[-1] == shared
+
+
+def test_folds_are_looked_at_as_they_are_dealt(tmp_path):
+    arrays = tiny_arrays()
+    for m in ("language", "audio", "vision"):
+        arrays[f"test_{m}"][:] = arrays[f"test_{m}"][0]
+    np.savez(tmp_path / "x.npz", **arrays)
+    config = DataConfig(source="file", path=str(tmp_path / "x.npz"))
+    assert any("23 samples repeat" in note for note in open_source(config).dataset.notes)
+    with pytest.raises(DataError, match="of 'test' have the features of 'train'"):
+        open_source(dataclasses.replace(config, folds=5, allow_pooled_test=True))
+
+
+@pytest.mark.parametrize(
+    ("rule", "width", "frames"), [("zero", 16, 6), ("frame", 16, 0), ("column", 15, 6)]
+)
+def test_bad_values_are_mended_as_the_config_says(tmp_path, rule, width, frames):
+    arrays = tiny_arrays()
+    arrays["train_audio"][3, :, 1] = -np.inf
+    np.savez(tmp_path / "x.npz", **arrays)
+    config = DataConfig(source="file", path=str(tmp_path / "x.npz"), bad_values=rule)
+    split = open_source(config).split("train")
+    assert split.features["audio"].shape[2] == width
+    assert split.present["audio"][3].sum() == frames
 
 
 def test_a_test_split_enters_training_only_if_that_is_asked_for(tmp_path):

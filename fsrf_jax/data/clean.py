@@ -3,33 +3,47 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 
 from fsrf_jax.data.assemble import optional
 from fsrf_jax.data.dataset import Dataset, Split
 from fsrf_jax.data.frames import filled
-from fsrf_jax.data.names import SPLITS, listed
+from fsrf_jax.data.names import SPLITS, first_of, listed
+from fsrf_jax.data.normalise import frames_of
 from fsrf_jax.errors import DataError
 
+BadValues = Literal["zero", "frame", "column"]
+"""What becomes of a value that is NaN or infinite, as float32, in a frame that has others.
 
-def clean(dataset: Dataset) -> Dataset:
+- zero: the mean of its column over the finite values of the training split, which is 0 after
+  normalisation; of all splits where training has none, and 0 where no split has any;
+- frame: its frame is made zero, and is missing;
+- column: its column is left out, in all splits.
+
+A frame without another value than these and zero is missing in any case.
+"""
+
+
+def clean(dataset: Dataset, bad_values: BadValues = "zero") -> Dataset:
     """Check a data set as read from a file, and clean it.
 
-    A frame with a value that is NaN or infinite, as float32, is made zero; it is then missing, as
-    is every other frame inside a sequence that is all zero: valid, and not present. Labels [n, 1]
-    and [n, 1, 1] become [n], [n, e] stay; names of classes become numbers in sorted order. A
-    split that no experiment needs is left out if it cannot be used. Notes count what was changed.
+    Bad values are mended by the rule; labels [n, 1] and [n, 1, 1] become [n], [n, e] stay; names of
+    classes become numbers in sorted order. A frame inside a sequence that is all zero, or without
+    data, is missing: valid, and not present. A split that no experiment needs is left out if it
+    cannot be used. Notes count what was changed.
 
     Args:
         dataset: splits with features [n, t, f] or [n, f] and valid [n, t] of any numeric dtype.
+        bad_values: see `BadValues`.
 
     Returns:
         A data set that keeps the contract of `Split`.
 
     Raises:
-        DataError: shapes do not fit together, ids are not unique, a label is not finite, or the
-            widths of a modality or of the labels differ between splits.
+        DataError: shapes do not fit together, ids are not unique, a label is not finite, the
+            widths of a modality or of the labels differ between splits, or no column is left.
     """
     if not dataset.splits:
         raise DataError("the data set has no split; expected train, valid and test")
@@ -39,11 +53,12 @@ def clean(dataset: Dataset) -> Dataset:
     # Those that must be good come first: the others are compared with them.
     for name in sorted(given, key=lambda name: name not in SPLITS):
         with optional(name, notes):
-            split = _clean_split(name, given[name], notes)
+            split = _clean_split(name, given[name], bad_values, notes)
             for first in list(splits)[:1]:
                 _check_widths(name, split, first, splits[first])
             splits[name] = split
     ordered = {name: splits[name] for name in given if name in splits}
+    ordered = _mend(ordered, bad_values, notes)
     return dataclasses.replace(
         dataset,
         splits=ordered,
@@ -81,7 +96,7 @@ def _numbered(
     }, tuple(map(str, classes))
 
 
-def _clean_split(name: str, split: Split, notes: list[str]) -> Split:
+def _clean_split(name: str, split: Split, bad_values: BadValues, notes: list[str]) -> Split:
     labels = _labels(name, split.labels)
     ids = np.asarray(split.ids, dtype=np.str_)
     _check_ids(name, ids, labels)
@@ -104,7 +119,7 @@ def _clean_split(name: str, split: Split, notes: list[str]) -> Split:
     for m in split.features:
         where = f"{name} {m}"
         x, valid[m] = _fitting(where, split.features[m], split.valid[m], labels)
-        features[m], present[m] = _clean_features(where, x, valid[m], notes)
+        features[m], present[m] = _clean_features(where, x, valid[m], bad_values, notes)
         without = int((~present[m].any(axis=1)).sum())
         if without:
             notes.append(f"{name}: {without} of {len(ids)} samples have no {m}")
@@ -164,26 +179,83 @@ def _fitting(
 
 
 def _clean_features(
-    where: str, features: np.ndarray, valid: np.ndarray, notes: list[str]
+    where: str, features: np.ndarray, valid: np.ndarray, bad_values: BadValues, notes: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     with np.errstate(over="ignore", invalid="ignore"):
         x = features.astype(np.float32)  # a copy, cleaned in place
     bad = ~np.isfinite(x) & valid[:, :, None]
-    bad_frames = bad.any(axis=-1)
-    if bad_frames.any():
+    dropped = bad.any(axis=-1)
+    if bad_values != "frame":
+        dropped &= (bad | (x == 0)).all(axis=-1)
+    if bad.any():
+        of_column = bad.sum(axis=(0, 1))
+        columns = np.flatnonzero(of_column)
+        shares = of_column[columns] / valid.sum()
+        named = [f"{c} ({100 * share:.3g} %)" for c, share in zip(columns, shares, strict=True)]
         notes.append(
-            f"{where}: {int(bad.sum())} values are NaN or infinite; "
-            f"their {int(bad_frames.sum())} frames are missing"
+            f"{where}: {int(bad.sum())} values are NaN or infinite, in {len(columns)} of "
+            f"{x.shape[2]} columns (share of the frames): {first_of(named)}"
         )
-    x[~valid | bad_frames] = 0
+    if dropped.any():
+        what = "with any" if bad_values == "frame" else "with no other value"
+        notes.append(f"{where}: the {int(dropped.sum())} frames {what} are missing")
+    x[~valid | dropped] = 0
     present = valid & filled(x)
-    gaps = int((valid & ~present & ~bad_frames).sum())
+    gaps = int((valid & ~present & ~dropped).sum())
     if gaps:
         notes.append(
             f"{where}: {gaps} of {int(valid.sum())} frames inside the sequences are all zero; they "
             "are missing"
         )
     return x, present
+
+
+def _mend(splits: Mapping[str, Split], bad_values: BadValues, notes: list[str]) -> dict[str, Split]:
+    """The splits without the bad values that are left."""
+    mended = dict(splits)
+    for m in next(iter(splits.values())).modalities if splits else ():
+        bad = {name: ~np.isfinite(split.features[m]) for name, split in splits.items()}
+        columns = np.any([found.any(axis=(0, 1)) for found in bad.values()], axis=0)
+        if not columns.any():
+            continue
+        if bad_values == "zero":
+            means = _means(splits, m)
+            notes.append(f"{m}: the training mean of its column stands for each of these values")
+        elif columns.all():
+            raise DataError(
+                f"{m}: every column has values that are NaN or infinite; expected one without, so "
+                "give data.bad_values zero or frame"
+            )
+        else:
+            out = np.flatnonzero(columns)
+            notes.append(f"{m}: {len(out)} columns are left out of all splits: {first_of(out)}")
+        for name, split in mended.items():
+            x = split.features[m]
+            if bad_values == "zero":
+                np.copyto(x, means, where=bad[name])
+            else:
+                x = x[:, :, ~columns]
+            mended[name] = dataclasses.replace(
+                split,
+                features={**split.features, m: x},
+                present={**split.present, m: split.valid[m] & filled(x)},
+            )
+    return mended
+
+
+def _means(splits: Mapping[str, Split], m: str) -> np.ndarray:
+    """What bad values of each column become, [f]: see `BadValues`."""
+    width = next(iter(splits.values())).features[m].shape[2]
+    means = np.zeros(width)
+    for names in (list(splits), [name for name in splits if name == "train"]):
+        total, count = np.zeros(width), np.zeros(width)
+        for split in (splits[name] for name in names):
+            for frames in frames_of(split.features[m], split.present[m]):
+                finite = np.isfinite(frames)
+                total += frames.sum(axis=0, where=finite)
+                count += finite.sum(axis=0)
+        means = np.where(count > 0, total / np.maximum(count, 1), means)
+    return means.astype(np.float32)
 
 
 def _check_widths(name: str, split: Split, first_name: str, first: Split) -> None:

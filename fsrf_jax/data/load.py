@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fsrf_jax.data import store
-from fsrf_jax.data.clean import clean
+from fsrf_jax.data.clean import BadValues, clean
 from fsrf_jax.data.dataset import Dataset
 from fsrf_jax.data.formats import (
     arrays,
@@ -59,13 +59,20 @@ else:
     Format = Literal[("auto", *READERS)]
 
 
-def load(path: str | Path, modalities: tuple[str, ...], *, format: Format = "auto") -> Dataset:
+def load(
+    path: str | Path,
+    modalities: tuple[str, ...],
+    *,
+    format: Format = "auto",
+    bad_values: BadValues = "zero",
+) -> Dataset:
     """Read, check and clean a data file.
 
     Args:
         path: the file or folder, of one of the formats in docs/data.md.
         modalities: names of the modalities to read; their order is kept.
         format: of the file; `auto` tells it from the content.
+        bad_values: what becomes of values that are NaN or infinite.
 
     Returns:
         A data set that keeps the contract of `Split`, with notes on what was assumed and cleaned.
@@ -73,6 +80,16 @@ def load(path: str | Path, modalities: tuple[str, ...], *, format: Format = "aut
     Raises:
         DataError: the file is missing or damaged, or its content cannot be used.
     """
+    return cleaned(read(path, modalities, format), bad_values)
+
+
+def cleaned(raw: Dataset, bad_values: BadValues) -> Dataset:
+    """What `read` gave, cleaned, with all notes; see `load`."""
+    return with_note_on_states(clean(raw, bad_values))
+
+
+def read(path: str | Path, modalities: tuple[str, ...], format: Format = "auto") -> Dataset:
+    """The splits as they stand in a data file; see `load`."""
     path = Path(path)
     if not modalities or len(set(modalities)) < len(modalities):
         raise DataError(f"modalities are {modalities}; expected one or more different names")
@@ -83,7 +100,7 @@ def load(path: str | Path, modalities: tuple[str, ...], *, format: Format = "aut
     _check_exists(path)
     try:
         reader = READERS[_detect(path) if format == "auto" else format]
-        return with_note_on_states(clean(reader.read(path, tuple(modalities))))
+        return reader.read(path, tuple(modalities))
     finally:
         tables.forget()
 

@@ -1,10 +1,14 @@
 """Names: those in error messages, and those that files give to the same thing."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from itertools import islice
 
+import numpy as np
+
 _MOST = 100
+FEW = 5
+"""How many are named of what can be very many."""
 
 SPLITS = ("train", "valid", "test")
 """The splits that an experiment needs; a file may have others."""
@@ -45,6 +49,12 @@ def listed(names: Iterable[object]) -> str:
     found = list(islice(names, _MOST + 1))
     shown = ", ".join(str(name)[:_MOST] for name in found[:_MOST])
     return f"{shown}, ..." if len(found) > _MOST else shown or "nothing"
+
+
+def first_of(found: Sequence[object] | np.ndarray) -> str:
+    """The first few, comma-separated, of what can be very many."""
+    few = ", ".join(str(item)[:_MOST] for item in found[:FEW])
+    return f"{few}, ..." if len(found) > FEW else few
 
 
 def hint(name: str, known: Iterable[object]) -> str:

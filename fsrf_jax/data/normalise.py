@@ -14,15 +14,16 @@ from fsrf_jax.data.dataset import Split
 from fsrf_jax.data.names import listed
 from fsrf_jax.errors import DataError
 
-_ROWS = 256  # samples summed at a time, so that float64 copies stay small
+_ROWS = 256  # samples at a time, so that float64 copies stay small
 
 
 @dataclass(frozen=True)
 class Normaliser:
-    """(x - mean) / scale, clipped.
+    """(x - mean) / scale in float64, clipped, as float32.
 
     Attributes:
-        mean: float32 [f] per modality.
+        mean: float64 [f] per modality, each the sum of two float32, which is how it is stored: one
+            alone is off by half the standard deviation of a column at 1e7 that varies by 1.
         scale: float32 [f] per modality, positive.
         clip: largest absolute value that comes out, in standard deviations.
     """
@@ -53,16 +54,19 @@ class Normaliser:
                 f"{modality} has {x.shape[-1]} features, the training data had {mean.shape[0]}; "
                 "give data with the same feature extraction"
             )
-        with np.errstate(over="ignore"):
-            scores = (x - mean[None, None]) / scale[None, None]
-        np.clip(scores, -self.clip, self.clip, out=scores)
+        scores = np.zeros(x.shape, np.float32)
+        for rows in _pieces(x):
+            z = (x[rows] - mean[None, None]) / scale[None, None]
+            np.clip(z, -self.clip, self.clip, out=scores[rows])
         scores[~present] = 0
         return scores
 
     def to_tree(self) -> dict[str, Any]:
         """Nested dictionaries of arrays, to be stored with a checkpoint."""
+        parts = {m: _parts(mean) for m, mean in self.mean.items()}
         return {
-            "mean": dict(self.mean),
+            "mean": {m: high for m, (high, _) in parts.items()},
+            "mean_rest": {m: low for m, (_, low) in parts.items()},
             "scale": dict(self.scale),
             "clip": np.asarray(self.clip, np.float32),
         }
@@ -76,11 +80,22 @@ class Normaliser:
     @classmethod
     def from_tree(cls, tree: Mapping[str, Any]) -> "Normaliser":
         """The normaliser that `to_tree` made a tree of; the leaves may be arrays of any kind."""
-        mean, scale = (
+        high, low, scale = (
             {m: np.asarray(values, np.float32) for m, values in tree[name].items()}
-            for name in ("mean", "scale")
+            for name in ("mean", "mean_rest", "scale")
         )
+        mean = {m: _sum((high[m], low[m])) for m in high}
         return cls(mean, scale, float(tree["clip"]))
+
+
+def _parts(mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Two float32 whose sum is the mean: arrays of a checkpoint are no float64."""
+    high = mean.astype(np.float32)
+    return high, (mean - high).astype(np.float32)
+
+
+def _sum(parts: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    return parts[0].astype(np.float64) + parts[1]
 
 
 def fit(split: Split, clip: float) -> Normaliser:
@@ -104,8 +119,8 @@ def fit(split: Split, clip: float) -> Normaliser:
                 f"no training sample has modality {m}; nothing can be learnt about it: remove "
                 "it from data.modalities, or pool samples that have it (data.folds)"
             )
-    moments = {m: _moments(x, split.present[m]) for m, x in _numbers(split).items()}
-    # As float32 from the start: the clip of a restored normaliser is then the same number.
+    moments = {m: _mean_and_scale(x, split.present[m]) for m, x in _numbers(split).items()}
+    # As it is stored, from the start: the clip of a restored normaliser is the same number.
     return Normaliser(
         {m: mean for m, (mean, _) in moments.items()},
         {m: scale for m, (_, scale) in moments.items()},
@@ -117,19 +132,27 @@ def _numbers(split: Split) -> dict[str, np.ndarray]:
     return {m: x for m, x in split.features.items() if x.dtype.kind == "f"}
 
 
-def _moments(x: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    count, width = int(present.sum()), x.shape[-1]
-    mean = sum((f.sum(axis=0) for f in _frames(x, present)), np.zeros(width)) / count
-    square = sum((((f - mean) ** 2).sum(axis=0) for f in _frames(x, present)), np.zeros(width))
-    deviation = np.sqrt(square / count)
+def _mean_and_scale(x: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    mean, deviation = moments(x, present)
     # What is below the rounding of float32 is no variation.
     limits = np.finfo(np.float32)
     varies = deviation > np.maximum(limits.eps * np.abs(mean), limits.tiny)
-    return mean.astype(np.float32), np.where(varies, deviation, 1).astype(np.float32)
+    return _sum(_parts(mean)), np.where(varies, deviation, 1).astype(np.float32)
 
 
-def _frames(x: np.ndarray, present: np.ndarray) -> Iterator[np.ndarray]:
-    """The frames that are present as float64 [k, f], some samples at a time."""
-    for start in range(0, len(x), _ROWS):
-        rows = slice(start, start + _ROWS)
-        yield x[rows][present[rows]].astype(np.float64)
+def moments(x: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation [f] over the frames that are present, of which there are some."""
+    count, zeros = int(present.sum()), np.zeros(x.shape[-1])
+    mean = sum((f.sum(axis=0) for f in frames_of(x, present)), zeros) / count
+    square = sum((((f - mean) ** 2).sum(axis=0) for f in frames_of(x, present)), zeros)
+    return mean, np.sqrt(square / count)
+
+
+def frames_of(x: np.ndarray, chosen: np.ndarray) -> Iterator[np.ndarray]:
+    """The frames that a mask chooses, as float64 [k, f], some samples at a time."""
+    for rows in _pieces(x):
+        yield x[rows][chosen[rows]].astype(np.float64)
+
+
+def _pieces(x: np.ndarray) -> Iterator[slice]:
+    return (slice(start, start + _ROWS) for start in range(0, len(x), _ROWS))

@@ -1,5 +1,6 @@
 """The project's own file: one HDF5 file a data set, exactly what is in memory, with checksums."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -17,27 +18,37 @@ VERSION = 2  # 2 added classes, tokens and groups; files of version 1 have none 
 _TEXT = h5py.string_dtype()
 
 
-def write(path: str | Path, dataset: Dataset) -> None:
+def check_new(path: Path) -> None:
+    """Raise DataError if there is a file, or no folder to write it to."""
+    if path.exists():
+        raise DataError(f"{path} exists already; remove it, or choose another name")
+    if not path.absolute().parent.is_dir():
+        raise DataError(f"{path} cannot be written: there is no such folder; make it first")
+
+
+def write(
+    path: str | Path, dataset: Dataset, step: Callable[[str], None] = lambda what: None
+) -> None:
     """Write a data set; the file appears whole or not at all.
 
     Args:
         path: the new file; its folder must exist.
         dataset: a clean data set.
+        step: is called with what is written next.
 
     Raises:
         DataError: the file exists already, or cannot be written.
     """
     path = Path(path)
-    if path.exists():
-        raise DataError(f"{path} exists already; remove it, or choose another name")
+    check_new(path)
     try:
         with replacing(path) as part, h5py.File(part, "x", track_order=True) as file:
-            _write(file, dataset)
+            _write(file, dataset, step)
     except OSError as error:
         raise DataError(f"{path} cannot be written: {error}") from None
 
 
-def _write(file: h5py.File, dataset: Dataset) -> None:
+def _write(file: h5py.File, dataset: Dataset, step: Callable[[str], None]) -> None:
     file.attrs["format"] = FORMAT
     file.attrs["version"] = VERSION
     for name in ("notes", "classes", "tokens"):
@@ -53,6 +64,7 @@ def _write(file: h5py.File, dataset: Dataset) -> None:
             arrays = group.create_group(kind, track_order=True)
             dtype = np.float32 if kind == "features" else np.bool_
             for modality, values in getattr(split, kind).items():
+                step(f"writing {name} {modality}")
                 arrays.create_dataset(
                     modality, data=values.astype(dtype), compression="gzip", fletcher32=True
                 )

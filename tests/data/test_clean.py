@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from fsrf_jax.data import normalise
 from fsrf_jax.data.clean import clean
 from fsrf_jax.data.dataset import Dataset, Split
 from fsrf_jax.errors import DataError
@@ -21,24 +22,78 @@ def split(audio=None, *, valid=None, labels=None, ids=None, **others):
     return Split(ids, features, {"audio": valid, **valids}, labels)
 
 
-def cleaned(train, **others):
-    return clean(Dataset({"train": train, **others}))
+def cleaned(train, rule="zero", **others):
+    return clean(Dataset({"train": train, **others}), rule)
 
 
-@pytest.mark.parametrize("value", [-np.inf, np.inf, np.nan, 1e300, -1e39])
-def test_frames_that_are_not_finite_are_missing(value):
+BAD = pytest.mark.parametrize("value", [-np.inf, np.inf, np.nan, 1e300, -1e39])
+
+
+@BAD
+def test_frames_that_are_not_finite_can_be_left_out(value):
     audio = np.ones((2, 3, 2))
     audio[0, 1, 0] = audio[0, 1, 1] = audio[1, 2, 0] = value
-    dataset = cleaned(split(audio))
+    dataset = cleaned(split(audio), "frame")
     found = dataset.splits["train"]
     np.testing.assert_array_equal(found.present["audio"], [[1, 0, 1], [1, 1, 0]])
     assert found.valid["audio"].all()
     np.testing.assert_array_equal(found.features["audio"][..., 1], [[1, 0, 1], [1, 1, 0]])
     assert found.features["audio"].dtype == np.float32
     assert dataset.notes == (
-        "train audio: 3 values are NaN or infinite; their 2 frames are missing",
+        "train audio: 3 values are NaN or infinite, in 2 of 2 columns (share of the frames): "
+        "0 (33.3 %), 1 (16.7 %)",
+        "train audio: the 2 frames with any are missing",
     )
     assert audio[0, 1, 0] == value or np.isnan(value)  # the input is left alone
+
+
+def columns_of(*columns):
+    """Audio [n, 2, f] of its columns, each a list of 2 n numbers."""
+    return np.array(columns, np.float64).T.reshape(-1, 2, len(columns))
+
+
+@BAD
+def test_bad_values_become_the_training_mean_of_their_column(value):
+    train = columns_of([1, 2, 3, 6], [value, 4, value, 7], [value] * 4, [value] * 4)
+    test = columns_of([value, 0], [1, value], [5, 7], [value, value])
+    dataset = cleaned(split(train), test=split(test))
+    expected = columns_of([1, 2, 3, 6], [5.5, 4, 5.5, 7], [6] * 4, [0] * 4)
+    np.testing.assert_array_equal(dataset.splits["train"].features["audio"], expected)
+    found = dataset.splits["test"].features["audio"]
+    np.testing.assert_array_equal(found, columns_of([3, 0], [1, 5.5], [5, 7], [0, 0]))
+    assert all(made.present["audio"].all() for made in dataset.splits.values())
+    assert dataset.notes == (
+        "train audio: 10 values are NaN or infinite, in 3 of 4 columns (share of the frames): "
+        "1 (50 %), 2 (100 %), 3 (100 %)",
+        "test audio: 4 values are NaN or infinite, in 3 of 4 columns (share of the frames): "
+        "0 (50 %), 1 (50 %), 3 (100 %)",
+        "audio: the training mean of its column stands for each of these values",
+    )
+    made = normalise.fit(dataset.splits["train"], 5).apply(dataset.splits["train"])
+    assert made.features["audio"][0, 0, 1:].tolist() == [0, 0, 0]
+
+
+def test_columns_with_bad_values_can_be_left_out_of_all_splits():
+    train, test = (columns_of([np.nan, 2], [3, 4]), columns_of([1, 2], [5, 6]))
+    test[0, 1, 1] = 0
+    dataset = cleaned(split(train), "column", test=split(test))
+    np.testing.assert_array_equal(dataset.splits["train"].features["audio"], [[[3], [4]]])
+    assert dataset.splits["test"].present["audio"].tolist() == [[True, False]]
+    np.testing.assert_array_equal(dataset.splits["test"].features["audio"], [[[5], [0]]])
+    assert dataset.notes[-1] == "audio: 1 columns are left out of all splits: 0"
+    with pytest.raises(DataError, match=r"audio: every column has values .*zero or frame"):
+        cleaned(split(train), "column", test=split(columns_of([1, 2], [5, np.nan])))
+
+
+@pytest.mark.parametrize("rule", ["zero", "frame", "column"])
+def test_a_frame_without_any_finite_value_is_left_out(rule):
+    audio = columns_of([np.nan, 2], [-np.inf, 4])
+    dataset = cleaned(split(audio), rule)
+    found = dataset.splits["train"]
+    assert found.valid["audio"].all()
+    assert found.present["audio"].tolist() == [[False, True]]
+    assert found.features["audio"].tolist() == [[[0, 0], [2, 4]]]
+    assert any("the 1 frames with " in note for note in dataset.notes)
 
 
 def test_padding_is_made_zero_and_not_counted():
@@ -57,31 +112,36 @@ def test_samples_without_a_modality_are_counted():
 
 @given(
     hnp.arrays(np.float64, st.tuples(*[st.integers(1, 3)] * 3), elements=st.floats(width=64)),
+    st.sampled_from(["zero", "frame"]),
 )
-def test_the_contract_holds_for_any_numbers(audio):
-    found = cleaned(split(audio)).splits["train"]
+def test_the_contract_holds_for_any_numbers(audio, rule):
+    found = cleaned(split(audio), rule).splits["train"]
     x, present = found.features["audio"], found.present["audio"]
     assert np.isfinite(x).all()
     assert not x[~present].any()
     with np.errstate(over="ignore"):
         kept = audio.astype(np.float32)
-    with_data = np.isfinite(kept).all(axis=-1) & (kept != 0).any(axis=-1)
+    finite = np.isfinite(kept)
+    with_data = (finite & (kept != 0)).any(axis=-1)
+    if rule == "frame":
+        with_data &= finite.all(axis=-1)
     np.testing.assert_array_equal(present, with_data)
-    np.testing.assert_array_equal(x[present], kept[present])
+    known = finite & present[..., None]
+    np.testing.assert_array_equal(x[known], kept[known])
     assert found.valid["audio"].all()
 
 
 def test_a_gap_inside_a_sequence_is_missing_and_padding_is_not():
     audio = np.ones((2, 5, 2))
     audio[0, 1] = audio[0, 4] = audio[1, 2] = 0
-    audio[1, 3, 1] = np.nan
+    audio[1, 3] = 0, np.nan
     inside = np.array([[True] * 4 + [False], [True] * 5])
     dataset = cleaned(split(audio, valid=inside))
     found = dataset.splits["train"]
     np.testing.assert_array_equal(found.valid["audio"], inside)
     np.testing.assert_array_equal(found.present["audio"], [[1, 0, 1, 1, 0], [1, 1, 0, 0, 1]])
-    assert dataset.notes == (
-        "train audio: 1 values are NaN or infinite; their 1 frames are missing",
+    assert dataset.notes[1:] == (
+        "train audio: the 1 frames with no other value are missing",
         "train audio: 2 of 9 frames inside the sequences are all zero; they are missing",
     )
     again = clean(dataset).splits["train"]

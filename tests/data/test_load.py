@@ -7,9 +7,9 @@ import pytest
 
 from fsrf_jax.data import store
 from fsrf_jax.data.dataset import Dataset, Split
-from fsrf_jax.data.describe import describe
 from fsrf_jax.data.load import load
 from fsrf_jax.errors import DataError
+from fsrf_jax.reporting.profile import describe
 
 KEYS = {"train_audio": np.ones((2, 3, 2)), "train_label": np.array([1.0, -1.0])}
 AUDIO = np.array([[[1.0, 2.0], [-np.inf, 0.0]], [[0.0, 0.0], [0.0, 0.0]]])
@@ -50,14 +50,16 @@ def test_a_store_gives_what_was_loaded(files):
 
 
 def test_infinite_audio_is_cleaned_and_counted(files):
-    dataset = load(str(files / "pickle"), ("audio",), format="mmsa")
+    dataset = load(str(files / "pickle"), ("audio",), format="mmsa", bad_values="frame")
     split = dataset.splits["train"]
     np.testing.assert_array_equal(split.features["audio"], [[[1, 2], [0, 0]], [[0, 0], [0, 0]]])
     np.testing.assert_array_equal(split.valid["audio"], [[1, 1], [0, 0]])
     np.testing.assert_array_equal(split.present["audio"], [[1, 0], [0, 0]])
     assert dataset.notes == (
         "audio: valid frames are counted by 'audio_lengths'",
-        "train audio: 1 values are NaN or infinite; their 1 frames are missing",
+        "train audio: 1 values are NaN or infinite, in 1 of 2 columns (share of the frames): "
+        "0 (50 %)",
+        "train audio: the 1 frames with any are missing",
         "train: 1 of 2 samples have no audio",
     )
 
@@ -83,7 +85,7 @@ def test_errors_say_what_to_do(files, name, kwargs, message):
 
 
 def test_describe_has_one_line_a_split_and_modality(files):
-    lines = describe(load(files / "pickle", ("audio",))).splitlines()
+    lines = describe(load(files / "pickle", ("audio",), bad_values="frame")).splitlines()
     assert lines[0].split()[:2] == ["split", "n"]
     assert lines[1].split() == [
         "train",

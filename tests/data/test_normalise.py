@@ -33,7 +33,7 @@ def test_statistics_are_those_of_the_valid_frames():
         fitted.scale["audio"][[0, 1, 3]], frames.std(axis=0)[[0, 1, 3]], rtol=1e-6
     )
     assert fitted.scale["audio"][2] == 1
-    assert fitted.mean["audio"].dtype == fitted.scale["audio"].dtype == np.float32
+    assert fitted.scale["audio"].dtype == np.float32
     made = fitted.apply(data)
     scores = made.features["audio"][data.valid["audio"]]
     np.testing.assert_allclose(scores.mean(axis=0, dtype=np.float64), 0, atol=0.05)
@@ -64,10 +64,24 @@ def test_scores_are_finite_and_clipped_for_any_numbers(x):
     assert (fitted.scale["audio"] > 0).all()
 
 
+@pytest.mark.parametrize("n", [1, 256, 600])
+def test_an_offset_does_not_move_the_scores(n):
+    """As float32 the mean 10000000.3 would be 10000000, a third of the deviation away."""
+    x = np.tile(np.float32([1e7 - 1, 1e7, 1e7 + 2]), n).reshape(n, 3, 1)
+    fitted = fit(split(x), clip=10)
+    restored = Normaliser.from_tree(fitted.to_tree())
+    exact = (np.float64([-1, 0, 2]) - 1 / 3) / np.sqrt(14 / 9)
+    for normaliser in (fitted, restored):
+        scores = normaliser.apply(split(x)).features["audio"]
+        assert scores.dtype == np.float32
+        np.testing.assert_allclose(scores[..., 0], np.tile(exact, (n, 1)), rtol=2e-7)
+
+
 def test_it_travels_as_a_tree_of_arrays():
     fitted = fit(example(), clip=0.1)
     tree = fitted.to_tree()
-    assert all(isinstance(leaf, np.ndarray) for leaf in (*tree["mean"].values(), tree["clip"]))
+    leaves = [leaf for name in ("mean", "mean_rest", "scale") for leaf in tree[name].values()]
+    assert {leaf.dtype for leaf in (*leaves, tree["clip"])} == {np.dtype(np.float32)}
     restored = Normaliser.from_tree(tree)
     a, b = (n.apply(example(seed=1)).features["audio"] for n in (fitted, restored))
     np.testing.assert_array_equal(a, b)

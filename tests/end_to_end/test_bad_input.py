@@ -74,7 +74,7 @@ def test_not_a_pickle(tmp_path, content, format):
 def test_a_pickle_that_would_run_code(tmp_path, command):
     sentinel = tmp_path / "input" / "sentinel"
     path = write_pickle(tmp_path, {**tiny_mmsa(), "config": Touch(sentinel)})
-    done = train(path) if command == "train" else call("prepare", path, "x.h5")
+    done = train(path) if command == "train" else call("prepare", path, "--output", "x.h5")
     refused(done, 1, str(path), "would run code")
     assert not sentinel.exists()
     pickle.loads(path.read_bytes())  # with the standard library it does
@@ -313,10 +313,13 @@ def test_evaluation_of_a_split_that_is_not_there(run):
 
 def test_preparing_what_cannot_be_prepared(tmp_path):
     path = write_npz(tmp_path, train_label=np.full(40, np.nan))
-    refused(call("prepare", path, "x.h5"), 1, "40 of 40 labels are NaN")
-    refused(call("prepare", "input/y.npz", "x.h5"), 1, "did you mean 'x.npz'")
+    refused(call("prepare", path, "--output", "x.h5"), 1, "40 of 40 labels are NaN")
+    refused(call("prepare", "input/y.npz", "--output", "x.h5"), 1, "did you mean 'x.npz'")
     path = write_npz(tmp_path)
-    refused(call("prepare", path, path), 1, f"{path} exists already")
-    refused(call("prepare", path, "nowhere/x.h5"), 1, "nowhere/x.h5 cannot be written")
-    refused(call("prepare", path), 2, "prepare --help")
-    refused(call("prepare", path, "x.h5", "--formt", "arrays"), 2, "nearest is --format")
+    refused(call("prepare", path, "--output", path), 1, f"{path} exists already")
+    refused(call("prepare", path, "--output", "nowhere/x.h5"), 1, "nowhere/x.h5 cannot be written")
+    refused(call("prepare", path), 2, "output", "prepare --help")
+    refused(call("prepare", path, "x.h5"), 2, "x.h5", "prepare --help")
+    argv = ("prepare", path, "--output", "x.h5")
+    refused(call(*argv, "--formt", "arrays"), 2, "nearest is --format")
+    refused(call(*argv, "--bad_values", "none"), 2, "zero", "frame", "column")

@@ -23,7 +23,8 @@ KINDS = {"number": "l1", "class": "cross_entropy", "binary": "binary_cross_entro
 def test_prepared_and_trained_on(name, tmp_path):
     case = CASES[name]
     stored = tmp_path / "x.h5"
-    done = call("prepare", case.write(tmp_path), stored, "--modalities", "[audio,vision]")
+    argv = (case.write(tmp_path), "--output", stored, "--modalities", "[audio,vision]")
+    done = call("prepare", *argv)
     assert done.status == 0, done.err
     folder = tmp_path / "run"
     argv = ("--data.path", stored, "--task.kind", KINDS[case.form], "--output.directory", folder)

@@ -57,7 +57,9 @@ def test_values_that_are_not_finite_are_left_out_of_the_mean(folder):
     np.testing.assert_allclose(audio_of(folder)[:2], [[2, 2, 1], [1, 1, 1]])
     write_audio(folder, [(0, 1), (1, 2)], [[1, -np.inf, 1], [1, 1, 1]])
     dataset = load(folder, ("audio", "vision"))
-    assert "train audio: 1 values are NaN or infinite; their 1 frames are missing" in dataset.notes
+    assert any(
+        note.startswith("train audio: 1 values are NaN or infinite") for note in dataset.notes
+    )
 
 
 def test_a_word_and_a_video_without_anything(folder):
