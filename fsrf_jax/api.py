@@ -15,9 +15,9 @@ from rich.console import Console
 from fsrf_jax import arguments
 from fsrf_jax.config import Config
 from fsrf_jax.config import check as check_config
+from fsrf_jax.data.dataset import Masks
 from fsrf_jax.errors import ConfigError, RunError
 from fsrf_jax.evaluation.protocols.files import resolve
-from fsrf_jax.evaluation.protocols.masks import Masks
 from fsrf_jax.evaluation.results import Results, read_results
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.experiment import Experiment, open_experiment, protocol_of

@@ -16,13 +16,12 @@ import numpy as np
 from jax.sharding import Mesh
 
 from fsrf_jax import sharding
-from fsrf_jax.data.dataset import Split
+from fsrf_jax.data.dataset import Masks, Split
 from fsrf_jax.errors import NoCodesError, UserError
 from fsrf_jax.methods.method import Method, Setting
 from fsrf_jax.types import Batch, ByModality, Codes, View
 
 Tree = TypeVar("Tree")
-Masks = Mapping[str, np.ndarray]
 
 
 Encoder = Callable[[Masks], Codes]

@@ -2,7 +2,7 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,12 +10,10 @@ import numpy as np
 
 from fsrf_jax.config import DataConfig
 from fsrf_jax.data import labels, overlaps, synthetic, tokens
-from fsrf_jax.data.dataset import Dataset, Split
+from fsrf_jax.data.dataset import Dataset, Oracle, Split
 from fsrf_jax.data.folds import carve_valid, fold_split
 from fsrf_jax.data.load import load
 from fsrf_jax.errors import ConfigError, DataError
-
-Oracle = Callable[[Mapping[str, np.ndarray]], np.ndarray]
 
 
 @dataclass(frozen=True)

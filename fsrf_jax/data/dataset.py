@@ -1,10 +1,16 @@
 """A data set in memory: named splits of padded features, validity masks, labels and ids."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+
+Masks = Mapping[str, np.ndarray]
+"""Which frames are observed, or valid: bool [n, t] per modality."""
+
+Oracle = Callable[[Masks], np.ndarray]
+"""Observed masks of a split to the best possible predictions: [n], or [n, o] probabilities."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fsrf_jax.data.dataset import Dataset, Split
+from fsrf_jax.data.dataset import Dataset, Masks, Split
 from fsrf_jax.data.labels import cut_gaussian
 from fsrf_jax.errors import ConfigError
 
@@ -213,10 +213,6 @@ def make_dataset(options: SyntheticOptions, modalities: tuple[str, ...]) -> tupl
     counts = {"train": options.train, "valid": options.valid, "test": options.test}
     splits = {name: sample(world, name, count)[0] for name, count in counts.items()}
     return Dataset(splits=splits), world
-
-
-Masks = Mapping[str, np.ndarray]
-"""Which frames are observed: bool [n, t] per modality."""
 
 
 def make_posterior(

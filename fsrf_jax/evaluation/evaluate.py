@@ -5,20 +5,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fsrf_jax.data.dataset import Split
+from fsrf_jax.data.dataset import Masks, Oracle, Split
 from fsrf_jax.errors import UserError
 from fsrf_jax.evaluation.metrics.families import FAMILIES, MetricFamily
 from fsrf_jax.evaluation.metrics.figures import Metrics, mean_of
-from fsrf_jax.evaluation.protocols.masks import Masks, Observer, masks_digest, missing_shares
+from fsrf_jax.evaluation.protocols.masks import Observer, masks_digest, missing_shares
 from fsrf_jax.evaluation.protocols.registry import Condition, Protocol
 from fsrf_jax.inference import Gaussian
 
 Predictor = Callable[[Masks], np.ndarray | Gaussian]
 """The predictions of the split's samples, given which frames are observed: numbers [n], or
 Gaussian ones, or probabilities of classes or tasks [n, o]."""
-
-Oracle = Callable[[Masks], np.ndarray]
-"""The best possible predictions, [n] or [n, o]."""
 
 Answer = Callable[[Condition, int, Masks], np.ndarray | Gaussian]
 """The same, for programs that were told the condition and the mask seed."""

@@ -13,7 +13,7 @@ from jax.sharding import Mesh
 
 from fsrf_jax import inference, sharding
 from fsrf_jax.config import Config
-from fsrf_jax.data.dataset import Split
+from fsrf_jax.data.dataset import Masks, Split
 from fsrf_jax.data.normalise import Normaliser
 from fsrf_jax.errors import NoCodesError, RunError
 from fsrf_jax.evaluation.evaluate import Evaluation, evaluate
@@ -21,7 +21,7 @@ from fsrf_jax.evaluation.metrics.families import MetricFamily, choose_family
 from fsrf_jax.evaluation.probes.code_recovery import measure_protocol
 from fsrf_jax.evaluation.probes.probe import probe_split
 from fsrf_jax.evaluation.protocols.files import from_description, is_file, resolve
-from fsrf_jax.evaluation.protocols.masks import Masks, Observer, make_observer
+from fsrf_jax.evaluation.protocols.masks import Observer, make_observer
 from fsrf_jax.evaluation.protocols.registry import Protocol
 from fsrf_jax.evaluation.results import Results
 from fsrf_jax.evaluation.summary import summarise

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fsrf_jax.evaluation.evaluate import Masks
+from fsrf_jax.data.dataset import Masks
 from fsrf_jax.evaluation.metrics.figures import Metrics, mean_of, std_metrics
 from fsrf_jax.evaluation.protocols.registry import Condition, Protocol
 

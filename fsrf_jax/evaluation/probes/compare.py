@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from fsrf_jax.evaluation.probes.probe import Results
+from fsrf_jax.evaluation.probes.probe import Probes
 from fsrf_jax.evaluation.protocols.averages import mean_and_std
 
-Figure = Callable[[Results], float | None]
+Figure = Callable[[Probes], float | None]
 
 
 def _mean_of(table: str, kind: str, *names: str) -> Figure:
     """The sum of some figures of a kind of code, mean over the modalities."""
 
-    def figure(probes: Results) -> float | None:
+    def figure(probes: Probes) -> float | None:
         if kind not in probes["mean"][table]:
             return None  # the method does not have this code
         found = [probes["mean"][table][kind][name] for name in names]
@@ -33,7 +33,7 @@ def _told(kind: str) -> Figure:
 def _alignment(first: str, second: str) -> Figure:
     """CKA between two codes of one modality, mean over the modalities."""
 
-    def figure(probes: Results) -> float | None:
+    def figure(probes: Probes) -> float | None:
         names, matrix = probes["cka"]["names"], probes["cka"]["matrix"]
         pairs = [(f"{first} {m}", f"{second} {m}") for m in probes["modalities"]]
         if not {name for pair in pairs for name in pair} <= set(names):
@@ -64,7 +64,7 @@ UNKNOWN_LATENTS: dict[str, Figure] = {
 }
 
 
-def compare_probes(probes: Mapping[str, Mapping[int, Results]]) -> dict[str, Any]:
+def compare_probes(probes: Mapping[str, Mapping[int, Probes]]) -> dict[str, Any]:
     """Mean and standard deviation over seeds of the figures that sum the probes up.
 
     Args:

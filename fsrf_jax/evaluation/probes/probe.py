@@ -23,7 +23,7 @@ KINDS = {"H": "homogeneous", "S": "heterogeneous", "N": "noise"}
 
 RELEVANT = ("u", "w", "r")
 
-Results = dict[str, Any]
+Probes = dict[str, Any]
 Rows = dict[str, dict[str, np.ndarray]]  # [n_m, d] by kind and modality
 Measure = Callable[[np.ndarray, Mapping[str, np.ndarray]], Figures]
 
@@ -34,7 +34,7 @@ def probe_split(
     split: Split,
     task: TaskOptions,
     world: synthetic.World | None,
-) -> Results:
+) -> Probes:
     """Probe the codes of a split with every valid frame observed: see `probe`.
 
     Args:
@@ -56,7 +56,7 @@ def probe(
     modalities: Sequence[str],
     label: np.ndarray,
     latents: Mapping[str, np.ndarray] | None = None,
-) -> Results:
+) -> Probes:
     """Measure what the codes H, S and N of every modality hold.
 
     A sample counts for a modality where it has it. Figures are None where they are undefined.
@@ -92,7 +92,7 @@ def probe(
         for kind, of_kind in all_rows.items()
     }
     labels = {m: {"label": label[there[m]]} for m in modalities}
-    results: Results = {"variance": _each(rows, labels, _variance)}
+    results: Probes = {"variance": _each(rows, labels, _variance)}
     if latents is not None:
         own = {m: _seen_from(m, latents, there[m]) for m in modalities}
         shares = _each(rows, own, measures.variance_shares)

@@ -25,10 +25,10 @@ from pathlib import Path
 
 import numpy as np
 
-from fsrf_jax.data.dataset import Split
+from fsrf_jax.data.dataset import Masks, Split
 from fsrf_jax.errors import ConfigError, DataError
 from fsrf_jax.evaluation.protocols.files import describe, from_description
-from fsrf_jax.evaluation.protocols.masks import Masks, Observer, masks_digest
+from fsrf_jax.evaluation.protocols.masks import Observer, masks_digest
 from fsrf_jax.evaluation.protocols.registry import Condition, Protocol
 from fsrf_jax.files import replacing
 from fsrf_jax.reading.npz import read_npz

@@ -6,18 +6,15 @@ masks, byte for byte. Axis letters: n sample, t frame, m modality, s subset.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from fsrf_jax.data.dataset import Split
+from fsrf_jax.data.dataset import Masks, Split
 from fsrf_jax.evaluation.metrics.figures import Metrics
 from fsrf_jax.evaluation.protocols.registry import Condition, Odds
 from fsrf_jax.missing import Uniforms, keyed_uniforms, observe_at
 from fsrf_jax.subsets import all_subsets, modality_drop, subset_odds
-
-Masks = Mapping[str, np.ndarray]
-"""Which frames are observed: bool [n, t] per modality."""
 
 Observer = Callable[[Condition, int], Masks]
 """Condition and mask seed to masks."""
