@@ -41,7 +41,7 @@ from functools import partial
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 import losses_reference as reference
 from fsrf_jax.losses import Task, distillation, mmd, mse
-from test_losses_terms import BATCH, TARGET, TERMS, example
+from test_terms import BATCH, TARGET, TERMS, example
 
 views = {name: example(name) for name in TERMS}
 codes = [reference.codes_of(reference.example_view(seed)) for seed in (0, 1)]

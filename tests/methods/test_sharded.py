@@ -29,7 +29,7 @@ import sys, jax, numpy as np
 from functools import partial
 from jax.sharding import AxisType, NamedSharding, PartitionSpec as P
 import methods_case as case
-from test_methods_sharded import CASES
+from test_sharded import CASES
 
 assert len(jax.devices()) == 8
 method, setting, parameters, batch, views = case.case_of(*CASES[sys.argv[1]])

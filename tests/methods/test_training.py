@@ -102,7 +102,7 @@ def test_a_resumed_run_is_the_same_bit_for_bit(subject, alone, tmp_path):
 
 
 PROGRAM = """
-import sys, jax, numpy as np, training_case as case, test_methods_training as tests
+import sys, jax, numpy as np, training_case as case, test_training as tests
 from jax.sharding import AxisType
 from fsrf_jax import sharding
 from fsrf_jax.training import loop

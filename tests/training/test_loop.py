@@ -457,7 +457,7 @@ def test_members_are_spread_over_devices_that_divide_them():
 
 
 DEVICES = """
-import pathlib, re, sys, jax, numpy as np, training_case as case, test_training_loop as tests
+import pathlib, re, sys, jax, numpy as np, training_case as case, test_loop as tests
 from fsrf_jax.training import loop
 
 assert case.MESH.size == 3
