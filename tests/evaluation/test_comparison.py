@@ -239,3 +239,28 @@ def test_files_that_are_missing_damaged_or_strangers_are_refused(tmp_path, folde
     (tmp_path / "results.json").write_text(json.dumps(results))
     with pytest.raises(RunError, match="KeyError: 'metrics'"):
         read_evaluated(tmp_path)
+
+
+def test_groups_are_resampled_as_a_whole_and_survive_their_files(folders, methods, tmp_path):
+    """Recomputed by drawing groups; one seed of each method."""
+    one, other = methods["good"][0], methods["bad"][0]
+    groups = np.array([f"person {i % 5}" for i in range(80)])
+    grouped = [dataclasses.replace(run, groups=groups) for run in (other, one)]
+    found = compare_methods({"bad": grouped[:1], "good": grouped[1:]}, resamples=60)["good"]
+    differences = []
+    for count_g in resample_counts(5, 60):
+        drawn = np.repeat(np.arange(80), np.array([count_g[i % 5] for i in range(80)]).astype(int))
+        mae = [
+            np.mean(
+                [np.abs(p[drawn] - side.labels[drawn]).mean() for p in side.predictions["audio"]]
+            )
+            for side in (one, other)
+        ]
+        differences.append(mae[0] - mae[1])
+    expected = np.percentile(differences, [2.5, 97.5])
+    assert found["audio"]["mae"].samples == pytest.approx(expected, abs=1e-6)
+    evaluation = dataclasses.replace(run(with_oracle=False, count=20), groups=groups[:20])
+    save_json(tmp_path / "results.json", summarise(evaluation, "test", 0, "abc"))
+    save_predictions(tmp_path / "predictions.npz", evaluation)
+    assert read_evaluated(tmp_path).groups.tolist() == groups[:20].tolist()
+    assert read_evaluated(folders["good"][0]).groups is None

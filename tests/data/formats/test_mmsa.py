@@ -3,6 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
+from fsrf_jax.data.clean import clean
 from fsrf_jax.data.formats import mmsa
 from fsrf_jax.errors import DataError
 
@@ -149,3 +150,21 @@ def test_other_pickles_are_named(tmp_path):
         mmsa.read(write(tmp_path, [1]), ("audio",))
     with pytest.raises(DataError, match=r"no split; .* found a, config"):
         mmsa.read(write(tmp_path, {"a": 1, "config": {}}), ("audio",))
+
+
+def test_aligned_modalities_have_their_frames_in_common(tmp_path):
+    """Without lengths: from the first to the last frame that any modality has; gaps are missing."""
+    modalities = ("language", "audio", "vision")
+    text, audio, vision = (np.ones((2, 5, 2)) for _ in range(3))
+    text[0, [0, 4]] = audio[0, [0, 1, 4]] = vision[0, [0, 2, 3, 4]] = 0
+    audio[1] = 0
+    keys = {"text_lengths": None, "audio_lengths": None, "vision_lengths": None, "text_bert": None}
+    dataset = clean(read(tmp_path, modalities, text=text, audio=audio, vision=vision, **keys))
+    found = dataset.splits["train"]
+    for m in modalities:
+        assert found.valid[m][0].tolist() == [0, 1, 1, 1, 0]
+    assert found.present["vision"][0].tolist() == [0, 1, 0, 0, 0]
+    assert not found.valid["audio"][1].any()  # a modality that a sample lacks has no frame
+    assert found.valid["language"][1].all()
+    note = "audio: valid from the first to the last frame of all modalities that is not zero"
+    assert note in dataset.notes
