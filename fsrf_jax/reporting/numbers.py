@@ -46,9 +46,10 @@ def spread_cell(spread: Spread, column: Column) -> str:
     return mean if deviation is None else f"{mean} ± {shown(deviation, column)}"
 
 
-def missing_cell(row: Row) -> str:
+def missing_cell(row: Row, digits: int = 1) -> str:
     """The shares of frames and of modalities that were really missing, in percent."""
-    return f"{percent(row['missing']['frames'])} / {percent(row['missing']['modalities'])}"
+    shares = (row["missing"][kind] for kind in ("frames", "modalities"))
+    return " / ".join("-" if share is None else f"{100 * share:.{digits}f}" for share in shares)
 
 
 def p_value(p: float | None) -> str:

@@ -87,14 +87,14 @@ def has_bayes(results: Results) -> bool:
     return "bayes" in results["conditions"][0]
 
 
-def main_table(results: Results) -> Table:
-    """Every column under every condition and average."""
+def main_table(results: Results, digits: int = 1) -> Table:
+    """Every column under every condition and average; `digits` of what was missing."""
     family = family_of_results(results)
     bayes = ["Bayes", "share"] if has_bayes(results) else []
     body = []
     for name, row in rows_of(results).items():
         label, metrics = row_title(results, name), row["metrics"]
-        cells = [missing_cell(row), *(shown(metrics[c.metric], c) for c in family.columns)]
+        cells = [missing_cell(row, digits), *(shown(metrics[c.metric], c) for c in family.columns)]
         cells.append(shown(row["floor"][family.headline.metric], family.headline))
         if bayes:
             best, found = row["bayes"][family.headline.metric], metrics[family.headline.metric]

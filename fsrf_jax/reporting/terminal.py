@@ -11,7 +11,7 @@ from fsrf_jax.reporting.results_tables import brief_tables, main_table
 
 def terminal_results(results: Results) -> Group:
     """Lay results out for `rich.print`; fits 80 columns with three modalities."""
-    return terminal_tables([main_table(results), *brief_tables(results)])
+    return terminal_tables([main_table(results, digits=0), *brief_tables(results)])
 
 
 def terminal_tables(tables: list[Table]) -> Group:
@@ -26,7 +26,7 @@ def terminal_tables(tables: list[Table]) -> Group:
 def _table(table: Table) -> TerminalTable:
     drawn = TerminalTable(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for index, name in enumerate(table.header):
-        drawn.add_column(name, justify="right" if index else "left", no_wrap=bool(index))
+        drawn.add_column(name, justify="right" if index else "left", no_wrap=True)
     plain = len(table.rows) - table.strong
     for index, row in enumerate(table.rows):
         if index == plain:

@@ -38,7 +38,7 @@ RATES = tuple(f"rate={rate / 10}" for rate in range(1, 11))
 FILES = (
     *(".lock", "checkpoints", "config.yaml", "environment.json", "metrics.jsonl"),
     *("conditions.csv", "predictions.csv", "predictions.npz", "results.json"),
-    *("results.md", "results.png"),
+    *("results.md", "results.png", "shapes.json"),
     "tensorboard",
 )
 MANY = "40"
@@ -97,7 +97,7 @@ def test_results_have_the_keys_of_the_interface(trained):
             assert all(value is None or type(value) is float for value in table.values())
             assert all(0 <= table[name] <= 1 for name in METRICS[2:])
     assert results["conditions"][0]["floor"]["corr"] is None
-    keys = {"metrics", "floor", "bayes", "weights", "recovery", "bootstrap"}
+    keys = {"metrics", "floor", "bayes", "weights", "recovery", "bootstrap", "missing"}
     assert keys == set(results["average"]["all_conditions"])
     assert {*keys, "all_conditions"} == set(results["average"])
     assert (results["metrics"], results["tasks"], results["resamples"]) == ("mosi", [], 1000)

@@ -124,7 +124,7 @@ def test_terminal_table_fits_80_columns_and_shows_every_row(results):
     for line in text.splitlines():
         assert len(line.rstrip()) <= 80
     for entry in results["conditions"]:
-        row = next(line for line in text.splitlines() if line.startswith(entry["name"]))
+        row = next(line for line in text.splitlines() if line.startswith(f"{entry['name']} "))
         assert f"{100 * entry['metrics']['acc2_non0']:.1f}" in row
     assert "…" not in text
 
