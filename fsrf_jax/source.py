@@ -27,6 +27,8 @@ class Shapes:
         outputs: see `Source`.
         classes: names of the classes; may be empty.
         vocabulary: see `Source`.
+        class_counts: of the training labels: how many are of each class, one row; or, for each
+            binary task, how many are 0 and 1; empty for numbers.
     """
 
     samples: int
@@ -35,6 +37,7 @@ class Shapes:
     outputs: int
     classes: tuple[str, ...]
     vocabulary: dict[str, int]
+    class_counts: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,7 @@ class Source:
             outputs=self.outputs,
             classes=self.dataset.classes,
             vocabulary=dict(self.vocabulary),
+            class_counts=labels.counts(train.labels, self.form, self.outputs),
         )
 
     def as_trained(self, shapes: Shapes) -> "Source":

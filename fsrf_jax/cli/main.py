@@ -1,6 +1,7 @@
 """How every command ends: a status, and one message in place of a traceback."""
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -11,13 +12,14 @@ from fsrf_jax.errors import UserError
 from fsrf_jax.reading.limits import memory_at_hand, readable
 
 _LONGEST = 10_000
+_BUILDS = {"cuda": "jax[cuda13]", "gpu": "jax[cuda13]", "tpu": "jax[tpu]"}
 
 
 def guarded(command: Callable[[Sequence[str]], int]) -> Callable[[], int]:
     """A console entry point: runs the command on sys.argv and turns errors into a status.
 
-    0 done, 1 a problem with the data or memory, 2 one with the config or the run folder, 130 and
-    143 stopped by SIGINT and SIGTERM.
+    0 done, 1 a problem with the data or memory, 2 one with the config, the run folder or the
+    platform asked for, 130 and 143 stopped by SIGINT and SIGTERM.
     """
 
     def main() -> int:
@@ -36,11 +38,40 @@ def guarded(command: Callable[[Sequence[str]], int]) -> Callable[[], int]:
                 raise
             print(f"error: {_short_of_memory(str(error), device)}", file=sys.stderr)
             return 1
+        except (AssertionError, RuntimeError) as error:
+            if not (asked := os.environ.get("JAX_PLATFORMS")) or not _without_platform(error):
+                raise
+            print(f"error: {_other_platform(asked)}", file=sys.stderr)
+            return 2
         except KeyboardInterrupt:
             print("interrupted; what is saved stays in the run folder", file=sys.stderr)
             return 130
 
     return main
+
+
+def _without_platform(error: Exception) -> bool:
+    """Whether JAX could not start, which is a bare assertion where it sees no NVIDIA GPU."""
+    if isinstance(error, RuntimeError):
+        return "Unable to initialize backend" in str(error)
+    try:
+        jax.devices()
+    except AssertionError:
+        return True
+    return False
+
+
+def _other_platform(asked: str) -> str:
+    """What was asked for, what there is, and what to do. JAX starts anew."""
+    logging.disable()  # JAX tells of hardware that it cannot use
+    jax.config.update("jax_platforms", None)
+    found = jax.default_backend()
+    builds = [build for name, build in _BUILDS.items() if name in asked.split(",")]
+    install = f", or install {' and '.join(builds)} where there is such a device" if builds else ""
+    return (
+        f"JAX_PLATFORMS={asked}: JAX cannot use it here, found {found}: set JAX_PLATFORMS={found}"
+        f"{install}"
+    )
 
 
 def _short_of_memory(problem: str, device: bool) -> str:

@@ -179,6 +179,15 @@ def outputs(dataset: Dataset, form: str, cuts: Sequence[float] = ()) -> int:
     return len(cuts) + 1 if cuts else max(2, 1 + largest, len(dataset.classes))
 
 
+def counts(labels: np.ndarray, form: str, outputs: int) -> tuple[tuple[int, ...], ...]:
+    """How many labels are of each class, in one row; 0 and 1 of each task; () for numbers."""
+    if form == "number":
+        return ()
+    columns = labels.reshape(len(labels), -1).astype(np.int64).T
+    classes = outputs if form == "class" else 2
+    return tuple(tuple(np.bincount(y_n, minlength=classes).tolist()) for y_n in columns)
+
+
 def _split_labels(name: str, split: Split, form: str, cuts: Sequence[float]) -> np.ndarray:
     """The labels of one split in the form wanted."""
     labels = split.labels

@@ -240,9 +240,11 @@ def protocol_of(folder: Path, config: Config) -> Protocol:
 
 def make_recipe(config: Config, shapes: Shapes) -> Recipe:
     """What a config trains by, on data of these shapes."""
+    # Without need for them the counts stay out of what compiles, so that data share programs.
+    counts = shapes.class_counts if config.task.class_weights == "balanced" else ()
     return Recipe(
         method=config.method,
-        task=Task(**asdict(config.task), outputs=shapes.outputs),
+        task=Task(**asdict(config.task), outputs=shapes.outputs, class_counts=counts),
         model=config.model,
         missing=config.missing,
         optimizer=config.optimizer,

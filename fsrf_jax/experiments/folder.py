@@ -144,7 +144,8 @@ def read_shapes(folder: Path) -> Shapes | None:
     try:
         if found.pop("version") != VERSION:
             raise ValueError(f"expected version {VERSION}")
-        return Shapes(**{**found, "classes": tuple(found["classes"])})
+        counts = tuple(map(tuple, found.get("class_counts", ())))  # files of before have none
+        return Shapes(**{**found, "classes": tuple(found["classes"]), "class_counts": counts})
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{path}: is damaged, or of another version ({error}): the same bin/train command "

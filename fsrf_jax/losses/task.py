@@ -12,12 +12,13 @@ of `Task`, so that no other module compares strings.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from fsrf_jax.data.labels import SMALLEST_PROBABILITY
@@ -119,6 +120,17 @@ def gaussian_kl(learner_bo: jax.Array, teacher_bo: jax.Array) -> jax.Array:
     return (jnp.expm1(teacher_log_b - log_b) - (teacher_log_b - log_b) + squared_b) / 2
 
 
+def balanced(counts: Sequence[Sequence[int]]) -> np.ndarray:
+    """Class weights n / (C n_c) of each question, float32 [g, c], from the counts [g, c].
+
+    C counts the classes that occur, so that the mean over the n samples is 1; others weigh 0.
+    """
+    counts_gc = np.asarray(counts, np.float64)
+    occurs_gc = counts_gc > 0
+    mean_g1 = counts_gc.sum(axis=1, keepdims=True) / occurs_gc.sum(axis=1, keepdims=True)
+    return np.where(occurs_gc, mean_g1 / np.maximum(counts_gc, 1), 0).astype(np.float32)
+
+
 PREDICTION: dict[str, Callable[..., jax.Array]] = {
     "gaussian_kl": gaussian_kl,
     "kl": kl,
@@ -138,6 +150,15 @@ class TaskOptions:
     kind: TaskName = "l1"
     """Of a number: absolute, squared or Huber error, or a Gaussian's likelihood; of a class or of
     binary tasks: cross-entropy."""
+    class_weights: Literal["none", "balanced"] = field(default="none", kw_only=True)
+    """What a sample of a class, or of 0 and 1 of a binary task, weighs in the task loss: balanced
+    is n / (classes * n of the class) in training. The validation error is never weighed."""
+
+    def check(self) -> None:
+        """Raise ValueError if classes are to be weighed where there are none."""
+        fits = self.class_weights == "none" or self.form != "number"
+        expected = f"none, because task.kind {self.kind} predicts numbers, which have no classes"
+        expect(fits, "class_weights", self.class_weights, expected)
 
     @property
     def form(self) -> Form:
@@ -154,6 +175,8 @@ class Task(TaskOptions):
 
     outputs: int = 1
     """Numbers, classes or binary tasks that the labels have."""
+    class_counts: tuple[tuple[int, ...], ...] = ()
+    """For balanced class weights: see `Shapes` in source.py."""
 
     @property
     def head_width(self) -> int:
@@ -173,6 +196,9 @@ class Task(TaskOptions):
     def loss(self, raw_bo: jax.Array, labels: jax.Array, weights_b: jax.Array) -> jax.Array:
         """Weighted mean of `error` over the batch.
 
+        With balanced class weights each error counts by the weight of its class as well, also in
+        what the sum is divided by, so that the scale stays.
+
         Returns:
             A scalar; exactly 0 with zero gradient without weight.
         """
@@ -183,7 +209,16 @@ class Task(TaskOptions):
             chex.assert_equal_shape([raw_bo, labels])
         else:
             chex.assert_equal_shape([labels, weights_b])
-        return weighted_mean(self.error(raw_bo, labels), weights_b)
+        if self.class_weights == "none":
+            return weighted_mean(self.error(raw_bo, labels), weights_b)
+        categories_bg = self.categories(labels, ())
+        codes_bgc = jax.nn.one_hot(categories_bg, len(self.class_counts[0]))
+        of_class_bg = jnp.sum(codes_bgc * balanced(self.class_counts)[None], axis=-1)
+        if self.form == "binary":
+            error_bg = optax.sigmoid_binary_cross_entropy(raw_bo, labels)
+        else:
+            error_bg = self.error(raw_bo, labels)[:, None]
+        return weighted_mean(error_bg.reshape(-1), (weights_b[:, None] * of_class_bg).reshape(-1))
 
     def plain_error(self, raw_bo: jax.Array, labels: jax.Array) -> jax.Array:
         """The absolute error of a number whatever the kind, else the cross-entropy; [b], >= 0.

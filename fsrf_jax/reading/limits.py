@@ -149,9 +149,14 @@ def one_message(path: Path, kind: str, error: type[UserError] = DataError) -> It
         yield
     except (UserError, MemoryError):
         raise
-    except Refused as problem:
-        raise error(f"{path}: is not read: {problem}") from None
     except Exception as problem:
+        if signature.turned(path):
+            raise error(
+                f"{path}: cannot be read: it looks like a transfer in text mode that turned line "
+                "ends; expected the file as it was, so copy it again in binary mode"
+            ) from None
+        if isinstance(problem, Refused):
+            raise error(f"{path}: is not read: {problem}") from None
         reason = " ".join(str(problem).split())[:300] or type(problem).__name__
         raise error(
             f"{path}: cannot be read as {kind} ({reason}): found {signature.describe(path)}; "

@@ -9,7 +9,7 @@ import tomllib
 import jax
 import numpy as np
 import pytest
-from command_case import ROOT, call
+from command_case import ROOT, TINY, call
 
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.errors import ConfigError, DataError, RunError, UserError
@@ -62,6 +62,37 @@ def test_memory_that_runs_out_is_one_line(monkeypatch, capsys):
     )
     with pytest.raises(jax.errors.JaxRuntimeError):
         run_with(monkeypatch, [], other)
+
+
+@pytest.mark.parametrize(
+    ("platform", "remedy"),
+    [
+        ("cuda", ", or install jax[cuda13] where there is such a device"),
+        ("tpu", ", or install jax[tpu] where there is such a device"),
+        ("cpu,nonsense", ""),
+    ],
+)
+def test_a_platform_that_is_not_there_is_one_line(tmp_path, platform, remedy):
+    """In processes that see no GPU, whatever the machine has."""
+    env = {**os.environ, "JAX_PLATFORMS": platform, "CUDA_VISIBLE_DEVICES": ""}
+    script = [sys.executable, str(ROOT / "bin" / "train"), *TINY]
+    done = subprocess.run(script, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        f"error: JAX_PLATFORMS={platform}: JAX cannot use it here, found cpu: set "
+        f"JAX_PLATFORMS=cpu{remedy}\n"
+    )
+
+
+def test_another_error_is_not_taken_for_a_platform(monkeypatch):
+    monkeypatch.setenv("JAX_PLATFORMS", "cpu")
+    for error in (AssertionError, RuntimeError("device")):
+
+        def command(argv, error=error):
+            raise error
+
+        with pytest.raises((AssertionError, RuntimeError)):
+            run_with(monkeypatch, [], command)
 
 
 def test_an_interrupt_is_130(monkeypatch, capsys):

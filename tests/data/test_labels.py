@@ -198,3 +198,11 @@ def test_names_are_no_numbers(form, cuts, message):
 def test_a_class_that_does_not_occur_has_its_output():
     named = dataclasses.replace(dataset(train=[0, 1]), classes=("a", "b", "c"))
     assert labels.outputs(labels.to_form(named, "class"), "class") == 3
+
+
+def test_classes_are_counted():
+    y = np.array([0, 2, 2, 0, 0], np.float32)
+    assert labels.counts(y, "class", 4) == ((3, 0, 2, 0),)
+    tasks = np.array([[0, 1], [1, 1], [0, 1]], np.float32)
+    assert labels.counts(tasks, "binary", 2) == ((2, 1), (0, 3))
+    assert labels.counts(y, "number", 1) == ()

@@ -18,7 +18,7 @@ def arrays(n, names, seed, features=3):
         "language": (x + rng.normal(size=(n, 4, features))).astype(np.float32),
         "audio": (x + rng.normal(size=(n, 5, 2))).astype(np.float32),
         "label": labels,
-        "id": np.array([f"s{i}" for i in range(n)]),
+        "id": np.array([f"{seed}/{i}" for i in range(n)]),
     }
 
 
@@ -84,7 +84,7 @@ def test_other_widths_and_unknown_classes_are_refused(run, tmp_path):
 def test_what_a_network_was_made_for_is_read_or_named(run, tmp_path):
     copied = tmp_path / "run"
     shutil.copytree(run[0], copied)
-    shapes = json.loads((copied / "shapes.json").read_text())
+    shapes, trained = json.loads((copied / "shapes.json").read_text()), read_arrays(run[1])
     assert shapes == {
         "version": 1,
         "samples": 40,
@@ -93,9 +93,36 @@ def test_what_a_network_was_made_for_is_read_or_named(run, tmp_path):
         "outputs": 3,
         "classes": ["anger", "calm", "joy"],
         "vocabulary": {},
+        "class_counts": [[int((trained["train_label"] == name).sum()) for name in sorted(NAMES)]],
     }
+    del shapes["class_counts"]  # a run of before there were any
+    (copied / "shapes.json").write_text(json.dumps(shapes))
+    assert call("evaluate", copied).status == 0
     for text in ("{", "[]", '{"version": 2}', '{"version": 1}'):
         (copied / "shapes.json").write_text(text)
         refused(call("evaluate", copied), 2, "shapes.json")
     (copied / "shapes.json").unlink()  # a run of before there was such a file
     assert call("evaluate", copied).status == 0
+
+
+def test_rare_classes_can_weigh_as_much_as_others(tmp_path):
+    skewed = [*["anger"] * 14, "calm", "joy"]
+    of = {"train": (40, skewed, 9), "valid": (16, skewed, 8), "test": (24, NAMES, 2)}
+    path = save(tmp_path / "x.npz", **{split: arrays(*given) for split, given in of.items()})
+    argv = ("--data.source", "file", "--data.path", path, "--data.modalities", "[language,audio]")
+    argv = (*argv, "--task.kind", "cross_entropy", "--method.name", "late_fusion")
+    argv = (*argv, "--optimizer.learning_rate", "0.02")
+    means = {}
+    for setting in ("none", "balanced"):
+        folder = tmp_path / setting
+        done = call(
+            "train", *TINY, *argv, "--task.class_weights", setting, "--output.directory", folder
+        )
+        assert done.status == 0, done.err
+        means[setting] = read_arrays(folder / "predictions.npz")["predictions"].mean((0, 1, 2))
+    assert call("evaluate", folder).status == 0
+    # The common class is what a network learns first, unless the rare ones weigh more.
+    assert means["none"][0] > means["balanced"][0] + 0.1, means
+    argv = ("--task.class_weights", "balanced", "--output.directory", tmp_path / "x")
+    message = "task.class_weights: found 'balanced', expected none, because task.kind l1 predicts"
+    refused(call("train", *TINY, *argv), 2, message)

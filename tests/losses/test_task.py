@@ -7,12 +7,20 @@ import losses_reference as reference
 import numpy as np
 import pytest
 from jax.test_util import check_grads
-from scipy.special import expit, huber, softmax
+from scipy.special import expit, huber, log_softmax, softmax
 from scipy.stats import norm
 from sklearn.metrics import log_loss, mean_absolute_error, mean_squared_error
+from sklearn.utils.class_weight import compute_class_weight
 
 from fsrf_jax.losses import Task, TaskOptions
-from fsrf_jax.losses.task import ERRORS, FORMS, LARGEST_LOG_VARIANCE, gaussian_moments
+from fsrf_jax.losses.task import (
+    ERRORS,
+    FORMS,
+    LARGEST_LOG_VARIANCE,
+    balanced,
+    gaussian_moments,
+)
+from fsrf_jax.options import check
 
 
 def gaussian(raw, y, w):
@@ -305,3 +313,83 @@ def test_the_loss_of_a_number_has_the_gradient_of_its_rows_by_weights():
     _, gradient = compiled("l1")(raw, labels, weights)
     slope = np.sign(raw[:, 0] - labels) * weights / weights.sum()
     np.testing.assert_allclose(gradient[:, 0], slope, rtol=1e-5)
+
+
+COUNTS = {"cross_entropy": ((6, 0, 2),), "binary_cross_entropy": ((1, 7), (5, 3))}
+classified = pytest.mark.parametrize("kind", sorted(COUNTS))
+
+
+def weighed(kind, counts=None):
+    outputs = reference.OUTPUTS[FORMS[kind]]
+    return Task(kind, outputs, counts or COUNTS[kind], class_weights="balanced")
+
+
+def test_balanced_class_weights_are_those_of_scikit_learn():
+    for counts in ((6, 2, 4), (1, 7), (5, 3)):
+        y = np.repeat(np.arange(len(counts)), counts)
+        expected = compute_class_weight("balanced", classes=np.unique(y), y=y)
+        np.testing.assert_allclose(balanced([counts]), [expected], rtol=1e-6)
+    # A class that training lacks is none.
+    np.testing.assert_allclose(balanced([(6, 0, 2)]), [[8 / 12, 0, 8 / 4]], rtol=1e-6)
+    np.testing.assert_array_equal(balanced([(0, 8), (4, 4)]), [[0, 1], [1, 1]])
+
+
+def weighed_reference(kind, raw_bo, labels, weights_b):
+    """As PyTorch's cross_entropy with `weight` and the reduction "mean", in float64."""
+    total = scale = 0.0
+    for raw_o, label, weight in zip(raw_bo.astype(float), labels, weights_b, strict=True):
+        if kind == "cross_entropy":
+            n, (of_class, occur) = 8, (COUNTS[kind][0][int(label)], 2)
+            terms = [(-log_softmax(raw_o)[int(label)], n / (occur * of_class) if of_class else 0)]
+        else:
+            terms = [
+                (-np.log(expit(raw if y else -raw)), 8 / (2 * count[int(y)]))
+                for raw, y, count in zip(raw_o, label, COUNTS[kind], strict=True)
+            ]
+        total += sum(error * weight * of_class for error, of_class in terms)
+        scale += sum(weight * of_class for _, of_class in terms)
+    return total / scale
+
+
+@classified
+def test_weighed_value_and_gradient(kind):
+    raw, labels, weights = example(kind)
+    task = weighed(kind)
+    value = task.loss(raw, labels, weights)
+    np.testing.assert_allclose(value, weighed_reference(kind, raw, labels, weights), rtol=1e-5)
+    assert abs(value - TASKS[kind].loss(raw, labels, weights)) > 0.01
+    with jax.enable_x64(True):
+        raw, labels, weights = (jnp.asarray(a, jnp.float64) for a in (raw, labels, weights))
+        loss = jax.jit(task.loss)
+        check_grads(lambda r: loss(r, labels, weights), (raw,), 1, ["rev"])
+        np.testing.assert_array_equal(jax.grad(loss)(raw, labels, 0 * weights), 0 * raw)
+        np.testing.assert_array_equal(jax.grad(loss)(raw, labels, weights)[0], 0)  # weight 0
+
+
+@classified
+def test_equal_counts_weigh_nothing(kind):
+    raw, labels, weights = example(kind)
+    equal = tuple((4,) * len(row) for row in COUNTS[kind])
+    value = weighed(kind, equal).loss(raw, labels, weights)
+    np.testing.assert_allclose(value, TASKS[kind].loss(raw, labels, weights), rtol=1e-6)
+
+
+@classified
+def test_only_the_loss_is_weighed(kind):
+    raw, labels, _ = example(kind)
+    one, other, prediction = weighed(kind), TASKS[kind], TASKS[kind].prediction(raw)
+    np.testing.assert_array_equal(one.error(raw, labels), other.error(raw, labels))
+    np.testing.assert_array_equal(
+        one.prediction_error(prediction, labels), other.prediction_error(prediction, labels)
+    )
+
+
+@every
+def test_numbers_have_no_class_weights(kind):
+    options = TaskOptions(kind, class_weights="balanced")
+    check(TaskOptions(kind))
+    if FORMS[kind] != "number":
+        check(options)
+        return
+    with pytest.raises(ValueError, match=rf"class_weights: .*task\.kind {kind} predicts numbers"):
+        check(options)

@@ -1,8 +1,13 @@
+import io
 import os
+import pickle
 import resource
 from pathlib import Path
 
+import h5py
+import numpy as np
 import pytest
+from command_case import call, tiny_arrays, tiny_mmsa
 
 from fsrf_jax.errors import ConfigError, DataError, OutOfMemory
 from fsrf_jax.reading import limits
@@ -81,3 +86,44 @@ def test_memory_of_a_control_group(tmp_path, monkeypatch, names):
 )
 def test_bytes_in_words(count, text):
     assert limits.readable(count) == text
+
+
+def hdf5():
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        for name, values in tiny_arrays().items():
+            file[name] = values
+    return content.getvalue()
+
+
+def npz():
+    content = io.BytesIO()
+    np.savez_compressed(content, **tiny_arrays())
+    return content.getvalue()
+
+
+FILES = {
+    **{f"pickle {p}": lambda p=p: pickle.dumps(tiny_mmsa(), p) for p in (0, 1, 2, 4)},
+    "hdf5": hdf5,
+    "npz": npz,
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_transfer_in_text_mode_is_named(tmp_path, name):
+    path, whole = tmp_path / "x", FILES[name]()
+    damaged = {"longer": whole.replace(b"\n", b"\r\n")}
+    if name == "hdf5":  # its signature shows both directions
+        damaged["shorter"] = whole.replace(b"\r\n", b"\n")
+    for content in damaged.values():
+        path.write_bytes(content)
+        done = call("prepare", path, "--output", tmp_path / "out.h5")
+        assert (done.status, done.out) == (1, "")
+        assert done.err == (
+            f"error: {path}: cannot be read: it looks like a transfer in text mode that turned "
+            "line ends; expected the file as it was, so copy it again in binary mode\n"
+        )
+    # Other damage is not.
+    path.write_bytes(whole[: len(whole) // 2])
+    done = call("prepare", path, "--output", tmp_path / "out.h5")
+    assert (done.status, "text mode" in done.err) == (1, False), done.err
