@@ -31,9 +31,10 @@ def read_variants(path: Path, base: Sequence[str]) -> dict[str, Config]:
         raise ConfigError(
             f"{path}: found {content!r}, expected one key `variants` with a name and changes each."
         )
-    return {
-        str(name): _variant(path, str(name), changes, base) for name, changes in variants.items()
-    }
+    for name in variants:
+        if not isinstance(name, str):  # YAML takes on, off, yes, no and numbers for values
+            raise ConfigError(f"{path}: variant {name!r}: expected a name: put it in quotes.")
+    return {name: _variant(path, name, changes, base) for name, changes in variants.items()}
 
 
 def _variant(path: Path, name: str, changes: Any, base: Sequence[str]) -> Config:

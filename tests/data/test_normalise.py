@@ -119,3 +119,14 @@ def test_errors_name_the_modality():
         fitted.apply(split(np.ones((1, 1, 6))))
     with pytest.raises(DataError, match="modalities vision, the training data had audio"):
         fitted.apply(split(np.ones((1, 1, 4)), name="vision"))
+
+
+def test_a_gap_has_no_part_in_the_statistics_and_stays_zero():
+    x = np.array([[[2.0], [0.0], [4.0]]], np.float32)
+    gappy = dataclasses.replace(
+        split(x, np.ones((1, 3), bool)), present={"audio": np.array([[True, False, True]])}
+    )
+    fitted = fit(gappy, 5)
+    np.testing.assert_allclose(
+        fitted.apply(gappy).features["audio"][0, :, 0], [-1, 0, 1], atol=1e-6
+    )

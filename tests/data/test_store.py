@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from fsrf_jax.data import store
+from fsrf_jax.data.clean import clean
 from fsrf_jax.data.dataset import Dataset, Split
 from fsrf_jax.errors import DataError
 
@@ -145,3 +146,15 @@ def test_classes_tokens_and_groups_are_stored(tmp_path):
     found = store.read(tmp_path / "x.h5", ("audio",))
     assert (found.classes, found.tokens) == (("no", "yés"), ("audio",))
     assert found.splits["a"].groups.tolist() == groups.tolist()
+
+
+def test_gaps_are_known_again(tmp_path):
+    audio = np.ones((2, 4, 3), np.float32)
+    audio[0, 1] = audio[1, 3] = 0
+    valid = {"audio": np.array([[True] * 4, [True] * 3 + [False]])}
+    split = Split(np.array(["a", "b"]), {"audio": audio}, valid, np.zeros(2, np.float32))
+    dataset = clean(Dataset({"train": split}))
+    store.write(tmp_path / "x.h5", dataset)
+    found = store.read(tmp_path / "x.h5", ("audio",)).splits["train"]
+    np.testing.assert_array_equal(found.present["audio"], [[1, 0, 1, 1], [1, 1, 1, 0]])
+    np.testing.assert_array_equal(found.valid["audio"], valid["audio"])

@@ -145,7 +145,7 @@ def test_probes_of_finished_members(finished):
     np.testing.assert_allclose(
         (cell["mean"], cell["std"]), (np.mean(shares), np.std(shares, ddof=1))
     )
-    assert "## What the codes hold" in (out / "ablation.md").read_text()
+    assert "**What the codes hold**" in (out / "ablation.md").read_text()
     # The second time they are read, and without --probes they are left out.
     assert ": probed" not in call("ablate", *argv, "--probes").out
     assert call("ablate", *argv).status == 0

@@ -119,8 +119,8 @@ def test_every_chapter_is_there(run):
     assert f"Digest (SHA-256) of all masks: {digest}" in text
     assert "drawn anew for this report and have this digest" in text
     assert "no pictures of the codes" not in text
-    assert "Probes, variance shares" in text
-    assert "Recovery of codes: run_1: test split, 24 samples" in text
+    assert "run_1: test split, every frame observed: Variance shares" in text
+    assert "run_1: test split: Recovery of codes" in text
     assert "|training.epochs|30|2|" in text
 
 
@@ -150,7 +150,7 @@ def test_two_runs_are_compared_even_without_checkpoints(run, tmp_path):
     assert (done.status, done.err) == (0, "")
     page = Tables((tmp_path / "both.html").read_text("utf-8"))
     found = {row[0]: row for row in page.tables["Acc2, average: differences to a"]}
-    assert found["b"][2:6] == ["+0.0", "+0.0 .. +0.0", "1.000", "-"]
+    assert found["b"][2:8] == ["+0.0", "-", "-", "+0.0 .. +0.0", "1.000", "unknown"]
     text = (tmp_path / "both.md").read_text("utf-8")
     assert "b: no pictures of the codes: there is no checkpoint." in text
     assert (tmp_path / "both.table.tex").exists()

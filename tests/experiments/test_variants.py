@@ -72,6 +72,7 @@ def test_the_base_may_be_a_file(write, tmp_path):
         ("# nothing", ("found None, expected one key `variants`",)),
         ("variants: {a: 3}", ("variant 'a'", "found 3, expected {section.field: value, ...}")),
         ("variants: {a: }", ("variant 'a'", "found None")),
+        ("variants: {off: {}}", ("variant False", "put it in quotes")),
         ("variants: {a/b: {}}", ("variant 'a/b'", "a name that can be a folder")),
         ("variants: {.a: {}}", ("variant '.a'", "a name that can be a folder")),
         ("variants: {' ': {}}", ("variant ' '", "a name that can be a folder")),

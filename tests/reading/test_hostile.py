@@ -45,7 +45,7 @@ def test_data(tmp_path, name):
     suffix, content = PREPARED[name]
     path = tmp_path / f"x{suffix}"
     path.write_bytes(content)
-    one_message(call("prepare", path, tmp_path / "out.h5"))
+    one_message(call("prepare", path, "--output", tmp_path / "out.h5"))
     assert [p.name for p in tmp_path.iterdir()] == [path.name]
 
 
@@ -53,7 +53,7 @@ def test_data(tmp_path, name):
 @pytest.mark.parametrize("name", hostile.HDF5)
 def test_hdf5(tmp_path, name, store):
     hostile.write_hdf5(tmp_path / "x.h5", hostile.HDF5[name], store)
-    one_message(call("prepare", tmp_path / "x.h5", tmp_path / "out.h5"))
+    one_message(call("prepare", tmp_path / "x.h5", "--output", tmp_path / "out.h5"))
     assert not (tmp_path / "out.h5").exists()
 
 
@@ -126,7 +126,7 @@ def test_csv(tmp_path, name):
 def test_what_is_no_regular_file_is_not_waited_for(tmp_path):
     os.mkfifo(pipe := tmp_path / "x.h5")
     (tmp_path / "c.yaml").symlink_to("/dev/zero")
-    one_message(call("prepare", pipe, tmp_path / "out.h5"))
+    one_message(call("prepare", pipe, "--output", tmp_path / "out.h5"))
     one_message(call("train", *TINY, "--evaluation.protocol", tmp_path / "c.yaml"), 2)
     one_message(call("train", "--config", tmp_path / "c.yaml"), 2)
     argv = ("--masks", pipe, "--predictions", pipe, "--output", tmp_path / "r.json")
@@ -145,7 +145,7 @@ print(json.dumps([status, time.monotonic() - began, memory]))
 
 def measured(path, out):
     """Status, seconds and MB of `prepare`, in a process of its own."""
-    argv = [sys.executable, "-c", COMMAND, str(path), str(out)]
+    argv = [sys.executable, "-c", COMMAND, str(path), "--output", str(out)]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=120)
     return json.loads(done.stdout.splitlines()[-1])
@@ -158,12 +158,12 @@ def test_bombs_take_little_time_and_memory(tmp_path):
     for name in ("shared lists", "one array often", "a bomb", "a long id"):
         suffix, content = PREPARED[name]
         (tmp_path / f"x{suffix}").write_bytes(content)
-        found = measured(tmp_path / f"x{suffix}", tmp_path / "x")
+        found = measured(tmp_path / f"x{suffix}", tmp_path / "y.h5")
         assert found[0] == 1
         assert found[1] < seconds + 5, name
         assert found[2] < memory + 200, name
     hostile.write_hdf5(tmp_path / "x.h5", hostile.HDF5["one text for all"])
-    found = measured(tmp_path / "x.h5", tmp_path / "x")
+    found = measured(tmp_path / "x.h5", tmp_path / "y.h5")
     assert found[0] == 1
     assert found[1] < seconds + 5
     assert found[2] < memory + 200
@@ -173,5 +173,5 @@ def test_a_pickle_without_an_end_in_sight_ends(tmp_path):
     path = tmp_path / "x.pkl"
     path.write_bytes(hostile.PICKLES["deep tuples as a key"][1])
     began = time.monotonic()
-    one_message(call("prepare", path, tmp_path / "out.h5"))
+    one_message(call("prepare", path, "--output", tmp_path / "out.h5"))
     assert time.monotonic() - began < 5

@@ -18,7 +18,12 @@ from fsrf_jax.methods import Fsrf
 from fsrf_jax.methods.fsrf import Weights
 from fsrf_jax.missing import Missing
 from fsrf_jax.options import split
+from fsrf_jax.source import Shapes
 from fsrf_jax.training.state import init_states
+
+
+def shapes_with(samples, outputs):
+    return Shapes(samples, {}, {}, outputs, (), {})
 
 
 def changed(config, section, **values):
@@ -45,10 +50,10 @@ def output_widths(head):
 def test_recipe():
     config = changed(Config(), "training", batch_size=8, epochs=5, patience=2)
     config = changed(config, "model", width=16, heads=2, mask_aware=False)
-    recipe = make_recipe(config, 17, 1)
+    recipe = make_recipe(config, shapes_with(17, 1))
     assert (recipe.steps_per_epoch, recipe.epochs, recipe.patience) == (3, 5, 2)
     assert recipe.steps == 15
-    assert make_recipe(config, 16, 1).steps_per_epoch == 2
+    assert make_recipe(config, shapes_with(16, 1)).steps_per_epoch == 2
     assert recipe.model == config.model
     assert recipe.method == config.method
     assert recipe.missing == config.missing
@@ -73,7 +78,9 @@ def test_recipe():
     ],
 )
 def test_heads_follow_the_task(kind, form, outputs, width):
-    recipe = make_recipe(dataclasses.replace(Config(), task=TaskOptions(kind)), 17, outputs)
+    recipe = make_recipe(
+        dataclasses.replace(Config(), task=TaskOptions(kind)), shapes_with(17, outputs)
+    )
     assert (recipe.task.form, recipe.task.outputs, recipe.task.head_width) == (form, outputs, width)
     shapes = shapes_of(recipe)
     assert shapes["inference"]["head"]["kernel"][-1] == width
@@ -90,9 +97,9 @@ def test_heads_follow_the_terms():
         reconstruction=ReconstructionOptions("view", crossed=True),
         complete_view=True,
     )
-    recipe = make_recipe(config, 17, 1)
+    recipe = make_recipe(config, shapes_with(17, 1))
     assert recipe.method.complete_view
-    usual, shapes = shapes_of(make_recipe(Config(), 17, 1)), shapes_of(recipe)
+    usual, shapes = shapes_of(make_recipe(Config(), shapes_with(17, 1))), shapes_of(recipe)
     assert set(shapes["training"]) == {"modality", "decoder_audio", "decoder_language"}
     for m in case.FEATURES:
         assert config.model.width in output_widths(shapes["training"][f"decoder_{m}"])
@@ -104,7 +111,7 @@ def test_heads_follow_the_terms():
 def test_missingness():
     config = changed(Config(), "missing", subset_weights={"language": 1.0, "audio+vision": 2.0})
     config = changed(config, "missing", max_rate=0.4, shared_rate=True, pattern="block")
-    assert make_recipe(config, 17, 1).missing == Missing(
+    assert make_recipe(config, shapes_with(17, 1)).missing == Missing(
         max_rate=0.4,
         shared_rate=True,
         pattern="block",
@@ -114,14 +121,16 @@ def test_missingness():
 
 def test_missingness_of_the_other_protocols():
     config = changed(Config(), "missing", modality_rate=0.0, whole_share=0.5)
-    assert make_recipe(config, 17, 1).missing == Missing(modality_rate=0.0, whole_share=0.5)
+    assert make_recipe(config, shapes_with(17, 1)).missing == Missing(
+        modality_rate=0.0, whole_share=0.5
+    )
 
 
 def test_every_term_gets_its_own_weight():
     names = {f.name for f in dataclasses.fields(Weights)} - {"feature_distillation"}
     given = {name: number + 0.5 for number, name in enumerate(sorted(names))}
     weights = Weights(feature_distillation={"cmd": 9.0}, **given)
-    _, hyper = split(make_recipe(changed(Config(), "method", weights=weights), 17, 1))
+    _, hyper = split(make_recipe(changed(Config(), "method", weights=weights), shapes_with(17, 1)))
     start = "method.weights."
     found = {k.removeprefix(start): v for k, v in hyper.items() if k.startswith(start)}
     assert found == given | {"feature_distillation.cmd": 9}
@@ -131,7 +140,7 @@ def test_every_term_gets_its_own_weight():
 def test_numbers_that_are_arrays():
     config = changed(Config(), "optimizer", learning_rate=0.5, weight_decay=0.125)
     config = changed(config, "method", distillation=DistillationOptions(temperature=3.0))
-    _, hyper = split(make_recipe(changed(config, "model", dropout=0.25), 17, 1))
+    _, hyper = split(make_recipe(changed(config, "model", dropout=0.25), shapes_with(17, 1)))
     assert hyper["optimizer.learning_rate"] == 0.5
     assert hyper["optimizer.weight_decay"] == 0.125
     assert hyper["method.distillation.temperature"] == 3
@@ -142,5 +151,5 @@ def test_recipes_that_differ_in_numbers_are_one():
     config = changed(Config(), "optimizer", learning_rate=0.5, weight_decay=0.125)
     config = changed(config, "model", dropout=0.25)
     other = dataclasses.replace(config, method=Fsrf(weights=Weights(noise=7.0)))
-    recipes = [split(make_recipe(c, 17, 1))[0] for c in (Config(), config, other)]
+    recipes = [split(make_recipe(c, shapes_with(17, 1)))[0] for c in (Config(), config, other)]
     assert len(set(recipes)) == 1

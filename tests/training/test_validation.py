@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import training_case as case
 
@@ -35,3 +37,14 @@ def test_validation_masks_follow_the_missingness():
     one = make_validation(make_split(), Missing(subset_weights={"audio": 1.0}), 1)
     assert not one.observed["language"].any()
     assert one.observed["audio"].any()
+
+
+def test_validation_masks_show_what_is_present_alone():
+    whole = make_split()
+    present = {m: v.copy() for m, v in whole.valid.items()}
+    for mask in present.values():
+        mask[:, 0] = False
+    gappy = dataclasses.replace(whole, present=present)
+    found = make_validation(gappy, Missing(), 3)
+    for m, masks in found.observed.items():
+        assert not np.asarray(masks)[:, :, 0].any()
