@@ -32,9 +32,11 @@ def read_variants(path: Path, base: Sequence[str]) -> dict[str, Config]:
             f"{path}: found {content!r}, expected one key `variants` with a name and changes each."
         )
     for name in variants:
-        if not isinstance(name, str):  # YAML takes on, off, yes, no and numbers for values
+        if name is None or isinstance(name, bool):  # YAML takes on, off, yes and no for values
             raise ConfigError(f"{path}: variant {name!r}: expected a name: put it in quotes.")
-    return {name: _variant(path, name, changes, base) for name, changes in variants.items()}
+    return {
+        str(name): _variant(path, str(name), changes, base) for name, changes in variants.items()
+    }
 
 
 def _variant(path: Path, name: str, changes: Any, base: Sequence[str]) -> Config:

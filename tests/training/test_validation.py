@@ -46,5 +46,5 @@ def test_validation_masks_show_what_is_present_alone():
         mask[:, 0] = False
     gappy = dataclasses.replace(whole, present=present)
     found = make_validation(gappy, Missing(), 3)
-    for m, masks in found.observed.items():
+    for masks in found.observed.values():
         assert not np.asarray(masks)[:, :, 0].any()
