@@ -21,6 +21,7 @@ from fsrf_jax.evaluation.protocols.files import resolve
 from fsrf_jax.evaluation.results import Results, read_results
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.experiment import Experiment, open_experiment, protocol_of
+from fsrf_jax.experiments.network import Network, Prediction
 from fsrf_jax.experiments.train import train_run
 from fsrf_jax.progress import training_progress
 from fsrf_jax.reading.text import parse_json, read_text
@@ -131,6 +132,38 @@ class Run:
         experiment = Experiment.make(self.config, self._source, any_protocol, self._shapes)
         encoder = experiment.encoder(*experiment.load(self.folder), samples)
         return encoder(samples.present if observed is None else observed)
+
+    def predict(
+        self,
+        lengths: Mapping[str, Any] | None = None,
+        *,
+        codes: bool = False,
+        **features: Any,
+    ) -> Prediction:
+        """Predict samples of your own by the best network so far: raw features, no labels.
+
+        Args:
+            lengths: number of frames of each sample [n], by modality, for padded batches.
+            codes: also give the codes.
+            features: arrays by modality, such as `language=x`: [t, f] of one sample, or [n, t, f];
+                None, or a modality left out, is missing. See `Network.predict`.
+
+        Raises:
+            DataError: a modality is unknown, or of another width than in training.
+            RunError: there is no checkpoint yet.
+
+        Example:
+            >>> import numpy as np
+            >>> one = run.predict(language=np.ones((5, 32)), audio=None)  # 32 as in the data
+            >>> one.values.shape, sorted(one.observed.items())
+            ((), [('audio', 0.0), ('language', 1.0), ('vision', 0.0)])
+        """
+        return self._network.predict(features, lengths, codes=codes)
+
+    @cached_property
+    def _network(self) -> Network:
+        shapes = self._shapes or self._source.shapes
+        return Network.open(self.folder, self.config, shapes)
 
     @property
     def _shapes(self) -> Shapes | None:

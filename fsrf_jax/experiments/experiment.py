@@ -83,32 +83,13 @@ class Experiment:
 
     def initial_states(self, seeds: Sequence[int]) -> TrainState:
         """States before the first step, one for each training seed."""
-        shapes = self.shapes
-        columns = shapes.outputs if self.recipe.task.form == "binary" else 0
-        example = inference.example_batch(
-            shapes.frames, shapes.features, shapes.vocabulary, columns
-        )
-        keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-        return init_states(self.recipe, example, keys)
+        return initial_states(self.recipe, self.shapes, seeds)
 
     def restore(
         self, manager: checkpoints.Manager, members: int = 1
     ) -> tuple[TrainState, Normaliser]:
         """States and normaliser of the newest checkpoint."""
-        numbers = {m: f for m, f in self.shapes.features.items() if m not in self.shapes.vocabulary}
-        normaliser = Normaliser.shaped(numbers)
-        shapes = jax.eval_shape(
-            lambda: {
-                "state": self.initial_states([0] * members),
-                "preparation": normaliser.to_tree(),
-            }
-        )
-        place = sharding.replicated(self.mesh)
-        target = jax.tree.map(
-            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), shapes
-        )
-        arrays = checkpoints.restore(manager, target)
-        return arrays["state"], Normaliser.from_tree(arrays["preparation"])
+        return restore(self.recipe, self.shapes, self.mesh, manager, members)
 
     def load(self, folder: Path) -> tuple[TrainState, Normaliser]:
         """State (without the axis p) and normaliser of the newest checkpoint of a run folder.
@@ -210,6 +191,32 @@ class Experiment:
     def _of_data(self) -> dict[str, Any]:
         split, digest = self.config.evaluation.split, self.source.fingerprint
         return {"split": split, "data_fingerprint": digest}
+
+
+def initial_states(recipe: Recipe, shapes: Shapes, seeds: Sequence[int]) -> TrainState:
+    """States before the first step, one for each training seed."""
+    columns = shapes.outputs if recipe.task.form == "binary" else 0
+    example = inference.example_batch(shapes.frames, shapes.features, shapes.vocabulary, columns)
+    keys = jnp.stack([jax.random.key(seed) for seed in seeds])
+    return init_states(recipe, example, keys)
+
+
+def restore(
+    recipe: Recipe, shapes: Shapes, mesh: Mesh, manager: checkpoints.Manager, members: int = 1
+) -> tuple[TrainState, Normaliser]:
+    """States and normaliser of the newest checkpoint of a run on data of these shapes."""
+    numbers = {m: f for m, f in shapes.features.items() if m not in shapes.vocabulary}
+    empty = Normaliser.shaped(numbers)
+    wanted = jax.eval_shape(
+        lambda: {
+            "state": initial_states(recipe, shapes, [0] * members),
+            "preparation": empty.to_tree(),
+        }
+    )
+    place = sharding.replicated(mesh)
+    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), wanted)
+    arrays = checkpoints.restore(manager, target)
+    return arrays["state"], Normaliser.from_tree(arrays["preparation"])
 
 
 def open_experiment(config: Config) -> Experiment:
