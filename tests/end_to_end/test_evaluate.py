@@ -91,7 +91,7 @@ def test_recovery_is_written_beside_the_results(copied):
     assert by_name["language+audio+vision"]["cosine"] > 1 - 1e-6
     assert by_name["language+audio+vision"]["recall_at_1"] == 1.0
     assert by_name["rate=1.0"]["median_rank"] == 12.5
-    assert "|chance|-|12.5|" in (copied / "recovery.md").read_text()
+    assert "|**chance**|**-**|**12.5**|" in (copied / "recovery.md").read_text()
 
 
 def test_a_run_is_compared_with_itself(trained):

@@ -74,6 +74,7 @@ ROWS = [
         **CUTS,
         "data.tasks": ["up", "far_up"],
         "task.kind": "binary_cross_entropy",
+        "task.class_weights": "balanced",
         "method.homogeneous.divergence": "gaussian_kl",
         "method.weights.feature_distillation": {"infonce": 0.1},
         "method.noise.kind": "uniform",
@@ -98,6 +99,7 @@ ROWS = [
     {
         **CUTS,
         "task.kind": "binary_cross_entropy",
+        "task.class_weights": "balanced",
         "method.homogeneous.divergence": "sinkhorn",
         "method.weights.feature_distillation": {"sinkhorn": 0.1, "sliced_wasserstein": 0.1},
         "method.noise.kind": "dependence",

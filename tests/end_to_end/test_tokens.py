@@ -21,7 +21,7 @@ def write(path):
 
 def test_token_ids_are_learnt_from(tmp_path):
     stored, folder = tmp_path / "x.h5", tmp_path / "run"
-    done = call("prepare", write(tmp_path / "x.pkl"), stored)
+    done = call("prepare", write(tmp_path / "x.pkl"), "--output", stored)
     assert done.status == 0, done.err
     assert "- language: frames are token ids" in done.out.splitlines()
     argv = (*SIZES, "--data.source", "file", "--data.path", stored)

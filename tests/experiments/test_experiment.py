@@ -119,8 +119,13 @@ def test_a_recipe_counts_the_steps():
     recipe = make_recipe(config, Shapes(33, {}, {}, 1, (), {}))
     assert (recipe.steps_per_epoch, recipe.epochs, recipe.patience) == (3, 2, 3)
     assert recipe.steps == 6
-    assert make_recipe(config, 32, 1).steps_per_epoch == 2
-    assert make_recipe(parse("--task.kind", "cross_entropy"), 32, 5).task.outputs == 5
+    assert make_recipe(config, Shapes(32, {}, {}, 1, (), {})).steps_per_epoch == 2
+    assert (
+        make_recipe(
+            parse("--task.kind", "cross_entropy"), Shapes(32, {}, {}, 5, (), {})
+        ).task.outputs
+        == 5
+    )
 
 
 def test_results_of_a_restored_run_are_those_it_has(run, trained):
