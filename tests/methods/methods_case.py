@@ -66,9 +66,9 @@ def example_views(batch, method, seed=8):
             kept = (rng.uniform(size=(b, 1)) < 0.7) & (rng.uniform(size=(b, t)) < 0.7)
             kept[0] &= k > 0
             kept[1] = True
-            view[m] = batch.valid[m] & jnp.asarray(kept)
+            view[m] = batch.present[m] & jnp.asarray(kept)
         views.append(view)
-    return views + [batch.valid] * method.complete_view
+    return views + [batch.present] * method.complete_view
 
 
 def fill(shapes, seed=0):

@@ -87,7 +87,7 @@ def expected_terms(example):
     setting, batch, parameters, teacher, views = example
     weights, labels = (np.asarray(x, np.float64) for x in (batch.weights, batch.labels))
     category = categories(setting.task, labels)
-    t_code, t_raw = seen(setting, teacher, batch, batch.valid)
+    t_code, t_raw = seen(setting, teacher, batch, batch.present)
     found = {name: [] for name in TERMS}
     for view in views:
         s_code, s_raw = seen(setting, parameters["inference"], batch, view)
@@ -181,7 +181,7 @@ def test_without_a_teacher_there_is_the_task_alone(example):
 def test_a_student_that_is_its_teacher(example):
     """On complete views the same network has the same codes and angles."""
     setting, batch, parameters, _, _ = example
-    views = [batch.valid, batch.valid]
+    views = [batch.present, batch.present]
     terms = compiled(setting, parameters, parameters["inference"], batch, views)
     np.testing.assert_allclose(terms["prototype"], 0, atol=1e-9)
     assert terms["contrastive"] < METHOD.margin**2
@@ -226,7 +226,7 @@ def test_who_sees_nothing_learns_from_nobody(example):
     nothing = {m: jnp.zeros_like(v) for m, v in batch.valid.items()}
     terms = compiled(setting, parameters, teacher, batch, [nothing, nothing])
     assert {name: float(terms[name]) for name in TERMS} == dict.fromkeys(TERMS, 0.0)
-    one = compiled(setting, parameters, teacher, batch, [batch.valid, nothing])
-    two = compiled(setting, parameters, teacher, batch, [batch.valid, batch.valid])
+    one = compiled(setting, parameters, teacher, batch, [batch.present, nothing])
+    two = compiled(setting, parameters, teacher, batch, [batch.present, batch.present])
     for name in TERMS:
         np.testing.assert_allclose(one[name], two[name], rtol=1e-5)

@@ -250,7 +250,12 @@ def test_the_order_of_dictionaries_changes_nothing(usual):
     def turned(tree):
         return dict(reversed(tree.items()))
 
-    batch = dataclasses.replace(BATCH, features=turned(BATCH.features), valid=turned(BATCH.valid))
+    batch = dataclasses.replace(
+        BATCH,
+        features=turned(BATCH.features),
+        valid=turned(BATCH.valid),
+        present=turned(BATCH.present),
+    )
     chex.assert_trees_all_equal(
         run(ALL, batch=batch, views=[turned(v) for v in VIEWS])[0], usual[0]
     )
@@ -520,7 +525,7 @@ def test_uniform_is_learnt_by_head_and_code(mixed):
 def test_other_options_are_finite_with_anything_missing(mixed):
     run_mixed, _ = mixed
     for absent in (case.NAMES, ["audio"], ["language", "vision"]):
-        views = [*nothing(*absent), BATCH.valid]
+        views = [*nothing(*absent), BATCH.present]
         terms, gradient, _ = run_mixed(ALL, views=views)
         chex.assert_tree_all_finite((terms, gradient))
     empty = dataclasses.replace(BATCH, weights=jnp.zeros_like(BATCH.weights))
