@@ -151,7 +151,9 @@ def moments(x: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def frames_of(x: np.ndarray, chosen: np.ndarray) -> Iterator[np.ndarray]:
     """The frames that a mask chooses, as float64 [k, f], some samples at a time."""
     for rows in _pieces(x):
-        yield x[rows][chosen[rows]].astype(np.float64)
+        with np.errstate(invalid="ignore"):  # a signalling NaN warns that it is one
+            frames = x[rows][chosen[rows]].astype(np.float64)
+        yield frames
 
 
 def _pieces(x: np.ndarray) -> Iterator[slice]:

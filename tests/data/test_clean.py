@@ -256,3 +256,11 @@ def test_ids_name_the_video(ids, groups):
     found = dataset.splits["train"].groups
     assert (None if found is None else found.tolist()) == groups
     assert ("groups of samples are the videos that their ids name" in dataset.notes) == bool(groups)
+
+
+def test_a_signalling_nan_is_a_bad_value_like_any_other():
+    audio = np.ones((2, 3, 2), np.float32)
+    audio.view(np.uint32)[0, 1, 0] = 0x7F800001
+    dataset = cleaned(split(audio))
+    assert np.isfinite(dataset.splits["train"].features["audio"]).all()
+    assert any("1 values are NaN or infinite" in note for note in dataset.notes), dataset.notes
