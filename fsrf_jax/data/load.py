@@ -98,9 +98,17 @@ def read(path: str | Path, modalities: tuple[str, ...], format: Format = "auto")
         message = f"unknown format {format!r}; expected {listed(known)}{hint(format, known)}"
         raise DataError(message)
     _check_exists(path)
+    name = format
     try:
-        reader = READERS[_detect(path) if format == "auto" else format]
-        return reader.read(path, tuple(modalities))
+        name = _detect(path) if format == "auto" else format
+        return READERS[name].read(path, tuple(modalities))
+    # A reader takes a file at its word. One that is damaged, or made to do harm, holds anything in
+    # place of what its format has.
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path} does not hold what the format {name!r} has ({type(error).__name__}: {error}); "
+            "expected a file as docs/data.md describes it"
+        ) from error
     finally:
         tables.forget()
 

@@ -7,7 +7,7 @@ import pytest
 
 from fsrf_jax.data import store
 from fsrf_jax.data.dataset import Dataset, Split
-from fsrf_jax.data.load import load
+from fsrf_jax.data.load import READERS, load
 from fsrf_jax.errors import DataError
 from fsrf_jax.reporting.profile import describe
 
@@ -129,3 +129,29 @@ def test_describe_counts_labels_of_few_values(labels, line):
 def test_describe_counts_classes_by_name():
     dataset = dataclasses.replace(labelled([0, 2, 0]), classes=("happy", "neutral", "sad"))
     assert describe(dataset).splitlines()[2] == "train: labels happy x 2, sad x 1"
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.zeros(2, [("a", "f4")]), "only numbers and text are read"),
+        (3.5, "labels is one value; expected one a sample"),
+        ({"a": 1}, "labels"),
+    ],
+)
+def test_labels_of_another_kind_have_one_message(tmp_path, labels, message):
+    part = {"audio": np.ones((2, 3, 4)), "text": np.ones((2, 3, 4)), "regression_labels": labels}
+    path = tmp_path / "x.pkl"
+    path.write_bytes(pickle.dumps({"train": part, "valid": part, "test": part}))
+    with pytest.raises(DataError, match=message):
+        load(path, ("audio",))
+
+
+def test_what_a_reader_stumbles_over_is_an_error_of_the_file(tmp_path, monkeypatch):
+    def stumble(path, modalities):
+        raise TypeError("object of type 'X' has no len()")
+
+    np.savez(tmp_path / "x.npz", train_label=np.zeros(2))
+    monkeypatch.setitem(READERS, "arrays", READERS["arrays"]._replace(read=stumble))
+    with pytest.raises(DataError, match=r"does not hold what the format 'arrays' has \(TypeError"):
+        load(tmp_path / "x.npz", ("audio",))

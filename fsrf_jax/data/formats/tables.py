@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fsrf_jax.data import frames
 from fsrf_jax.data.assemble import Raw, assemble, no_modality
 from fsrf_jax.data.dataset import Dataset
 from fsrf_jax.data.names import key_of, listed, modality_of, names_of
@@ -96,7 +97,7 @@ def read(
 
     def split(name: str) -> Raw:
         table, where = tables[name], f"{path}, split {name!r}"
-        labels = labels_of(where, table, notes)
+        labels = frames.as_labels(labels_of(where, table, notes), f"{where}: the array of labels")
         if not len(labels):
             return Raw(labels, {})
         features, lengths, tokens = {}, {}, []
