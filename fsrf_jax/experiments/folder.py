@@ -32,6 +32,9 @@ from fsrf_jax.source import Shapes
 VERSION = 1
 """Of shapes.json."""
 
+ELSEWHERE = "choose another folder by --output.directory (in Python folder=...)"
+ANEW = "start anew by --overwrite (in Python overwrite=True)"
+
 # Keys that may differ between a run and the command that resumes it.
 FREE = ("data.path", "method.teacher", "training.epochs", "output.")
 
@@ -58,8 +61,7 @@ def check_same(folder: Path, config: Config) -> None:
     if not saved.exists():
         if any(path.name != ".lock" for path in folder.iterdir()):
             raise RunError(
-                f"{folder}: holds files but no config.yaml, so it is no run folder; "
-                "choose another --output.directory."
+                f"{folder}: holds files but no config.yaml, so it is no run folder; {ELSEWHERE}."
             )
         return
     before, now = flatten(arguments.load(saved)), flatten(config)
@@ -72,8 +74,8 @@ def check_same(folder: Path, config: Config) -> None:
         raise RunError(
             f"{folder}: belongs to a run with another config:\n"
             + "\n".join(differing)
-            + "\nGive these values to go on with it, or choose another --output.directory, or "
-            "start anew with --overwrite (the old folder is renamed, not deleted)."
+            + f"\nGive these values to go on with it, or {ELSEWHERE}, or {ANEW} (the old folder "
+            "is renamed, not deleted)."
         )
 
 
@@ -115,7 +117,7 @@ def opened(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        check_data(folder, fingerprint, "start anew with --overwrite")
+        check_data(folder, fingerprint, ANEW)
 
         def record() -> None:
             write_text(folder / "config.yaml", arguments.to_yaml(config))

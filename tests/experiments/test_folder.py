@@ -72,7 +72,8 @@ def test_all_else_must_be_the_same_and_is_named(folder):
         "  model.width: 40 there, 8 here",
         "  training.seed: 0 there, 7 here",
     ]
-    assert "--overwrite" in lines[-1]
+    assert "--overwrite (in Python overwrite=True)" in lines[-1]
+    assert "--output.directory (in Python folder=...)" in lines[-1]
     assert content(folder) == before
 
 
