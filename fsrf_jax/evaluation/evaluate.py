@@ -91,7 +91,7 @@ def evaluate(
 
     Args:
         protocol: the conditions.
-        split: the samples; only its ids, labels and validity masks are used here.
+        split: the samples; all of it but the features is used here.
         predict: observed masks to predictions; it holds the features itself.
         mask_seeds: seeds of the random masks, at least one.
         observe: condition and mask seed to observed masks, bool [n, t] per modality.
