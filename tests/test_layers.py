@@ -124,7 +124,6 @@ def test_what_a_user_gives_is_read_by_the_guarded_loaders_alone():
     }
     assert {module for module, _ in found} == {
         *(f"reading.{name}" for name in ("hdf5", "npz", "text")),
-        "data.formats.others",  # which looks at the names in an archive
         "data.store",  # which writes with h5py.File
         "reporting.published",  # a file of the package
     }

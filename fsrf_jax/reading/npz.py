@@ -58,6 +58,15 @@ def read_npz(path: str | Path, error: type[UserError] = DataError) -> dict[str, 
         return dict(arrays)
 
 
+def members(path: Path) -> list[str]:
+    """The names in a zip archive; none of one that is damaged."""
+    try:
+        with limits.one_message(path, "an archive"), zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except DataError:
+        return []
+
+
 class _Arrays(Mapping[str, np.ndarray]):
     """Those of an open archive."""
 

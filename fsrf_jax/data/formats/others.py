@@ -1,9 +1,8 @@
 """Kinds of files that are not read, and the line that makes of them one that is."""
 
-import zipfile
 from pathlib import Path
 
-from fsrf_jax.reading import signature
+from fsrf_jax.reading import npz, signature
 
 _SAVE = (
     "import numpy; numpy.savez('{stem}.npz', "
@@ -24,7 +23,7 @@ def advice(path: Path) -> str:
     kind = signature.kind(path)
     suffix = path.suffix.lower()
     if kind == "zip" and not _has_arrays(path):
-        if any(name.endswith("/data.pkl") for name in _members(path)):
+        if any(name.endswith("/data.pkl") for name in npz.members(path)):
             return _python(path, "a file of torch.save", "torch")
         return f"an archive; unpack it and give what is in it: unzip {path.name}"
     if kind == "gzip":
@@ -46,15 +45,7 @@ def _python(path: Path, what: str, kind: str) -> str:
     return f'{what}; if you trust it, make plain arrays of it: python -c "{line}"'
 
 
-def _members(path: Path) -> list[str]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
-    except (OSError, zipfile.BadZipFile):
-        return []
-
-
 def _has_arrays(path: Path) -> bool:
     """Whether it is an .npz; a damaged one counts as that."""
-    members = _members(path)
+    members = npz.members(path)
     return not members or any(name.endswith(".npy") for name in members)

@@ -41,6 +41,19 @@ def test_the_kind_and_what_to_do(tmp_path, name, content, message):
         load(path, ("audio",))
 
 
+@pytest.mark.parametrize("name", ["x.npz", "x.zip"])
+def test_an_archive_that_cannot_be_listed_has_one_message(tmp_path, name):
+    path = tmp_path / name
+    with path.open("wb") as file:
+        np.savez(file, train_label=np.ones(2))
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 6] = 255  # the version of the format
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="cannot be read as") as caught:
+        load(path, ("audio",))
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(("name", "kind"), [("x.pt", "torch"), ("x.joblib", "joblib")])
 def test_the_line_does_what_it_says(tmp_path, monkeypatch, name, kind):
     """With a module in place of the real one that loads two splits."""
