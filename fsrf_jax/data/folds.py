@@ -54,12 +54,7 @@ def fold_split(
             f"with data.folds {folds} samples of the split 'test' would be trained on; give "
             "--data.allow_pooled_test true if that is meant"
         )
-    if together.groups is None:
-        fold_of = np.empty(len(together), np.int64)
-        order = np.random.Generator(np.random.PCG64(seed)).permutation(len(together))
-        fold_of[order] = np.arange(len(together)) % folds
-    else:
-        fold_of = deal(together, [1 / folds] * folds, seed)
+    fold_of = _folds_of(together, folds, seed)
     valid_fold = (fold + 1) % folds
     others = [split for name, split in dataset.splits.items() if name not in pooled]
     both = _joined([together, *others])
@@ -87,6 +82,17 @@ def fold_split(
     if left_out:
         note += f"; {left_out} training samples are left out: their groups are in valid or test"
     return dataclasses.replace(dataset, splits=parts, notes=(*dataset.notes, note))
+
+
+def _folds_of(split: Split, folds: int, seed: int) -> np.ndarray:
+    """The fold of each sample; groups stay whole."""
+    if split.groups is not None:
+        return deal(split, [1 / folds] * folds, seed)
+    # Not as `deal` does it: which sample is in which fold must not depend on the labels here.
+    fold_of = np.empty(len(split), np.int64)
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(len(split))
+    fold_of[order] = np.arange(len(split)) % folds
+    return fold_of
 
 
 def carve_valid(dataset: Dataset, share: float, seed: int) -> Dataset:

@@ -11,8 +11,6 @@ import numpy as np
 
 from fsrf_jax.data.dataset import Dataset
 from fsrf_jax.data.formats import tables
-from fsrf_jax.data.names import listed
-from fsrf_jax.errors import DataError
 
 _LABELS = ("regression_labels", "classification_labels")
 
@@ -25,11 +23,11 @@ def recognises(path: Path) -> bool:
 def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
     """Read an MMSA pickle.
 
-    The key `text` is the modality `language`; where there is only `text_bert` its token ids are,
-    which the modality `text_bert` always is. A
-    frame is valid within `{key}_lengths`; in aligned files, which have none, within the number of
-    tokens that the attention mask of `text_bert` counts; failing both, where any feature is not
-    zero. Labels are `regression_labels`, else `classification_labels`.
+    The key `text` is the modality `language`; where there is only `text_bert`, its token ids are.
+    The modality `text_bert` is always these. A frame is valid within `{key}_lengths`; in aligned
+    files, which have none, within the number of tokens that the attention mask of `text_bert`
+    counts; failing both, where any feature is not zero. Labels are `regression_labels`, else
+    `classification_labels`.
 
     Args:
         path: the file.
@@ -45,9 +43,7 @@ def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
 
 
 def _labels(where: str, table: tables.Table, notes: list[str]) -> Any:
-    key = next((key for key in _LABELS if key in table), None)
-    if key is None:
-        raise DataError(f"{where}: no labels; expected {_LABELS[0]!r}, found {listed(table)}")
+    key = tables.label_key(where, table, _LABELS)
     if key != _LABELS[0]:
         notes.append(f"labels are {key!r}, since there are no {_LABELS[0]!r}")
     return table[key]

@@ -10,8 +10,6 @@ import numpy as np
 
 from fsrf_jax.data.dataset import Dataset
 from fsrf_jax.data.formats import tables
-from fsrf_jax.data.names import listed
-from fsrf_jax.errors import DataError
 
 _LABELS = ("labels", "label")
 
@@ -42,10 +40,7 @@ def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
 
 
 def _labels(where: str, table: tables.Table, notes: list[str]) -> Any:
-    key = next((key for key in _LABELS if key in table), None)
-    if key is None:
-        raise DataError(f"{where}: no labels; expected {_LABELS[0]!r}, found {listed(table)}")
-    labels = np.asarray(table[key])
+    labels = np.asarray(table[tables.label_key(where, table, _LABELS)])
     if labels.ndim == 3 and labels.shape[2] == 2 and (labels.sum(axis=2) == 1).all():
         notes.append(f"labels are {labels.shape[1]} binary tasks, each as (no, yes)")
         return labels.argmax(axis=2)

@@ -49,6 +49,18 @@ def pickled(path: Path) -> Any:
         return None
 
 
+def label_key(where: str, table: Table, keys: tuple[str, ...]) -> str:
+    """The first of the keys that the table has.
+
+    Raises:
+        DataError: it has none.
+    """
+    for key in keys:
+        if key in table:
+            return key
+    raise DataError(f"{where}: no labels; expected {keys[0]!r}, found {listed(table)}")
+
+
 def has_labels(path: Path, keys: tuple[str, ...]) -> bool:
     """Whether the file is such a pickle, with labels under one of these keys in some split."""
     found = pickled(path)
