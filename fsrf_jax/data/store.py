@@ -76,10 +76,14 @@ def is_store(path: Path) -> bool:
         return False
     try:
         with hdf5.open_hdf5(path) as file:
-            # Their names alone: a text of an attribute is not checked by the loader.
-            return {"format", "version"} <= set(file.attrs) and {"splits", "notes"} <= set(file)
+            return _is_ours(file)
     except DataError:
         return False
+
+
+def _is_ours(file: h5py.File) -> bool:
+    # Their names alone: a text of an attribute is not checked by the loader.
+    return {"format", "version"} <= set(file.attrs) and {"splits", "notes"} <= set(file)
 
 
 def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
@@ -93,12 +97,12 @@ def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
         DataError: the file is none of the project's, is damaged, or lacks a modality.
     """
     path = Path(path)
-    if not is_store(path):
-        raise DataError(
-            f"{path} is not a store of this project: found {signature.describe(path)}; "
-            "plain arrays in HDF5 are read with the format 'arrays'"
-        )
     with hdf5.open_hdf5(path) as file:
+        if not _is_ours(file):
+            raise DataError(
+                f"{path} is not a store of this project: found {signature.describe(path)}; "
+                "plain arrays in HDF5 are read with the format 'arrays'"
+            )
         version = hdf5.number_of(file, "version")
         if version not in (1, VERSION):
             raise DataError(

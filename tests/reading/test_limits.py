@@ -117,12 +117,13 @@ def test_a_transfer_in_text_mode_is_named(tmp_path, name):
         damaged["shorter"] = whole.replace(b"\r\n", b"\n")
     for content in damaged.values():
         path.write_bytes(content)
-        done = call("prepare", path, "--output", tmp_path / "out.h5")
-        assert (done.status, done.out) == (1, "")
-        assert done.err == (
-            f"error: {path}: cannot be read: it looks like a transfer in text mode that turned "
-            "line ends; expected the file as it was, so copy it again in binary mode\n"
-        )
+        for asked in ([], ["--format", "store"] if name == "hdf5" else []):
+            done = call("prepare", path, "--output", tmp_path / "out.h5", *asked)
+            assert (done.status, done.out) == (1, "")
+            assert done.err == (
+                f"error: {path}: cannot be read: it looks like a transfer in text mode that "
+                "turned line ends; expected the file as it was, so copy it again in binary mode\n"
+            )
     # Other damage is not.
     path.write_bytes(whole[: len(whole) // 2])
     done = call("prepare", path, "--output", tmp_path / "out.h5")
