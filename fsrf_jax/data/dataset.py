@@ -6,11 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fsrf_jax.data.product import ProductPosterior
+
 Masks = Mapping[str, np.ndarray]
 """Which frames are observed, or valid: bool [n, t] per modality."""
 
-Oracle = Callable[[Masks], np.ndarray]
-"""Observed masks of a split to the best possible predictions: [n], or [n, o] probabilities."""
+Oracle = Callable[[Masks], np.ndarray | ProductPosterior]
+"""Observed masks of a split to the best possible predictions: [n], or [n, o] probabilities; or to
+what is known of n numbers, where no one prediction is best by every metric."""
 
 
 @dataclass(frozen=True)

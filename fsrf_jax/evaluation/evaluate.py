@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from fsrf_jax.data.dataset import Masks, Oracle, Split
+from fsrf_jax.data.product import ProductPosterior
 from fsrf_jax.errors import UserError
 from fsrf_jax.evaluation.metrics.families import FAMILIES, MetricFamily
 from fsrf_jax.evaluation.metrics.figures import Metrics, mean_of
+from fsrf_jax.evaluation.metrics.optimal import optimal_metrics
 from fsrf_jax.evaluation.protocols.masks import Observer, masks_digest, missing_shares
 from fsrf_jax.evaluation.protocols.registry import Condition, Protocol
 from fsrf_jax.inference import Gaussian
@@ -141,7 +143,7 @@ def score(
             predictions.append(answer(condition, seed, masks))
             per_seed.append(_score(family, condition, _points(predictions[-1]), split.labels))
             if oracle is not None and (condition.random or not bayes):
-                bayes.append(_score(family, condition, oracle(masks), split.labels))
+                bayes.append(_best(family, condition, oracle(masks), split.labels))
         gaussians = [found for found in predictions if isinstance(found, Gaussian)]
         return ConditionResult(
             condition=condition,
@@ -184,6 +186,18 @@ def _score(
         return family.compute(predictions, labels)
     except (UserError, ValueError) as error:
         raise type(error)(f"condition {condition.name}: {error}") from error
+
+
+def _best(
+    family: MetricFamily,
+    condition: Condition,
+    best: np.ndarray | ProductPosterior,
+    labels: np.ndarray,
+) -> Metrics:
+    """The metrics of what an oracle gives: one prediction, or one for each metric."""
+    if isinstance(best, ProductPosterior):
+        return optimal_metrics(family, best, labels)
+    return _score(family, condition, best, labels)
 
 
 def _check_masks(condition: Condition, masks: Masks, split: Split) -> None:
