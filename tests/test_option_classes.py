@@ -241,6 +241,8 @@ NUMBERS = {
     "method.weights.redundancy": 3.0,
     "method.weights.variance_floor": 1.0,
     "model.dropout": 0.1,
+    "model.feature_dropout": 0.0,
+    "optimizer.average": 0.0,
     "optimizer.clip_norm": 1.0,
     "optimizer.learning_rate": 1e-3,
     "optimizer.weight_decay": 1e-4,

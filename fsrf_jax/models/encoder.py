@@ -127,7 +127,11 @@ class ModalityEncoder(nn.Module):
             stand_in_f = self.param("missing_frame", nn.initializers.zeros, x_btf.shape[-1:])
             missing_bt = valid_bt & ~observed_bt
             visible_btf = jnp.where(missing_bt[..., None], stand_in_f[None, None], visible_btf)
-        h_btd = FrameConvolution(o.width, o.kernel, name="frames")(visible_btf)
+        # One draw for all frames: what is dropped cannot be read from the next frame.
+        dropout = Dropout(o.feature_dropout, name="features")
+        visible_btf = visible_btf * dropout(jnp.ones_like(visible_btf[:, :1]), train=train)
+        convolution = FrameConvolution(o.width, o.kernel, o.input_scale, name="frames")
+        h_btd = convolution(visible_btf)
         positions_td = sinusoidal_positions(h_btd.shape[1], o.width)
         h_btd = Dropout(o.dropout)(h_btd + positions_td[None], train=train)
         if o.pool == "cls":

@@ -45,10 +45,15 @@ class Deferred(meta.AxisMetadata):
         return self
 
 
-def kernel_scale(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
-    """Initialiser of a kernel: standard deviation 1 / sqrt(fan in) (LeCun et al., 1998)."""
+def kernel_scale(
+    key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32, multiple: float = 1.0
+) -> Any:
+    """Initialiser of a kernel: standard deviation 1 / sqrt(fan in) (LeCun et al., 1998).
+
+    `multiple` times it, where a caller asks for that.
+    """
     del key
-    return Deferred(jnp.full(shape, math.prod(shape[:-1]) ** -0.5, dtype))
+    return Deferred(jnp.full(shape, multiple * math.prod(shape[:-1]) ** -0.5, dtype))
 
 
 def token_scale(key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:

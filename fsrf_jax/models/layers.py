@@ -3,6 +3,8 @@
 Width d is the last axis throughout; `mask_bt` is True where a position may be attended to.
 """
 
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -48,16 +50,19 @@ class FrameConvolution(nn.Module):
     Attributes:
         width: d of the output.
         kernel: frames under the convolution; of an even number, one more lies behind than before.
+        scale: of the initial weights, as a multiple of the usual ones.
     """
 
     width: int
     kernel: int
+    scale: float = 1.0
 
     @nn.compact
     def __call__(self, x_btf: jax.Array) -> jax.Array:
         """Map x [b, t, f] to [b, t, d]."""
         t, k = x_btf.shape[1], self.kernel
-        kernel_kfd = self.param("kernel", kernel_scale, (k, x_btf.shape[2], self.width))
+        small = partial(kernel_scale, multiple=self.scale)
+        kernel_kfd = self.param("kernel", small, (k, x_btf.shape[2], self.width))
         bias_d = self.param("bias", nn.initializers.zeros, (self.width,))
         y_btkd = jnp.einsum("btf,kfd->btkd", x_btf, kernel_kfd)
         before = (k - 1) // 2

@@ -165,7 +165,8 @@ def fit(
                 recipe, mesh, states, data, validation, hypers, teacher
             )
             terms, scores = jax.device_get((terms_ps, scores_p))
-            large: dict[str, Any] = dict.fromkeys(("parameters", "optimizer", "best", "key"))
+            unread = "parameters", "optimizer", "average", "best", "key"
+            large: dict[str, Any] = dict.fromkeys(unread)
             reached = jax.device_get(dataclasses.replace(states, **large))
             for index in np.flatnonzero(~complete_p).tolist():
                 of_member = {name: values[index] for name, values in terms.items()}

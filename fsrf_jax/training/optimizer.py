@@ -1,8 +1,10 @@
 """AdamW with linear warm-up, cosine decay to 0 and clipping."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from fsrf_jax.options import number, within
@@ -20,6 +22,18 @@ class OptimizerOptions:
     """Share of all steps spent warming up."""
     clip_norm: float = number(1.0, 1e-6)
     """Largest norm of the gradient."""
+    average: float = number(0.0, 0, 1, below=True)
+    """Decay of the moving average of the parameters that is validated and predicts; 0: none."""
+
+
+def moving_average(options: OptimizerOptions, step: jax.Array, average: Any, new: Any) -> Any:
+    """The exponential moving average of a pytree of parameters after step number `step`, from 1.
+
+    Its decay rises from small values to that of the options, so that the first parameters, which
+    know nothing, do not stay in it.
+    """
+    decay = jnp.minimum(options.average, step / (step + 9))
+    return jax.tree.map(lambda old, x: decay * old + (1 - decay) * x, average, new)
 
 
 def make_optimizer(options: OptimizerOptions, steps: int) -> optax.GradientTransformation:

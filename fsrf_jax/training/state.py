@@ -71,7 +71,8 @@ class TrainState:
         key: typed PRNG key of the run.
         parameters: for inference and for training.
         optimizer: the optimizer's state.
-        best: the inference parameters with the best validation error so far.
+        average: moving average of the inference parameters, which is what predicts.
+        best: the averaged inference parameters with the best validation error so far.
         best_score: float32 scalar, that error.
         best_epoch: int32 scalar, epochs done when it was reached; 0 before the first.
     """
@@ -80,6 +81,7 @@ class TrainState:
     key: jax.Array
     parameters: Parameters
     optimizer: optax.OptState
+    average: Any
     best: Any
     best_score: jax.Array
     best_epoch: jax.Array
@@ -94,6 +96,7 @@ def init_state(recipe: Recipe, example: Batch, key: jax.Array) -> TrainState:
         key=run_key,
         parameters=parameters,
         optimizer=make_optimizer(recipe.optimizer, recipe.steps).init(parameters),
+        average=parameters["inference"],
         best=parameters["inference"],
         best_score=jnp.full((), jnp.inf, jnp.float32),
         best_epoch=jnp.zeros((), jnp.int32),

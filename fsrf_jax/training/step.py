@@ -18,7 +18,7 @@ from fsrf_jax.inference import predict_rows
 from fsrf_jax.methods.method import Parameters
 from fsrf_jax.missing import random_view
 from fsrf_jax.options import Hyper, merge
-from fsrf_jax.training.optimizer import make_optimizer
+from fsrf_jax.training.optimizer import make_optimizer, moving_average
 from fsrf_jax.training.state import Recipe, TrainState
 from fsrf_jax.training.validation import Validation
 from fsrf_jax.types import Batch, ByModality, Step
@@ -58,11 +58,14 @@ def train_step(
     gradient, terms = jax.grad(objective, has_aux=True)(state.parameters)
     optimizer = make_optimizer(recipe.optimizer, recipe.steps)
     updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.parameters)
+    parameters = optax.apply_updates(state.parameters, updates)
+    inference, step = parameters["inference"], state.step + 1
     state = dataclasses.replace(
         state,
-        step=state.step + 1,
-        parameters=optax.apply_updates(state.parameters, updates),
+        step=step,
+        parameters=parameters,
         optimizer=optimizer_state,
+        average=moving_average(recipe.optimizer, step, state.average, inference),
     )
     return state, terms | {"gradient_norm": optax.tree.norm(gradient)}
 
@@ -115,12 +118,11 @@ def run_epoch(
         return train_step(recipe, state, batch, hyper, teacher)
 
     state, terms = jax.lax.scan(body, state, epoch_order(state, n, steps, rows))
-    inference = state.parameters["inference"]
-    score = validation_error(recipe, mesh, inference, validation)
+    score = validation_error(recipe, mesh, state.average, validation)
     better = score < state.best_score
     state = dataclasses.replace(
         state,
-        best=jax.tree.map(lambda new, old: jnp.where(better, new, old), inference, state.best),
+        best=jax.tree.map(lambda new, old: jnp.where(better, new, old), state.average, state.best),
         best_score=jnp.where(better, score, state.best_score),
         best_epoch=jnp.where(better, state.step // steps, state.best_epoch),
     )

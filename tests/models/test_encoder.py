@@ -15,6 +15,7 @@ from fsrf_jax.arguments import make_parser, parse
 from fsrf_jax.data.tokens import UNKNOWN
 from fsrf_jax.errors import ConfigError
 from fsrf_jax.models.encoder import POOLS, Encoders, ModalityEncoder, masked_mean
+from fsrf_jax.models.initialise import initialise
 from fsrf_jax.models.options import ModelOptions
 from fsrf_jax.options import check
 
@@ -383,6 +384,51 @@ def test_dropout_in_training():
     one, other = run(jax.random.key(0)), run(jax.random.key(1))
     assert np.abs(one - other)[0].max() > 1e-2
     case.assert_zero(one[1])
+
+
+def test_feature_dropout_takes_a_feature_from_all_frames_of_a_sample():
+    """With an identity in place of the encoder: the mean of the frames shows what was dropped."""
+    options = dataclasses.replace(AWARE, dropout=0.0, feature_dropout=0.5)
+    wide_btf = jnp.ones((64, T, 50))
+    seen = jnp.ones((64, T), bool)
+    captured = {}
+
+    def convolution(next_call, arguments, keywords, context):
+        if type(context.module).__name__ == "FrameConvolution":
+            captured["x"] = arguments[0]
+        return next_call(*arguments, **keywords)
+
+    encoder = ModalityEncoder(options)
+    parameters = case.parameters_of(encoder, wide_btf, seen, seen, train=False)
+    with nn.intercept_methods(convolution):
+        for train in (True, False):
+            rngs = {"dropout": jax.random.key(3)}
+            encoder.apply({"params": parameters}, wide_btf, seen, seen, train=train, rngs=rngs)
+            found = np.asarray(captured["x"])
+            if not train:
+                np.testing.assert_array_equal(found, wide_btf)
+                continue
+            np.testing.assert_array_equal(found, np.broadcast_to(found[:, :1], found.shape))
+            assert set(np.unique(found)) == {0, 2}  # what stays is scaled up: the mean holds
+            assert abs((found == 0).mean() - 0.5) < 0.02
+            assert np.ptp((found[:, 0] == 0).mean(axis=1)) > 0.1  # each sample draws its own
+
+
+def test_the_scale_of_the_initial_weights_is_that_of_the_convolution_alone():
+    usual, small = (
+        initialise(
+            ModalityEncoder(dataclasses.replace(AWARE, input_scale=scale)),
+            jax.random.key(0),
+            *(X_BTF, VALID, OBSERVED),
+            train=False,
+        )
+        for scale in (1.0, 0.1)
+    )
+    convolution = small["frames"].pop("kernel")
+    np.testing.assert_allclose(convolution, 0.1 * usual["frames"]["kernel"], rtol=1e-6)
+    same = dict(usual, frames={k: v for k, v in usual["frames"].items() if k != "kernel"})
+    for found, expected in zip(jax.tree.leaves(small), jax.tree.leaves(same), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 # The order of a dictionary must not matter; the modalities differ in frames and features.

@@ -6,7 +6,7 @@ import optax
 import pytest
 
 from fsrf_jax.options import merge, split
-from fsrf_jax.training.optimizer import OptimizerOptions, make_optimizer
+from fsrf_jax.training.optimizer import OptimizerOptions, make_optimizer, moving_average
 
 
 def make(steps=100, **changed):
@@ -101,3 +101,20 @@ def test_arrays_in_place_of_numbers_make_the_same_updates():
     assert len(traced) == 1
     for other in results[1:]:
         assert np.abs(other - results[0]).max() > 1e-3
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.3, 0.9, 0.999])
+def test_moving_average_against_its_weights(decay):
+    """Of x_1 .. x_n, from x_0: the weight of each by hand, in float64."""
+    x = np.random.default_rng(0).normal(size=(41, 3))
+    options = OptimizerOptions(average=decay)
+    average = {"a": jnp.asarray(x[0], jnp.float32)}
+    for n in range(1, 41):
+        average = moving_average(options, jnp.int32(n), average, {"a": jnp.asarray(x[n])})
+        decays = [min(decay, k / (k + 9)) for k in range(1, n + 1)]
+        weights = [(1 - d) * np.prod(decays[k + 1 :]) for k, d in enumerate(decays)]
+        assert np.isclose(sum(weights) + np.prod(decays), 1)
+        expected = np.prod(decays) * x[0] + np.asarray(weights) @ x[1 : n + 1]
+        np.testing.assert_allclose(average["a"], expected, rtol=1e-5, atol=1e-6)
+    if decay == 0:  # none at all, to the last bit
+        np.testing.assert_array_equal(average["a"], x[40].astype(np.float32))

@@ -183,6 +183,25 @@ def test_training_lowers_the_loss_and_keeps_the_best_parameters():
     assert state.step == case.EPOCHS * case.STEPS
 
 
+def test_the_average_is_what_is_validated_and_kept():
+    averaged = {"optimizer.average": 0.9}
+    states, history = run_epochs(case.make_states(0), 2, others=averaged)
+    plain, _ = run_epochs(case.make_states(0), 2)
+    state, other = loop.member(states, 0), loop.member(plain, 0)
+    # Nothing that is trained depends on the average.
+    chex.assert_trees_all_equal(case.as_numpy(state.parameters), case.as_numpy(other.parameters))
+    inference = case.as_numpy(other.parameters["inference"])
+    chex.assert_trees_all_equal(case.as_numpy(other.average), inference)
+    average = case.as_numpy(state.average)
+    distances = jax.tree.map(lambda a, b: np.abs(a - b).max(), average, inference)
+    assert max(jax.tree.leaves(distances)) > 1e-4
+    scores = [score for _, score, _ in history]
+    expected = validation_error(case.RECIPE, case.MESH, state.average, case.make_validation())
+    np.testing.assert_allclose(scores[1], expected, rtol=1e-5)
+    assert scores[1] < scores[0]
+    chex.assert_trees_all_equal(case.as_numpy(state.best), average)
+
+
 @pytest.mark.parametrize(("so_far", "better"), [(np.inf, True), (-1.0, False)])
 def test_the_best_parameters_change_only_for_a_better_score(so_far, better):
     states = case.make_states(0)
