@@ -1,10 +1,13 @@
 """Methods on the same masks against the first: how large is a difference, and is it chance?
 
-There are two kinds of chance, kept apart. Other test samples: a paired bootstrap whose unit is the
-sample, or the group of samples where the data have groups. Other training seeds: a paired t-test
-whose unit is the seed, and their standard deviation. Each p-value is corrected over the methods
-that are compared with the same one (Holm), figure by figure. Tables of ablations and reports all
-have their differences from here.
+There are three kinds of chance, kept apart. Other test samples: a paired bootstrap whose unit is
+the sample, or the group of samples where the data have groups. Other training seeds: a paired
+t-test whose unit is the seed, and their standard deviation. Other training sets, where the runs are
+of several folds: the corrected resampled t-test over the folds. Each p-value is corrected over the
+methods that are compared with the same one (Holm), figure by figure. Tables of ablations, reports
+and rankings all have their differences from here.
+
+A figure of runs of several folds is its mean over the folds; a resample draws within each fold.
 """
 
 import dataclasses
@@ -23,7 +26,12 @@ from fsrf_jax.evaluation.metrics.bootstrap import (
     two_sided_p,
 )
 from fsrf_jax.evaluation.metrics.figures import Metrics
-from fsrf_jax.evaluation.metrics.statistics import Difference, holm, paired_difference
+from fsrf_jax.evaluation.metrics.statistics import (
+    Difference,
+    fold_difference,
+    holm,
+    paired_difference,
+)
 from fsrf_jax.evaluation.protocols.averages import mean_and_std, weighted_metrics
 from fsrf_jax.evaluation.results import family_of_results, rows_of
 from fsrf_jax.evaluation.runs import SAME, Evaluated, check_comparable
@@ -62,6 +70,8 @@ class Compared:
         seeds: the same difference over training seeds, with its t-interval and p, corrected; None
             if the methods do not have the same two or more seeds, or the figure is undefined in
             one.
+        folds: the same difference over folds, with its corrected t-interval and p, corrected; None
+            for fewer than two.
         within_spread: a warning: the difference is smaller than the larger standard deviation over
             training seeds; None where that is unknown, with one seed each.
     """
@@ -72,6 +82,7 @@ class Compared:
     samples: Interval
     samples_p: float | None
     seeds: Difference | None
+    folds: Difference | None
     within_spread: bool | None
 
 
@@ -88,18 +99,18 @@ def compare_methods(
     """Compare methods with the first one, figure by figure.
 
     Args:
-        methods: runs by the method's name, one a training seed; the first is the reference.
+        methods: runs by the method's name, one a training seed and fold; the first is the
+            reference.
         resamples: of the test samples; 0: nothing is said of other samples.
 
     Returns:
         By the name of every method but the first.
 
     Raises:
-        RunError: no run, a seed twice, or runs that were not evaluated alike on the same masks.
+        RunError: no run, a seed twice, methods of other folds, or runs that were not evaluated
+            alike on the same masks.
     """
-    for runs in methods.values():
-        _check_seeds(runs)
-    check_comparable([run for runs in methods.values() for run in runs])
+    check_folds(methods)
     first, *others = methods
     drawn = {name: _resample_rows(runs, resamples) for name, runs in methods.items()}
     rows = list(rows_of(methods[first][0].results))
@@ -118,9 +129,10 @@ def compare_methods(
             scores = {name: pair[0] for name, pair in pairs.items() if pair}
             of_first: list[float] = next((pair[1] for pair in pairs.values() if pair), [])
             seeds = differences_over_seeds(scores, of_first)
+            folds = _corrected({name: _over_folds(*side) for name, side in sides.items()})
             for name, cell in cells.items():
                 found[name][row][metric] = dataclasses.replace(
-                    cell, samples_p=samples_p[name], seeds=seeds.get(name)
+                    cell, samples_p=samples_p[name], seeds=seeds.get(name), folds=folds[name]
                 )
     return found
 
@@ -261,6 +273,11 @@ def differences_over_seeds(
         name: None if None in own or None in reference else paired_difference(own, reference)  # type: ignore[arg-type]
         for name, own in scores.items()
     }
+    return _corrected(found)
+
+
+def _corrected(found: Mapping[str, Difference | None]) -> dict[str, Difference | None]:
+    """The same with p-values corrected over the methods."""
     corrected = holm({name: cell.p if cell else None for name, cell in found.items()})
     return {
         name: cell and dataclasses.replace(cell, p=corrected[name]) for name, cell in found.items()
@@ -270,7 +287,7 @@ def differences_over_seeds(
 def spread_of(runs: Sequence[Evaluated], row: str, metric: str) -> Spread:
     """A figure's mean and its standard deviations over training seeds and mask seeds, apart."""
     rows = [rows_of(run.results)[row] for run in runs]
-    found = mean_and_std([entry["metrics"][metric] for entry in rows])
+    found = mean_and_std(list(_by_seed(runs, row, metric).values()))
     if found["mean"] is None:
         return Spread(None, None, None)
     masks = [_masks_std(entry).get(metric) for entry in rows]
@@ -298,7 +315,7 @@ def _resample_rows(runs: Sequence[Evaluated], resamples: int) -> Rows:
 
 
 def _resample(run: Evaluated, resamples: int) -> Rows:
-    counts = resample_counts(len(run.labels), resamples, run.groups)
+    counts = resample_counts(len(run.labels), resamples, run.groups, stream=fold_of(run))
     tally = family_of_results(run.results).tally
     drawn = {
         condition: resampled(tally, predictions, run.labels, counts)
@@ -318,7 +335,7 @@ def _compare(
 ) -> Compared:
     own, other = spread_of(method, row, metric), spread_of(reference, row, metric)
     if own.mean is None or other.mean is None:
-        return Compared(own, other, None, None, None, None, None)
+        return Compared(own, other, None, None, None, None, None, None)
     difference = own.mean - other.mean
     spreads = [side.training_std for side in (own, other) if side.training_std is not None]
     return Compared(
@@ -327,7 +344,8 @@ def _compare(
         difference=difference,
         samples=None if differences_r is None else interval(differences_r),
         samples_p=None if differences_r is None else two_sided_p(differences_r),
-        seeds=None,  # of all methods together
+        seeds=None,  # of all methods together, as that of the folds
+        folds=None,
         within_spread=abs(difference) < max(spreads) if spreads else None,
     )
 
@@ -339,15 +357,80 @@ def _paired(
     scores, base = (
         {
             seed: figure
-            for run in side
-            if (seed := run.results["training_seed"]) is not None
-            and (figure := rows_of(run.results)[row]["metrics"][metric]) is not None
+            for seed, figure in _by_seed(side, row, metric).items()
+            if seed is not None and figure is not None
         }
         for side in (method, reference)
     )
     if len(scores) < 2 or scores.keys() != base.keys():
         return None
     return [scores[seed] for seed in sorted(base)], [base[seed] for seed in sorted(base)]
+
+
+def _by_seed(runs: Sequence[Evaluated], row: str, metric: str) -> dict[int | None, float | None]:
+    """A figure's mean over the folds by training seed; None where one is undefined."""
+    figures: dict[int | None, list[float | None]] = {}
+    for run in runs:
+        figure = rows_of(run.results)[row]["metrics"][metric]
+        figures.setdefault(run.results["training_seed"], []).append(figure)
+    return {seed: mean_and_std(found)["mean"] for seed, found in figures.items()}
+
+
+def _over_folds(
+    method: Sequence[Evaluated], reference: Sequence[Evaluated], row: str, metric: str
+) -> Difference | None:
+    """The difference fold by fold, each a mean over the seeds; None with fewer than two."""
+    scores, base = (
+        [
+            mean_and_std(list(_by_seed(runs, row, metric).values()))["mean"]
+            for runs in by_fold(side).values()
+        ]
+        for side in (method, reference)
+    )
+    if len(base) < 2 or None in scores or None in base:
+        return None
+    shares = [run.results["n"] / run.results["fold"]["train"] for run in reference]
+    return fold_difference(scores, base, float(np.mean(shares)))  # type: ignore[arg-type]
+
+
+def fold_of(run: Evaluated) -> int:
+    """The fold that a run was tested on; 0 for data that are not dealt into folds."""
+    return run.results["fold"]["number"] if "fold" in run.results else 0
+
+
+def by_fold(runs: Sequence[Evaluated]) -> dict[int, list[Evaluated]]:
+    """The runs of each fold, in the order of the folds."""
+    folds: dict[int, list[Evaluated]] = {}
+    for run in sorted(runs, key=fold_of):
+        folds.setdefault(fold_of(run), []).append(run)
+    return folds
+
+
+def check_folds(methods: Mapping[str, Sequence[Evaluated]]) -> None:
+    """Refuse runs whose figures cannot be compared: see `compare_methods`.
+
+    Raises:
+        RunError: see there.
+    """
+    first, *others = methods
+    folds = {name: by_fold(runs) for name, runs in methods.items()}
+    for name, found in folds.items():
+        for runs in found.values() or [()]:
+            _check_seeds(runs)
+        seeds = [sorted(str(run.results["training_seed"]) for run in f) for f in found.values()]
+        if any(of_fold != seeds[0] for of_fold in seeds):
+            raise RunError(
+                f"{name}: found runs of the seeds {seeds} of the folds {list(found)}, expected the "
+                "same seeds of every fold; train the missing ones."
+            )
+    for name in others:
+        if folds[name].keys() != folds[first].keys():
+            raise RunError(
+                f"{name}: found runs of the folds {list(folds[name])}, expected "
+                f"{list(folds[first])} as of {first}; train the missing ones."
+            )
+    for number in folds[first]:
+        check_comparable([run for found in folds.values() for run in found[number]])
 
 
 def _check_seeds(runs: Sequence[Evaluated]) -> None:

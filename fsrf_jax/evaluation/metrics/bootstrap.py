@@ -27,20 +27,23 @@ Resamples = dict[str, dict[str, np.ndarray]]
 """Figures [r] in every resample, by condition and metric."""
 
 
-def resample_counts(n: int, resamples: int, groups: np.ndarray | None = None) -> np.ndarray:
+def resample_counts(
+    n: int, resamples: int, groups: np.ndarray | None = None, stream: int = 0
+) -> np.ndarray:
     """How often each resample has each sample, float64 [r, n]; a function of the arguments alone.
 
-    The numbers are raw words of Philox with one fixed key, modulo the number of units.
+    The numbers are raw words of Philox with a fixed key, modulo the number of units.
 
     Args:
         n: number of samples.
         resamples: r.
         groups: str [n], which are drawn as a whole; None draws samples.
+        stream: other samples, such as those of another fold, are drawn from another one.
     """
     if groups is not None:
         names_g, group_n = np.unique(groups, return_inverse=True)
-        return resample_counts(len(names_g), resamples)[:, group_n]
-    words = np.random.Philox(key=KEY).random_raw(resamples * n).reshape(resamples, n)
+        return resample_counts(len(names_g), resamples, stream=stream)[:, group_n]
+    words = np.random.Philox(key=KEY + stream).random_raw(resamples * n).reshape(resamples, n)
     drawn_rn = (words % np.uint64(max(n, 1))).astype(np.int64)
     rows = [np.bincount(drawn_n, minlength=n) for drawn_n in drawn_rn]
     return np.array(rows, np.float64).reshape(resamples, n)
