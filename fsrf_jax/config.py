@@ -127,6 +127,8 @@ class EvaluationConfig:
     """Resamples of the test samples, for 95 % intervals; 0: none."""
     compat: bool = False
     """Also F1 weighted by predicted supports, as older code has it, labelled compat."""
+    floors: bool = True
+    """Also what needs no network: lengths alone, and ridge regressions on mean frames."""
 
     def check(self) -> None:
         """Refuse seeds that repeat; see `fsrf_jax.options.check`."""

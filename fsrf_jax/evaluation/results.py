@@ -16,26 +16,33 @@ from fsrf_jax.evaluation.metrics.figures import Metrics
 from fsrf_jax.files import write_text
 from fsrf_jax.reading.text import read_json
 
-VERSION = 3
+VERSION = 4
 """Of what a results file holds: raised with every key that readers need."""
 
 AVERAGE, EVERYTHING = "average", "all_conditions"
 """Rows that stand for several conditions, by their key in the results."""
 
 
+FLOOR = "floor: {}"
+"""The `method` of results of a floor, by its name."""
+
+
 class Row(TypedDict):
     """What every row has.
 
-    `floor` is the best constant prediction, `bayes` the best possible one. `missing` has the shares
-    of `frames` and of `modalities` that were really missing. `recovery` is the share of the
-    headline figure's gain over the floor, with everything observed, that is left. `bootstrap` has
-    95 % intervals, `compat` figures of older code.
+    `floor` is the best constant prediction, `bayes` the best possible one; `floors`, by their name,
+    are fitted without a network, see `fsrf_jax.evaluation.floors`, and are not there without a
+    training and a validation split. `missing` has the shares of `frames` and of `modalities` that
+    were really missing. `recovery` is the share of the headline figure's gain over the floor, with
+    everything observed, that is left. `bootstrap` has 95 % intervals, `compat` figures of older
+    code.
     """
 
     metrics: Metrics
     floor: Metrics
     missing: Metrics
     recovery: float | None
+    floors: NotRequired[dict[str, Metrics]]
     bayes: NotRequired[Metrics]
     bootstrap: NotRequired[dict[str, list[float] | None]]
     compat: NotRequired[Metrics]
@@ -82,8 +89,18 @@ class Average(AverageRow):
     all_conditions: AverageRow
 
 
+class Fold(TypedDict):
+    """Which fold of how many the split is the test part of, and the samples trained on."""
+
+    number: int
+    of: int
+    train: int
+
+
 class Results(TypedDict):
     """A whole file. `unit` is what intervals resample: sample, or group of samples.
+
+    `averages` are more averages by name, which a comparison asked for.
 
     `n_non0`, labels that are not 0, belongs to numbers. What a run adds stands last.
     """
@@ -107,8 +124,10 @@ class Results(TypedDict):
     conditions: list[ConditionRow]
     average: Average
     n_non0: NotRequired[int]
+    averages: NotRequired[dict[str, AverageRow]]
     predictions: NotRequired[dict[str, str]]
     method: NotRequired[str]
+    fold: NotRequired[Fold]
     epochs_trained: NotRequired[int]
     best_epoch: NotRequired[int]
     validation_error: NotRequired[float]
@@ -118,7 +137,8 @@ def rows_of(results: Results) -> dict[str, Row]:
     """Every condition by its name, then the averages that the protocol has."""
     average = results["average"]
     rows: dict[str, Row] = {entry["name"]: entry for entry in results["conditions"]}
-    means: dict[str, AverageRow] = {AVERAGE: average, EVERYTHING: average["all_conditions"]}
+    means: dict[str, AverageRow] = {AVERAGE: average, **results.get("averages", {})}
+    means[EVERYTHING] = average["all_conditions"]
     return rows | {name: row for name, row in means.items() if row["weights"]}
 
 

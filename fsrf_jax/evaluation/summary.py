@@ -1,6 +1,7 @@
 """From what was measured to what `results.json` holds."""
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ def summarise(
     *,
     resamples: int = 0,
     compat: bool = False,
+    floors: Mapping[str, Evaluation] = MappingProxyType({}),
 ) -> Results:
     """Sum an evaluation up.
 
@@ -44,15 +46,18 @@ def summarise(
         data_fingerprint: digest of the data, see `Source.fingerprint`.
         resamples: of the samples, for `bootstrap`, 95 % intervals; 0 leaves them out.
         compat: also give `compat`, figures of older code for comparison alone.
+        floors: by name, measured under the same conditions on the same samples and masks.
     """
     drawn = _resample(evaluation, resamples) if resamples else {}
     complete = complete_condition(evaluation)
     conditions = [
         _condition(evaluation, result, complete, drawn, compat) for result in evaluation.conditions
     ]
+    for index, row in enumerate(conditions if floors else ()):
+        row["floors"] = {name: one.conditions[index].metrics for name, one in floors.items()}
     protocol, labels = evaluation.protocol, evaluation.labels
     shown = equal_weights([condition.name for condition in protocol.conditions if condition.shows])
-    own = _average(conditions, weights_of(protocol), drawn)
+    own = average_row(conditions, weights_of(protocol), drawn)
     results: Results = {
         "version": VERSION,
         "form": evaluation.family.form,
@@ -71,7 +76,7 @@ def summarise(
         "unit": "sample" if evaluation.groups is None else "group",
         "n": len(labels),
         "conditions": conditions,
-        "average": {**own, "all_conditions": _average(conditions, shown, drawn)},
+        "average": {**own, "all_conditions": average_row(conditions, shown, drawn)},
     }
     if evaluation.family.form == "number":
         results["n_non0"] = int(np.count_nonzero(labels))
@@ -159,7 +164,9 @@ def _classes(evaluation: Evaluation, result: ConditionResult) -> dict[str, Any]:
     return {"classes": named, "confusion": counts.tolist()}
 
 
-def _average(conditions: Sequence[ConditionRow], weights: Weights, drawn: Resamples) -> AverageRow:
+def average_row(
+    conditions: Sequence[ConditionRow], weights: Weights, drawn: Resamples
+) -> AverageRow:
     """The weighted sum of the conditions' figures; one that is undefined in any is None.
 
     What is missing, and `recovery`, are means, whatever the weights sum to.
@@ -167,9 +174,11 @@ def _average(conditions: Sequence[ConditionRow], weights: Weights, drawn: Resamp
     rows: dict[str, Mapping[str, Any]] = {row["name"]: row for row in conditions}
     shares = {name: weight / sum(weights.values()) for name, weight in weights.items()}
 
+    def of_tables(tables: Mapping[str, Metrics], counted: Weights = weights) -> Metrics:
+        return weighted_metrics(counted, tables, tables[conditions[0]["name"]])
+
     def summed(key: str, counted: Weights = weights) -> Metrics:
-        tables = {name: rows[name][key] for name in counted}
-        return weighted_metrics(counted, tables, rows[conditions[0]["name"]][key])
+        return of_tables({name: row[key] for name, row in rows.items()}, counted)
 
     found: AverageRow = {
         "metrics": summed("metrics"),
@@ -181,6 +190,11 @@ def _average(conditions: Sequence[ConditionRow], weights: Weights, drawn: Resamp
     for key in ("bayes", "compat"):
         if key in conditions[0]:
             found[key] = summed(key)
+    if "floors" in conditions[0]:
+        found["floors"] = {
+            floor: of_tables({name: row["floors"][floor] for name, row in rows.items()})
+            for floor in conditions[0]["floors"]
+        }
     if drawn:
         found["bootstrap"] = _intervals(drawn, weights)
     return found

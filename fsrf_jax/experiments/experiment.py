@@ -1,6 +1,6 @@
 """A run: a config and its data, ready to train, to restore and to evaluate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,9 @@ from fsrf_jax.evaluation.probes.probe import probe_split
 from fsrf_jax.evaluation.protocols.files import from_description, is_file, resolve
 from fsrf_jax.evaluation.protocols.masks import Observer, make_observer
 from fsrf_jax.evaluation.protocols.registry import Protocol
-from fsrf_jax.evaluation.results import Results
+from fsrf_jax.evaluation.results import Fold, Results
 from fsrf_jax.evaluation.summary import summarise
+from fsrf_jax.experiments.floors import measure_floors
 from fsrf_jax.losses.task import Task
 from fsrf_jax.options import Hyper, split
 from fsrf_jax.reading.text import read_json
@@ -80,6 +81,14 @@ class Experiment:
         family = metrics_of(config, source)
         mesh = sharding.data_mesh()
         return cls(config, source, protocol, made_for, mesh, recipe, hyper, family)
+
+    @property
+    def fold(self) -> Fold | None:
+        """Which fold it is of; None where the data are not dealt into folds."""
+        data = self.config.data
+        if not data.folds:
+            return None
+        return {"number": data.fold, "of": data.folds, "train": self.shapes.samples}
 
     def initial_states(self, seeds: Sequence[int]) -> TrainState:
         """States before the first step, one for each training seed."""
@@ -137,12 +146,22 @@ class Experiment:
             self.source.fingerprint,
             resamples=settings.bootstrap,
             compat=settings.compat,
+            floors=self._floors(normaliser, observe),
         )
         results["method"] = self.recipe.method.name
+        if self.fold is not None:
+            results["fold"] = self.fold
         results["epochs_trained"] = epochs_done(self.recipe, state)
         results["best_epoch"] = int(state.best_epoch)
         results["validation_error"] = float(state.best_score)
         return evaluation, results
+
+    def _floors(self, normaliser: Normaliser, observe: Observer | None) -> Mapping[str, Evaluation]:
+        settings = self.config.evaluation
+        if not settings.floors:
+            return {}
+        asked = (self.protocol, settings.mask_seeds, observe, self.family)
+        return measure_floors(self.source, normaliser, *asked, split=settings.split)
 
     def encoder(
         self, state: TrainState, normaliser: Normaliser, samples: Split

@@ -11,6 +11,7 @@ from fsrf_jax.evaluation.protocols.registry import Protocol
 from fsrf_jax.evaluation.results import Results
 from fsrf_jax.evaluation.summary import summarise
 from fsrf_jax.experiments.experiment import metrics_of
+from fsrf_jax.experiments.floors import measure_floors, normaliser_of
 from fsrf_jax.source import Source
 
 
@@ -35,6 +36,7 @@ def score_file(
         None if source.form == "number" else source.outputs,
         path,
     )
+    family = metrics_of(config, source)
     evaluation = score(
         protocol,
         split,
@@ -42,10 +44,12 @@ def score_file(
         settings.mask_seeds,
         observe or make_observer(split, settings.mask_seeds),
         source.oracle(settings.split),
-        metrics_of(config, source),
+        family,
         source.dataset.classes,
     )
     check_digest(found, evaluation.masks_digest, path)
+    normaliser = normaliser_of(source, config.data.clip) if settings.floors else None
+    asked = (protocol, settings.mask_seeds, observe, family)
     results = summarise(
         evaluation,
         settings.split,
@@ -53,6 +57,7 @@ def score_file(
         source.fingerprint,
         resamples=settings.bootstrap,
         compat=settings.compat,
+        floors=measure_floors(source, normaliser, *asked, split=settings.split),
     )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     results["predictions"] = {"file": path.name, "sha256": digest}

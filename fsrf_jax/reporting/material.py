@@ -12,6 +12,7 @@ from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.results import Results
 from fsrf_jax.evaluation.runs import Evaluated, file_beside, read_evaluated
 from fsrf_jax.reading.text import parse_json, read_json, read_text
+from fsrf_jax.reporting.captions import made_by
 
 # Keys that may differ between the runs of one method; those that end in a dot are sections.
 FREE = ("data.path", "output.", "training.seed")
@@ -78,7 +79,7 @@ class RunGroup:
     def words(self) -> str:
         """Its runs in words."""
         if self.first.seed is None:
-            return "predictions of another program"
+            return made_by(self.first.results)
         seeds = ", ".join(str(run.seed) for run in self.runs)
         return f"training seed{'s' if len(self.runs) > 1 else ''} {seeds}"
 

@@ -7,12 +7,12 @@ from fsrf_jax.evaluation.metrics.families import Column
 from fsrf_jax.evaluation.results import AVERAGE, Results, family_of_results, rows_of
 from fsrf_jax.reporting.comparison_tables import method_cell
 from fsrf_jax.reporting.document import Table
+from fsrf_jax.reporting.floor_tables import FITTED, floor_rows, has_floors
 from fsrf_jax.reporting.material import RunGroup
-from fsrf_jax.reporting.numbers import missing_cell, percent
+from fsrf_jax.reporting.numbers import missing_cell
 from fsrf_jax.reporting.results_tables import MISSING, title_of
 
 AVERAGE_HEAD = "Avg"
-FLOOR_NAME = "best constant"
 
 _SHORT = {"language": "l", "audio": "a", "vision": "v"}
 
@@ -55,7 +55,7 @@ def f1_column(results: Results) -> Column:
 
 
 def paper_table(methods: Sequence[RunGroup]) -> Table:
-    """Rows methods, columns conditions: F1 in percent, mean ± deviation over training seeds."""
+    """Rows methods and floors, columns conditions: F1 in percent, mean ± deviation over seeds."""
     results = methods[0].first.results
     column, columns = f1_column(results), columns_of(results)
     body = [
@@ -63,7 +63,7 @@ def paper_table(methods: Sequence[RunGroup]) -> Table:
         for method in methods
     ]
     rows = [rows_of(results)[row] for row in columns.values()]
-    body.append([FLOOR_NAME, *(percent(row["floor"][column.metric]) for row in rows)])
+    body += floor_rows(rows, [column])
     body.append(["missing", *map(missing_cell, rows)])
     seeds = "; ".join(f"{method.name}: {method.words}" for method in methods)
     notes = [
@@ -72,6 +72,7 @@ def paper_table(methods: Sequence[RunGroup]) -> Table:
         f"{AVERAGE_HEAD}: {results['average_rule']}. Mean over the mask seeds "
         f"{', '.join(map(str, results['mask_seeds']))}; masks {results['masks_digest'][:16]}.",
         "*: collapsed to the floor in one training seed or more.",
+        *([FITTED] if has_floors(results) else []),
         MISSING,
     ]
     caption = f"F1, {title_of(results)}, n = {results['n']}"

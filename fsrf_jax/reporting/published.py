@@ -13,8 +13,9 @@ import yaml
 
 from fsrf_jax.evaluation.comparison import spread_of
 from fsrf_jax.evaluation.metrics.families import Column
-from fsrf_jax.evaluation.results import AVERAGE, Results, family_of_results
+from fsrf_jax.evaluation.results import AVERAGE, Results, family_of_results, rows_of
 from fsrf_jax.reporting.document import Section, Table
+from fsrf_jax.reporting.floor_tables import CONSTANT, floor_rows, has_floors
 from fsrf_jax.reporting.material import RunGroup
 from fsrf_jax.reporting.numbers import percent, spread_cell
 from fsrf_jax.reporting.paper_table import AVERAGE_HEAD, columns_of
@@ -126,6 +127,9 @@ def _rates_rows(methods: Sequence[RunGroup], found: Published) -> list[list[str]
         spreads = {c: spread_of(method.evaluated, AVERAGE, c.metric) for c in _LNLN_COLUMNS}
         cells = [spread_cell(spread, c) if whole else "-" for c, spread in spreads.items()]
         body.append([f"{method.name} (ours)", *cells])
+    if whole:
+        row = rows_of(methods[0].first.results)[AVERAGE]
+        body += [[f"{floor} (ours)", *cells] for floor, *cells in floor_rows([row], _LNLN_COLUMNS)]
     return body
 
 
@@ -143,20 +147,22 @@ def _subset_rows(
     results = methods[0].first.results
     ours = columns_of(results)
     whole = set(found.columns) == set(ours)
+    # An average over fewer subsets, or another complete condition, is another figure.
+    shown = {h: ours[h] for h in found.columns if h in ours and (whole or h != AVERAGE_HEAD)}
     for method in methods:
-        cells = []
-        for head in found.columns:
-            # An average over fewer subsets, or another complete condition, is another figure.
-            comparable = head in ours and (whole or head != AVERAGE_HEAD)
-            runs = method.evaluated
-            spread = spread_of(runs, ours[head], column.metric) if comparable else None
-            cells.append("-" if spread is None else spread_cell(spread, column))
-        body.append([f"{method.name} (ours)", *cells])
+        spreads = {head: spread_of(method.evaluated, row, "f1_non0") for head, row in shown.items()}
+        cells = {head: spread_cell(spread, column) for head, spread in spreads.items()}
+        body.append([f"{method.name} (ours)", *(cells.get(head, "-") for head in found.columns)])
     family = family_of_results(results)
-    floor = percent(family.floor(labels)["f1_non0"])
+    constant = percent(family.floor(labels)["f1_non0"])
+    body.append([f"{CONSTANT} (ours)", *[constant] * len(found.columns)])
+    if has_floors(results):
+        rows = [rows_of(results)[row] for row in shown.values()]
+        for floor, *figures in floor_rows(rows, [column])[1:]:  # without the constant
+            cells = dict(zip(shown, figures, strict=True))
+            body.append([f"{floor} (ours)", *(cells.get(head, "-") for head in found.columns)])
     swapped = percent(family.swapped_floor(labels)["f1_non0_swapped"])
-    body.append(["best constant (ours)", *[floor] * len(found.columns)])
-    body.append(["best constant, swapped F1", *[swapped] * len(found.columns)])
+    body.append([f"{CONSTANT}, swapped F1", *[swapped] * len(found.columns)])
     notes = [
         _FEATURES,
         "The higher published {a}, {v} and {a,v} lie near the last row: what a constant gets where "

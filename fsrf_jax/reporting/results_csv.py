@@ -3,14 +3,16 @@
 import csv
 import io
 
-from fsrf_jax.evaluation.results import Results
+from fsrf_jax.evaluation.results import FLOOR, Results
 
 
 def conditions_csv(results: Results) -> str:
     """Comma-separated values with a header; an undefined figure is empty, shares are fractions.
 
     Columns: `method`, `training_seed`, `split`, `n`, `condition`, `mask_seed`, `missing_frames`,
-    `missing_modalities` (what was really missing), and one for each metric.
+    `missing_modalities` (what was really missing), and one for each metric. Below stand the floors,
+    a row for each condition, means over the mask seeds: their method is `floor: best constant`,
+    `floor: ridge` and so on, and they have neither training seed nor mask seed.
     """
     run = {
         "method": results.get("method"),
@@ -32,5 +34,11 @@ def conditions_csv(results: Results) -> str:
         ):
             shares = missing["frames"], missing["modalities"]
             cells = [*run.values(), entry["name"], seed, *shares]
+            rows.writerow([*cells, *(figures[name] for name in metrics)])
+    for floor in ("best constant", *results["conditions"][0].get("floors", ())):
+        run |= {"method": FLOOR.format(floor), "training_seed": None}
+        for entry in results["conditions"]:
+            missing, figures = entry["missing"], entry.get("floors", {}).get(floor, entry["floor"])
+            cells = [*run.values(), entry["name"], None, missing["frames"], missing["modalities"]]
             rows.writerow([*cells, *(figures[name] for name in metrics)])
     return text.getvalue()

@@ -7,14 +7,31 @@ from fsrf_jax.evaluation.metrics.families import Column, MetricFamily
 from fsrf_jax.evaluation.metrics.figures import Metrics
 from fsrf_jax.evaluation.results import (
     AVERAGE,
-    EVERYTHING,
     ConditionRow,
     Results,
     Row,
     family_of_results,
     rows_of,
 )
+from fsrf_jax.reporting.captions import (
+    MISSING,
+    averaged,
+    averages,
+    bootstrapped,
+    counted,
+    has_bayes,
+    made_by,
+    row_title,
+    title_of,
+)
 from fsrf_jax.reporting.document import Document, Section, Table
+from fsrf_jax.reporting.floor_tables import (
+    floor_cells,
+    floor_heads,
+    floor_note,
+    floors_tables,
+    has_floors,
+)
 from fsrf_jax.reporting.numbers import interval_cell, missing_cell, number, percent, shown
 
 CALIBRATION = {
@@ -30,10 +47,6 @@ CALIBRATION = {
 """Heads of the columns; which of them there are depends on the head of the network."""
 
 PLAIN = ("nll", "sharpness")  # no percentages
-MISSING = (
-    "missing: share of the frames inside the sequences, and of the modalities that samples have, "
-    "that was really not observed, in percent."
-)
 
 
 def results_document(results: Results) -> Document:
@@ -45,8 +58,12 @@ def results_document(results: Results) -> Document:
 
 def tables(results: Results) -> list[Table]:
     """All tables that the results have figures for; the first is the main one."""
+    return [main_table(results), *floors_tables(results), *further_tables(results)]
+
+
+def further_tables(results: Results) -> list[Table]:
+    """All but the main one and those of the floors."""
     return [
-        main_table(results),
         *brief_tables(results),
         *_classes(results),
         _certainty(results),
@@ -59,65 +76,49 @@ def brief_tables(results: Results) -> list[Table]:
     return [*_tasks(results), *_compat(results)]
 
 
-def row_title(results: Results, name: str, *, collapsed: bool = True) -> str:
-    """What a row is called: a condition, marked where nothing is seen or, also, at the floor."""
-    if name == AVERAGE:
-        area = results["protocol_description"]["average"]["rule"] == "area"
-        return "area" if area else "average"
-    if name == EVERYTHING:
-        return "all conditions"
-    entry = next(entry for entry in results["conditions"] if entry["name"] == name)
-    if entry["collapse"]["sanity"]:
-        return f"{name} (nothing seen)"
-    return f"{name} (collapsed)" if collapsed and entry["collapse"]["collapsed"] else name
+def main_table(results: Results, *, brief: bool = False) -> Table:
+    """Every column under every condition and average.
 
-
-def averages(results: Results) -> int:
-    """How many rows stand for several conditions."""
-    return len(rows_of(results)) - len(results["conditions"])
-
-
-def title_of(results: Results) -> str:
-    """Protocol and split, in words."""
-    return f"protocol {results['protocol']}, {results['split']} split"
-
-
-def has_bayes(results: Results) -> bool:
-    """Whether the best possible prediction is known."""
-    return "bayes" in results["conditions"][0]
-
-
-def main_table(results: Results, digits: int = 1) -> Table:
-    """Every column under every condition and average; `digits` of what was missing."""
+    `brief` is for 80 columns: no digits of what was missing, and where there are several floors, no
+    column that is the same in all rows (floor), or follows from two others (share).
+    """
     family = family_of_results(results)
-    bayes = ["Bayes", "share"] if has_bayes(results) else []
+    headline, short = family.headline, brief and has_floors(results)
     body = []
     for name, row in rows_of(results).items():
         label, metrics = row_title(results, name), row["metrics"]
-        cells = [missing_cell(row, digits), *(shown(metrics[c.metric], c) for c in family.columns)]
-        cells.append(shown(row["floor"][family.headline.metric], family.headline))
-        if bayes:
-            best, found = row["bayes"][family.headline.metric], metrics[family.headline.metric]
+        cells = [missing_cell(row, 0 if brief else 1)]
+        cells += [shown(metrics[c.metric], c) for c in family.columns]
+        cells += [] if short else [shown(row["floor"][headline.metric], headline)]
+        cells += floor_cells(results, name)
+        if has_bayes(results):
+            best, found = row["bayes"][headline.metric], metrics[headline.metric]
             share = found / best if best and found is not None else None
-            cells += [percent(best), "-" if "(nothing" in label else percent(share)]
+            shares = ["-" if "(nothing" in label else percent(share)]
+            cells += [percent(best), *([] if short else shares)]
         body.append([label, *cells])
-    header = ["condition", "missing", *(c.title for c in family.columns), "floor", *bayes]
-    notes = _notes(results, family, [row[0] for row in body])
+    header = ["condition", "missing", *(c.title for c in family.columns)]
+    header += [*([] if short else ["floor"]), *floor_heads(results, brief=brief)]
+    if has_bayes(results):
+        header += ["Bayes", *([] if short else ["share"])]
+    notes = _notes(results, family, [row[0] for row in body], brief=brief)
     return Table(
         title_of(results).replace("p", "P", 1), header, body, notes, strong=averages(results)
     )
 
 
-def _notes(results: Results, family: MetricFamily, labels: Sequence[str]) -> list[str]:
+def _notes(
+    results: Results, family: MetricFamily, labels: Sequence[str], *, brief: bool
+) -> list[str]:
     """Everything needed to read the table: counts, seeds, rules and marks."""
     title = family.headline.title
     seeds = ", ".join(str(seed) for seed in results["mask_seeds"])
-    by, seed = "predictions of another program", results["training_seed"]
+    by, seed = made_by(results), results["training_seed"]
     notes = [
         counted(results),
         f"Mean over the mask seeds {seeds}; {by if seed is None else f'training seed {seed}'}.",
         averaged(results),
-        f"floor: {title} of the best constant prediction.",
+        floor_note(results, brief=brief),
         f"masks: {results['mask_law']}. Digest {results['masks_digest'][:16]}.",
         MISSING,
     ]
@@ -129,9 +130,9 @@ def _notes(results: Results, family: MetricFamily, labels: Sequence[str]) -> lis
     if reported:
         notes.append(f"Papers under this protocol report {', '.join(reported)}: see results.json.")
     if has_bayes(results):
+        share = "" if brief and has_floors(results) else f"; share: {title} / Bayes"
         notes.append(
-            f"Bayes: {title} of the best possible prediction on the same samples and masks; "
-            f"share: {title} / Bayes."
+            f"Bayes: {title} of the best possible prediction on the same samples and masks{share}."
         )
     if any("(nothing seen)" in label for label in labels):
         notes.append(
@@ -140,26 +141,6 @@ def _notes(results: Results, family: MetricFamily, labels: Sequence[str]) -> lis
     if any("(collapsed)" in label for label in labels):
         notes.append(f"collapsed: {title} is no better than the floor.")
     return notes
-
-
-def counted(results: Results) -> str:
-    """The note on samples and columns."""
-    return f"{results['n']} samples. {family_of_results(results).explained.format_map(results)}"
-
-
-def averaged(results: Results) -> str:
-    """The note on the rows that stand for several conditions."""
-    own = f"{row_title(results, AVERAGE)}: {results['average_rule']}."
-    return f"{own} all conditions: mean over all rows that show frames."
-
-
-def bootstrapped(results: Results) -> str:
-    """The note on intervals."""
-    unit = "samples" if results["unit"] == "sample" else "groups of samples"
-    return (
-        f"95 %: bootstrap interval over the test {unit}, {results['resamples']} resamples, the "
-        "same for every row; what another training seed would change is not in it."
-    )
 
 
 def _by_row(

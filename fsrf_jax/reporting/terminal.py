@@ -11,7 +11,7 @@ from fsrf_jax.reporting.results_tables import brief_tables, main_table
 
 def terminal_results(results: Results) -> Group:
     """Lay results out for `rich.print`; fits 80 columns with three modalities."""
-    return terminal_tables([main_table(results, digits=0), *brief_tables(results)])
+    return terminal_tables([main_table(results, brief=True), *brief_tables(results)])
 
 
 def terminal_tables(tables: list[Table]) -> Group:

@@ -191,7 +191,8 @@ def test_an_ablation_stands_for_its_members(run, tmp_path):
     done = call("report", folder, "--table")
     assert done.status == 0
     rows = [line.split("|")[1] for line in done.out.splitlines() if line.startswith("|")]
-    assert rows == ["method", "---", "full", "less", "best constant", "missing"]
+    floors = ["best constant", "length", "ridge", "ridge per condition"]
+    assert rows == ["method", "---", "full", "less", *floors, "missing"]
     assert "full: training seeds 0, 1; less: training seed 0" in done.out
     assert "Left out, because it is not finished: full, seed-2." in done.out
     (folder / "ablation.json").write_text("{}")

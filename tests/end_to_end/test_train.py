@@ -89,15 +89,17 @@ def test_results_have_the_keys_of_the_interface(trained):
         measured = {"metrics", "metrics_std", "metrics_per_mask_seed"}
         details = {"collapse", "recovery", "bootstrap", "missing", "missing_per_mask_seed"}
         bayes = {"bayes", "bayes_per_mask_seed"}
-        assert set(entry) == {"name", *measured, "floor", *bayes, *details}
+        assert set(entry) == {"name", *measured, "floor", "floors", *bayes, *details}
         assert len(entry["metrics_per_mask_seed"]) == len(entry["bayes_per_mask_seed"]) == 3
+        assert tuple(entry["floors"]) == ("length", "ridge", "ridge per condition")
         tables = [entry["metrics"], entry["floor"], entry["bayes"], *entry["metrics_per_mask_seed"]]
+        tables += entry["floors"].values()
         for table in tables:
             assert tuple(table) == METRICS
             assert all(value is None or type(value) is float for value in table.values())
             assert all(0 <= table[name] <= 1 for name in METRICS[2:])
     assert results["conditions"][0]["floor"]["corr"] is None
-    keys = {"metrics", "floor", "bayes", "weights", "recovery", "bootstrap", "missing"}
+    keys = {"metrics", "floor", "floors", "bayes", "weights", "recovery", "bootstrap", "missing"}
     assert keys == set(results["average"]["all_conditions"])
     assert {*keys, "all_conditions"} == set(results["average"])
     assert (results["metrics"], results["tasks"], results["resamples"]) == ("mosi", [], 1000)

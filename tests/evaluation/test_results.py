@@ -170,7 +170,8 @@ def test_a_file_that_lacks_something_or_is_of_another_version_has_one_message(tm
     save_json(path, {**whole, "version": VERSION - 1})
     with pytest.raises(RunError, match=f"of version {VERSION - 1}, expected {VERSION}"):
         read_results(path)
-    for text in ("", "[]", "{", '{"version": 3, "average": 3, "conditions": []}'):
+    damaged = json.dumps({"version": VERSION, "average": 3, "conditions": []})
+    for text in ("", "[]", "{", damaged):
         path.write_text(text)
         with pytest.raises(RunError, match="cannot read the results"):
             read_results(path)

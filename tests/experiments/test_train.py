@@ -87,7 +87,7 @@ def test_results_of_another_epoch_are_not_the_finished_ones(tmp_path):
     path.write_text(json.dumps(RESULTS))
     assert train._finished_results(tmp_path, 2) == RESULTS
     assert train._finished_results(tmp_path, 3) is None
-    for text in ('{"epochs_trained": 2}', '{"version": 3, "epochs_tr', ""):  # older, damaged
+    for text in ('{"epochs_trained": 2}', '{"version": 4, "epochs_tr', ""):  # older, damaged
         path.write_text(text)
         assert train._finished_results(tmp_path, 2) is None
 

@@ -152,7 +152,8 @@ def test_rows_of_conditions_and_mask_seeds_for_other_programs(form):
     results = _results(form)
     rows = list(csv.DictReader(io.StringIO(conditions_csv(results))))
     cells = [(entry, s) for entry in results["conditions"] for s in range(len(SEEDS))]
-    for row, (entry, s) in zip(rows, cells, strict=True):
+    assert len(rows) == len(cells) + len(results["conditions"])  # of the best constant
+    for row, (entry, s) in zip(rows[: len(cells)], cells, strict=True):
         assert (row["condition"], row["mask_seed"]) == (entry["name"], str(SEEDS[s]))
         assert [row[k] for k in ("method", "training_seed", "split", "n")] == [
             "",
@@ -163,4 +164,24 @@ def test_rows_of_conditions_and_mask_seeds_for_other_programs(form):
         assert float(row["missing_frames"]) == entry["missing_per_mask_seed"][s]["frames"]
         assert float(row["missing_modalities"]) == entry["missing_per_mask_seed"][s]["modalities"]
         for name, figure in entry["metrics_per_mask_seed"][s].items():
+            assert row[name] == ("" if figure is None else repr(figure))
+
+
+def test_rows_of_the_floors_stand_below_those_of_the_run():
+    results = _results()
+    for entry in results["conditions"]:
+        entry["floors"] = {"length": {**entry["floor"], "mae": 0.25}, "ridge": entry["bayes"]}
+    rows = list(csv.DictReader(io.StringIO(conditions_csv(results))))[17 * len(SEEDS) :]
+    wanted = [
+        (f"floor: {name}", entry, figures)
+        for name, key in (("best constant", None), ("length", "length"), ("ridge", "ridge"))
+        for entry in results["conditions"]
+        for figures in [entry["floors"][key] if key else entry["floor"]]
+    ]
+    for row, (method, entry, figures) in zip(rows, wanted, strict=True):
+        assert (row["method"], row["condition"]) == (method, entry["name"])
+        assert row["training_seed"] == row["mask_seed"] == ""
+        assert (row["split"], row["n"]) == ("test", "200")
+        assert float(row["missing_frames"]) == entry["missing"]["frames"]
+        for name, figure in figures.items():
             assert row[name] == ("" if figure is None else repr(figure))

@@ -9,7 +9,7 @@ from report_case import config_with, evaluation_of, labels_with, material_of
 from fsrf_jax.arguments import to_yaml
 from fsrf_jax.config import Config
 from fsrf_jax.errors import RunError
-from fsrf_jax.evaluation.results import save_json
+from fsrf_jax.evaluation.results import VERSION, save_json
 from fsrf_jax.evaluation.runs import save_predictions
 from fsrf_jax.evaluation.summary import summarise
 from fsrf_jax.reporting.material import group, read_run
@@ -92,7 +92,7 @@ def test_a_run_folder_is_read(folder):
     )
 
 
-@pytest.mark.parametrize(("found", "named"), [(None, 1), (2, 2), ("3", 3)])
+@pytest.mark.parametrize(("found", "named"), [(None, 1), (2, 2), (3, 3), (str(VERSION), VERSION)])
 def test_results_of_another_version_are_refused(folder, found, named):
     """Those of before there were versions are of the first."""
     path = folder / "results.json"
@@ -100,7 +100,8 @@ def test_results_of_another_version_are_refused(folder, found, named):
     del results["version"]
     path.write_text(json.dumps(results if found is None else {**results, "version": found}))
     message = (
-        rf"results\.json: holds results of version {named}, expected 3: evaluate the run again"
+        rf"results\.json: holds results of version {named}, expected {VERSION}: "
+        "evaluate the run again"
     )
     with pytest.raises(RunError, match=message):
         read_run(folder)
