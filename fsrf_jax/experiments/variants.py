@@ -31,15 +31,38 @@ def read_variants(path: Path, base: Sequence[str]) -> dict[str, Config]:
         raise ConfigError(
             f"{path}: found {content!r}, expected one key `variants` with a name and changes each."
         )
-    for name in variants:
-        if name is None or isinstance(name, bool):  # YAML takes on, off, yes and no for values
-            raise ConfigError(f"{path}: variant {name!r}: expected a name: put it in quotes.")
     return {
-        str(name): _variant(path, str(name), changes, base) for name, changes in variants.items()
+        name: variant(path, name, changes, base)
+        for name, changes in named_changes(path, variants).items()
     }
 
 
-def _variant(path: Path, name: str, changes: Any, base: Sequence[str]) -> Config:
+def named_changes(path: Path, variants: Any) -> dict[str, Any]:
+    """The changes of every variant, by a name that is text.
+
+    Raises:
+        ConfigError: it is no mapping by names.
+    """
+    if not isinstance(variants, dict) or not variants:
+        raise ConfigError(f"{path}: found {variants!r}, expected names with changes each.")
+    for name in variants:
+        if name is None or isinstance(name, bool):  # YAML takes on, off, yes and no for values
+            raise ConfigError(f"{path}: variant {name!r}: expected a name: put it in quotes.")
+    return {str(name): changes for name, changes in variants.items()}
+
+
+def variant(path: Path, name: str, changes: Any, base: Sequence[str]) -> Config:
+    """The config of one variant.
+
+    Args:
+        path: the file that names it.
+        name: its name, which can be a folder.
+        changes: options and their values, by dotted key.
+        base: the arguments that make the config that it changes.
+
+    Raises:
+        ConfigError: see `read_variants`.
+    """
     where = f"{path}: variant {name!r}"
     if not name.strip() or "/" in name or name.startswith("."):
         raise ConfigError(f"{where}: expected a name that can be a folder.")

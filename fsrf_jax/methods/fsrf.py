@@ -220,21 +220,21 @@ def distil(
 class Weights:
     """How much each term counts: L = L_task + sum_i w_i L_i. A weight of 0 removes its term."""
 
-    homogeneous: float = number(0.3, 0)
+    homogeneous: float = number(0.03, 0)
     """DHF: homogeneous codes agree."""
-    heterogeneous: float = number(0.1, 0)
+    heterogeneous: float = number(0.03, 0)
     """DHF: heterogeneous codes add to the task."""
-    noise: float = number(0.1, 0)
+    noise: float = number(0.03, 0)
     """DHF: noise codes are silent on the label."""
-    variance_floor: float = number(1.0, 0)
+    variance_floor: float = number(0.1, 0)
     """DHF: noise codes do not vanish."""
-    redundancy: float = number(3.0, 0)
+    redundancy: float = number(0.1, 0)
     """DHF: codes share nothing."""
     reconstruction: float = number(1.0, 0)
     """DHF: nothing is lost."""
-    feature_distillation: dict[str, float] = numbers({"mmd": 0.1, "mse": 0.1})  # noqa: RUF009
+    feature_distillation: dict[str, float] = numbers({"mmd": 0.1, "mse": 1.0})  # noqa: RUF009
     """DAS: codes of two views agree; a weight for each divergence, by name."""
-    prediction_distillation: float = number(0.1, 0)
+    prediction_distillation: float = number(0.03, 0)
     """DAS: predictions of two views agree."""
 
     def check(self) -> None:

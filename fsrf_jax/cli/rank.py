@@ -1,0 +1,203 @@
+"""`rank`: methods under one protocol, budget and selection rule, in one table with claims."""
+
+import argparse
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markdown import Markdown
+
+from fsrf_jax import arguments
+from fsrf_jax.cli.main import guarded
+from fsrf_jax.config import Config
+from fsrf_jax.errors import ConfigError, InterruptedTraining
+from fsrf_jax.evaluation.comparison import compare_methods
+from fsrf_jax.evaluation.protocols.files import resolve
+from fsrf_jax.evaluation.ranking import (
+    claims,
+    ranked_figures,
+    ranked_rows,
+    ranking_table,
+    with_frame_rates,
+)
+from fsrf_jax.evaluation.results import save_json
+from fsrf_jax.evaluation.runs import Evaluated, read_evaluated
+from fsrf_jax.experiments import folder as run_folder
+from fsrf_jax.experiments.ranking import Ranked, rank
+from fsrf_jax.experiments.search import read_search
+from fsrf_jax.files import write_text
+from fsrf_jax.reporting.markdown import to_markdown
+from fsrf_jax.reporting.ranking_tables import ranking_document
+
+DESCRIPTION = """Train methods on one data set under one budget, let each choose among as many
+settings on the validation split, test all on identical masks, and say of each whether it is
+better or worse than the first one. With data.folds every fold chooses, trains and tests anew. Every
+network has a run folder of its own; the same command goes on where it was interrupted.
+
+  rank --config configs/demo.yaml --methods fsrf,task_only,late_fusion --seeds 3"""
+
+OWN = ("--methods", "--search", "--seeds", "--folds", "--figures", "--together")
+CONFIGS = Path(__file__).parents[2] / "configs" / "methods"
+
+
+def command(argv: Sequence[str]) -> int:
+    """Run `rank` with these arguments and return the exit status."""
+    usage = "--methods NAME,NAME [--search FILE] [--seeds N] [--folds K,K] [--figures NAME,NAME]"
+    parser = arguments.make_parser("rank", DESCRIPTION, argv, usage=usage)
+    _add_options(parser)
+    config, options = arguments.parse(parser, argv)
+    _check(argv, config, options)
+    names = _listed(options.methods)
+    base = _base_arguments(argv)
+    files = {name: _method_file(name) for name in names}
+    candidates = read_search(options.search and Path(options.search), files, base)
+    first = next(iter(candidates[names[0]].values()))
+    resolve(first.evaluation.protocol, first.data.modalities)  # or an error before all else
+    folder = run_folder.choose(config, f"{arguments.config_name(argv)}-ranking")
+    seeds = [config.training.seed + number for number in range(options.seeds)]
+    folds = _folds(options.folds, config.data.folds)
+    console = Console()
+    say = partial(console.out, highlight=False)
+    try:
+        ranked = rank(folder, candidates, folds, seeds, options.together, say)
+    except InterruptedTraining as interruption:
+        console.out(f"{interruption}; go on with --output.directory {folder}", highlight=False)
+        return interruption.status
+    text = _write(folder, ranked, config.evaluation.bootstrap, _listed(options.figures))
+    console.print(Markdown(text))
+    console.out(f"Ranking folder: {folder}", highlight=False)
+    return 0
+
+
+def _add_options(parser: Any) -> None:
+    add = parser.add_argument
+    add(
+        "--methods",
+        required=True,
+        help="two or more files of configs/methods by name, or paths; the first is the reference",
+    )
+    add(
+        "--search",
+        metavar="FILE",
+        default=None,
+        help="YAML: candidates: {name: {section.option: value, ...}, ...}, which every method "
+        "tries on the validation split; methods: {METHOD: {...}} names others for one method",
+    )
+    add("--seeds", type=int, default=3, help="training seeds of each method")
+    add("--folds", default="", help="which folds, as 0,1; empty: all of data.folds")
+    add("--figures", default="", help="metrics that claims are made of, as corr,mae")
+    add(
+        "--together",
+        type=int,
+        default=0,
+        help="networks that train as one program; 0: as many as are useful and fit the memory",
+    )
+
+
+def _check(argv: Sequence[str], config: Config, options: argparse.Namespace) -> None:
+    for name, value, least in (("seeds", options.seeds, 1), ("together", options.together, 0)):
+        if value < least:
+            raise ConfigError(f"--{name}: found {value}, expected at least {least}.")
+    names = _listed(options.methods)
+    if len(names) < 2 or len(set(names)) < len(names):
+        raise ConfigError(
+            f"--methods: found {options.methods!r}, expected two different names or more, as "
+            "fsrf,task_only."
+        )
+    given = [one for one in argv if one.startswith("--method.")]
+    if given:
+        raise ConfigError(
+            f"{given[0]}: expected no option of one method, because there are several: put it in "
+            "a file and give its path in --methods, or in the file of --search."
+        )
+    _folds(options.folds, config.data.folds)
+
+
+def _listed(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _folds(text: str, count: int) -> list[int | None]:
+    """Numbers of the folds; [None] without any."""
+    asked = _listed(text)
+    if not count:
+        if asked:
+            raise ConfigError(f"--folds: found {text}, expected nothing: data.folds is 0.")
+        return [None]
+    for one in asked:
+        if not one.isdigit() or int(one) >= count or asked.count(one) > 1:
+            raise ConfigError(f"--folds: found {text}, expected numbers from 0 to {count - 1}.")
+    return [int(one) for one in asked] or list(range(count))
+
+
+def _method_file(name: str) -> Path:
+    """The config file of a method: a path, or a name in configs/methods."""
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    path = CONFIGS / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.yaml")))
+        raise ConfigError(f"--methods: found {name!r}, expected some of {known}, or a path.yaml.")
+    return path
+
+
+def _base_arguments(argv: Sequence[str]) -> list[str]:
+    """The arguments that make the base config, without those of this command alone."""
+    kept = []
+    skip = False
+    for argument in argv:
+        if skip:
+            skip = False
+        elif argument in OWN:
+            skip = True
+        elif not argument.startswith(tuple(f"{name}=" for name in OWN)):
+            kept.append(argument)
+    return kept
+
+
+def _write(folder: Path, ranked: Sequence[Ranked], resamples: int, figures: Sequence[str]) -> str:
+    """Compare all that was tested, write it in all its forms, and return it as Markdown."""
+    methods: dict[str, list[Evaluated]] = {}
+    for of_fold in ranked:
+        places = [(member.variant, member.folder) for member in of_fold.members]
+        for name, place in [*places, *of_fold.floors.items()]:
+            run = with_frame_rates(read_evaluated(place))
+            methods.setdefault(name, []).append(run)
+    comparisons = compare_methods(methods, resamples)
+    results = next(iter(methods.values()))[0].results
+    rows, metrics = ranked_rows(results), ranked_figures(results, figures)
+    made = claims(comparisons, results, rows, metrics)
+    document = ranking_document(methods, comparisons, made, rows, metrics, _notes(ranked))
+    text = to_markdown(document)
+    table = ranking_table(methods, comparisons, rows, metrics)
+    choices = [{"fold": r.fold, "chosen": r.chosen, "validation_errors": r.errors} for r in ranked]
+    write_text(folder / "ranking.md", text)
+    save_json(folder / "ranking.json", {**table, "choices": choices})
+    return text
+
+
+def _notes(ranked: Sequence[Ranked]) -> list[str]:
+    members = ranked[0].members
+    config = members[0].config
+    views = config.method.views + config.method.complete_view
+    notes = [
+        f"Budget of every method: {config.training.epochs} epochs of {views} views of each sample, "
+        f"{config.training.batch_size} samples in a step.",
+        "The epoch of every network is that of the lowest error on the validation split under the "
+        "training missingness.",
+    ]
+    if not ranked[0].errors:
+        return [*notes, "Every method has the settings of its file."]
+    count = len(next(iter(ranked[0].errors.values())))
+    notes.append(f"Every method chose one of {count} candidates by the same error, one seed each.")
+    for of_fold in ranked:
+        where = "Chosen" if of_fold.fold is None else f"Chosen on fold {of_fold.fold}"
+        listed = ", ".join(f"{method}: {name}" for method, name in of_fold.chosen.items())
+        notes.append(f"{where}: {listed}.")
+    return notes
+
+
+main = guarded(command)
