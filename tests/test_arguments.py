@@ -289,7 +289,7 @@ ONE_OF = (
     "first (docs/extending.md)."
 )
 # Configs of methods that are not a method's default, and whose they are.
-VARIANTS = {"task_only": "fsrf"}
+VARIANTS = {"task_only": "fsrf", "fsrf_pure": "fsrf"}
 
 
 def test_task_only_is_fsrf_with_every_weight_at_0():
