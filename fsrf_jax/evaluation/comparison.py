@@ -184,6 +184,7 @@ def ablation_table(
         "rule": one["protocol_description"]["average"]["rule"],
         "floor": one["conditions"][0]["floor"],  # the same under all
         "missing": {name: row["missing"] for name, row in rows_of(one).items()},
+        "floors": {name: row.get("floors", {}) for name, row in rows_of(one).items()},
         "matched": match(methods),
         "variants": {
             variant: _cells(runs, comparisons.get(variant)) for variant, runs in methods.items()

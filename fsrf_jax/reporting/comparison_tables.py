@@ -7,6 +7,7 @@ from fsrf_jax.evaluation.comparison import Compared, Comparison, Spread, spread_
 from fsrf_jax.evaluation.metrics.families import Column
 from fsrf_jax.evaluation.results import AVERAGE, EVERYTHING, Results, family_of_results, rows_of
 from fsrf_jax.reporting.document import Block, Document, Folded, Section, Table
+from fsrf_jax.reporting.floor_tables import floor_cells, floor_heads, floor_note
 from fsrf_jax.reporting.material import RunGroup
 from fsrf_jax.reporting.numbers import (
     interval_cell,
@@ -238,13 +239,14 @@ def _title(results: Results, row: str) -> str:
 
 
 def _heads(results: Results) -> list[str]:
-    return ["floor", *(["Bayes"] if has_bayes(results) else [])]
+    return ["floor", *floor_heads(results), *(["Bayes"] if has_bayes(results) else [])]
 
 
 def _references(results: Results, name: str) -> list[str]:
-    """Cells of the floor and, where it is known, the best possible prediction."""
+    """Cells of the floors and, where it is known, the best possible prediction."""
     row, metric = rows_of(results)[name], family_of_results(results).headline.metric
-    return [percent(row[key][metric]) for key in ("floor", "bayes") if key in row]
+    bayes = [percent(row["bayes"][metric])] if "bayes" in row else []
+    return [percent(row["floor"][metric]), *floor_cells(results, name), *bayes]
 
 
 def _notes(results: Results) -> list[str]:
@@ -253,8 +255,8 @@ def _notes(results: Results) -> list[str]:
     return [
         f"{counted(results)} Mean over the mask seeds {seeds}.",
         averaged(results),
-        f"floor: {title} of the best constant prediction. *: collapsed, {title} is no better than "
-        "the floor in one training seed or more.",
+        floor_note(results),
+        f"*: collapsed, {title} is no better than the best constant in one training seed or more.",
         MISSING,
     ]
 
