@@ -53,7 +53,7 @@ def test_flatten_names_every_leaf():
     flat = flatten(changed("missing.subset_weights", {"language+audio": 2.0}))
     assert flat["training.epochs"] == 30
     assert flat["data.modalities"] == ["language", "audio", "vision"]
-    assert flat["method.weights.feature_distillation"] == {"mmd": 0.1, "mse": 0.1}
+    assert flat["method.weights.feature_distillation"] == {"mmd": 0.1, "mse": 1.0}
     assert flat["missing.subset_weights"] == {"language+audio": 2.0}
     assert not any(isinstance(value, tuple) for value in flat.values())
 

@@ -97,12 +97,15 @@ def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
         DataError: the file is none of the project's, is damaged, or lacks a modality.
     """
     path = Path(path)
-    with hdf5.open_hdf5(path) as file:
+    strange = DataError(
+        f"{path} is not a store of this project: found {signature.describe(path)}; "
+        "plain arrays in HDF5 are read with the format 'arrays'"
+    )
+    if signature.kind(path) != "hdf5" and not signature.turned(path):
+        raise strange
+    with hdf5.open_hdf5(path) as file:  # or an error that says how it is damaged
         if not _is_ours(file):
-            raise DataError(
-                f"{path} is not a store of this project: found {signature.describe(path)}; "
-                "plain arrays in HDF5 are read with the format 'arrays'"
-            )
+            raise strange
         version = hdf5.number_of(file, "version")
         if version not in (1, VERSION):
             raise DataError(

@@ -5,7 +5,7 @@ Example:
     ['corrkd', 'fsrf', 'late_fusion', 'misa']
     >>> weights = fsrf_jax.methods.Fsrf().term_weights(progress=1.0)
     >>> round(float(weights["homogeneous"]), 2)
-    0.3
+    0.03
 """
 
 from fsrf_jax.methods.corrkd import Corrkd as Corrkd

@@ -57,7 +57,7 @@ def test_members_are_every_variant_with_every_seed(file, tmp_path, monkeypatch):
         assert member.config.training.seed == member.seed
         assert member.config.output.directory == str(place)
         assert member.config.training.epochs == 2
-        assert member.config.method.weights.noise == (0 if member.variant == "less" else 0.1)
+        assert member.config.method.weights.noise == (0 if member.variant == "less" else 0.03)
     assert done.status == 143
     assert done.out.splitlines() == [
         "a line",

@@ -216,7 +216,7 @@ def test_a_run_folder_of_another_config(run):
         done,
         2,
         "belongs to a run with another config",
-        "method.weights.noise: 0.1 there, 0.0 here",
+        "method.weights.noise: 0.03 there, 0.0 here",
         "training.seed: 0 there, 7 here",
         "--overwrite",
     )

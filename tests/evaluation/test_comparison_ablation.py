@@ -30,7 +30,7 @@ def test_conditions_at_the_floor_are_marked(results):
     missing = 100 * vision["missing"]["frames"]
     assert _cells(text, "vision")[:3] == [f"{missing:.1f} / 66.7", f"{floor} \\*", "75.0"]
     assert not any("*" in cell for cell in _cells(text, "language"))
-    assert "*: collapsed, Acc2 is no better than the floor" in text
+    assert "*: collapsed, Acc2 is no better than the best constant" in text
     assert "one seed says nothing of chance" in text
 
 

@@ -339,7 +339,7 @@ def test_a_part_trains_the_states_and_numbers_of_its_members(fit, tmp_path):
     run, expected = states_of(members)
     assert (recipe, mesh) == (run.recipe, run.mesh)
     assert (jax.random.key_data(states.key) == jax.random.key_data(expected.key)).all()
-    for name, values in (("method.weights.noise", [0.1, 0]), ("model.dropout", [0.1, 0.5])):
+    for name, values in (("method.weights.noise", [0.03, 0]), ("model.dropout", [0.1, 0.5])):
         np.testing.assert_allclose(hypers[name], values)
     normaliser = normalise.fit(run.source.split("train"), members[0].config.data.clip)
     np.testing.assert_equal(kwargs["preparation"], normaliser.to_tree())
