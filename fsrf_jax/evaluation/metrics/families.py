@@ -113,7 +113,7 @@ FAMILIES: dict[str, MetricFamily] = {
             ("acc2_non0", "Accuracy, positive or negative"),
             ("f1_non0", "F1, positive or negative"),
         ),
-        oracle="posterior mean",
+        oracle="optimum",
     ),
     "sims": MetricFamily(
         name="sims",
@@ -138,7 +138,7 @@ FAMILIES: dict[str, MetricFamily] = {
             "true classes. All but MAE and Corr in percent; - is undefined."
         ),
         panels=(("acc2", "Accuracy, positive or not"), ("f1", "F1, positive or not")),
-        oracle="posterior mean",
+        oracle="optimum",
     ),
     "class": MetricFamily(
         name="class",
