@@ -9,7 +9,8 @@ import numpy as np
 from fsrf_jax.data.dataset import Masks, Split
 from fsrf_jax.data.labels import cut_labels
 from fsrf_jax.data.synthetic import SyntheticOptions, make_oracle, make_world, sample
-from fsrf_jax.evaluation.comparison import ablation_table, compare_methods
+from fsrf_jax.evaluation.ablation_table import ablation_table
+from fsrf_jax.evaluation.comparison import compare_methods
 from fsrf_jax.evaluation.evaluate import Evaluation, evaluate
 from fsrf_jax.evaluation.metrics.families import family_of
 from fsrf_jax.evaluation.protocols.registry import Condition, corrkd

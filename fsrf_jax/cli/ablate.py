@@ -1,6 +1,5 @@
 """`ablate`: train and evaluate variants of an experiment, and compare them."""
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -11,9 +10,10 @@ from rich.markdown import Markdown
 
 from fsrf_jax import arguments
 from fsrf_jax.cli.main import guarded
-from fsrf_jax.config import Config
-from fsrf_jax.errors import ConfigError, InterruptedTraining
-from fsrf_jax.evaluation.comparison import ablation_table, compare_methods
+from fsrf_jax.cli.several import check_counts, without
+from fsrf_jax.errors import InterruptedTraining
+from fsrf_jax.evaluation.ablation_table import ablation_table
+from fsrf_jax.evaluation.comparison import compare_methods
 from fsrf_jax.evaluation.probes.compare import compare_probes
 from fsrf_jax.evaluation.protocols.files import resolve
 from fsrf_jax.evaluation.results import save_json
@@ -33,6 +33,8 @@ Every member has a run folder of its own under DIRECTORY/members; the same comma
 was interrupted, and trains nothing twice.
 
   ablate --config configs/demo.yaml --ablation configs/ablations/terms.yaml --seeds 5 --probes"""
+
+OWN = ("--ablation", "--seeds", "--together")
 
 
 def command(argv: Sequence[str]) -> int:
@@ -58,15 +60,13 @@ def command(argv: Sequence[str]) -> int:
         help="also measure what the codes of every member hold",
     )
     config, options = arguments.parse(parser, argv)
-    for name, value, least in (("seeds", options.seeds, 1), ("together", options.together, 0)):
-        if value < least:
-            raise ConfigError(f"--{name}: found {value}, expected at least {least}.")
+    check_counts(seeds=options.seeds, together=options.together)
     resolve(config.evaluation.protocol, config.data.modalities)  # or an error before all else
     path = Path(options.ablation)
     folder = run_folder.choose(config, f"{arguments.config_name(argv)}-{path.stem}")
-    base = _base_arguments(argv)
+    base = without(argv, OWN, ("--probes",))
     members = [
-        _member(folder, name, variant, config.training.seed + number)
+        Member.make(folder, name, variant, config.training.seed + number)
         for name, variant in read_variants(path, base).items()
         for number in range(options.seeds)
     ]
@@ -81,32 +81,6 @@ def command(argv: Sequence[str]) -> int:
     console.print(Markdown(_write(folder, members, probes)))
     console.out(f"Ablation folder: {folder}", highlight=False)
     return 0
-
-
-def _base_arguments(argv: Sequence[str]) -> list[str]:
-    """The arguments that make the base config, without those of this command alone."""
-    kept, own = [], ("--ablation", "--seeds", "--together")
-    skip = False
-    for argument in argv:
-        if skip:
-            skip = False
-        elif argument in own:
-            skip = True
-        elif argument == "--probes":
-            continue
-        elif not argument.startswith(tuple(f"{name}=" for name in own)):
-            kept.append(argument)
-    return kept
-
-
-def _member(folder: Path, name: str, variant: Config, seed: int) -> Member:
-    place = folder / "members" / name / f"seed-{seed}"
-    config = dataclasses.replace(
-        variant,
-        training=dataclasses.replace(variant.training, seed=seed),
-        output=dataclasses.replace(variant.output, directory=str(place)),
-    )
-    return Member(name, seed, place, config)
 
 
 def _write(folder: Path, members: Sequence[Member], probes: Mapping[str, Any]) -> str:

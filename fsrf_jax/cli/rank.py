@@ -11,6 +11,7 @@ from rich.markdown import Markdown
 
 from fsrf_jax import arguments
 from fsrf_jax.cli.main import guarded
+from fsrf_jax.cli.several import check_counts, without
 from fsrf_jax.config import Config
 from fsrf_jax.errors import ConfigError, InterruptedTraining
 from fsrf_jax.evaluation.comparison import compare_methods
@@ -50,7 +51,7 @@ def command(argv: Sequence[str]) -> int:
     config, options = arguments.parse(parser, argv)
     _check(argv, config, options)
     names = _listed(options.methods)
-    base = _base_arguments(argv)
+    base = without(argv, OWN)
     files = {name: _method_file(name) for name in names}
     candidates = read_search(options.search and Path(options.search), files, base)
     first = next(iter(candidates[names[0]].values()))
@@ -97,9 +98,7 @@ def _add_options(parser: Any) -> None:
 
 
 def _check(argv: Sequence[str], config: Config, options: argparse.Namespace) -> None:
-    for name, value, least in (("seeds", options.seeds, 1), ("together", options.together, 0)):
-        if value < least:
-            raise ConfigError(f"--{name}: found {value}, expected at least {least}.")
+    check_counts(seeds=options.seeds, together=options.together)
     names = _listed(options.methods)
     if len(names) < 2 or len(set(names)) < len(names):
         raise ConfigError(
@@ -142,20 +141,6 @@ def _method_file(name: str) -> Path:
         known = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.yaml")))
         raise ConfigError(f"--methods: found {name!r}, expected some of {known}, or a path.yaml.")
     return path
-
-
-def _base_arguments(argv: Sequence[str]) -> list[str]:
-    """The arguments that make the base config, without those of this command alone."""
-    kept = []
-    skip = False
-    for argument in argv:
-        if skip:
-            skip = False
-        elif argument in OWN:
-            skip = True
-        elif not argument.startswith(tuple(f"{name}=" for name in OWN)):
-            kept.append(argument)
-    return kept
 
 
 def _write(folder: Path, ranked: Sequence[Ranked], resamples: int, figures: Sequence[str]) -> str:

@@ -51,6 +51,17 @@ class Member:
     folder: Path
     config: Config
 
+    @classmethod
+    def make(cls, folder: Path, variant: str, config: Config, seed: int) -> "Member":
+        """A variant with a seed, in the folder of its ablation."""
+        place = folder / "members" / variant / f"seed-{seed}"
+        config = dataclasses.replace(
+            config,
+            training=dataclasses.replace(config.training, seed=seed),
+            output=dataclasses.replace(config.output, directory=str(place)),
+        )
+        return cls(variant, seed, place, config)
+
 
 @dataclass(frozen=True)
 class Shared:

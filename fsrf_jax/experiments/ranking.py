@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fsrf_jax.config import Config
 from fsrf_jax.errors import ConfigError
@@ -131,7 +130,7 @@ def _rank_fold(
     for method, name in chosen.items() if errors else ():
         say(f"{method}: chose {name!r}, validation error {errors[method][name]:.4f}")
     members = [
-        _member(place, method, _on_fold(candidates[method][name], fold), seed)
+        Member.make(place, method, _on_fold(candidates[method][name], fold), seed)
         for method, name in chosen.items()
         for seed in seeds
     ]
@@ -172,19 +171,10 @@ def _trial(
     config = _on_fold(config, fold)
     evaluation = dataclasses.replace(config.evaluation, split="valid", bootstrap=0)
     config = dataclasses.replace(config, evaluation=evaluation)
-    return _member(place, f"{method}, {name}", config, seed)
+    return Member.make(place, f"{method}, {name}", config, seed)
 
 
 def _on_fold(config: Config, fold: int | None) -> Config:
     if fold is None:
         return config
     return dataclasses.replace(config, data=dataclasses.replace(config.data, fold=fold))
-
-
-def _member(place: Path, variant: str, config: Config, seed: int) -> Member:
-    folder = place / "members" / variant / f"seed-{seed}"
-    changed: dict[str, Any] = {
-        "training": dataclasses.replace(config.training, seed=seed),
-        "output": dataclasses.replace(config.output, directory=str(folder)),
-    }
-    return Member(variant, seed, folder, dataclasses.replace(config, **changed))

@@ -4,6 +4,7 @@ import pytest
 from command_case import TINY, call, refused
 
 from fsrf_jax.cli import ablate
+from fsrf_jax.cli.several import without
 from fsrf_jax.errors import InterruptedTraining
 from fsrf_jax.experiments.ablation import Member
 
@@ -12,10 +13,10 @@ OWN = ("--ablation", "x.yaml", "--seeds=3", "--together", "2", "--probes")
 
 def test_variants_are_made_from_all_arguments_but_its_own():
     argv = ["--training.epochs", "2", *OWN, "--config=a.yaml", "--method.weights.noise=1"]
-    assert ablate._base_arguments(argv) == [
+    assert without(argv, ablate.OWN, ("--probes",)) == [
         *("--training.epochs", "2", "--config=a.yaml", "--method.weights.noise=1"),
     ]
-    assert ablate._base_arguments(["--ablation=x.yaml", "--seeds", "3"]) == []
+    assert without(["--ablation=x.yaml", "--seeds", "3"], ablate.OWN) == []
 
 
 def test_help_names_its_options_in_one_line_of_usage():

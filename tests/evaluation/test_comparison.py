@@ -8,7 +8,8 @@ import pytest
 from evaluation_case import SEEDS, corrkd_at, make_split, observer, run
 
 from fsrf_jax.errors import RunError
-from fsrf_jax.evaluation.comparison import ablation_table, compare_methods, spread_of
+from fsrf_jax.evaluation.ablation_table import ablation_table
+from fsrf_jax.evaluation.comparison import compare_methods, spread_of
 from fsrf_jax.evaluation.evaluate import evaluate
 from fsrf_jax.evaluation.metrics.bootstrap import resample_counts
 from fsrf_jax.evaluation.metrics.regression import regression_metrics

@@ -7,7 +7,8 @@ import pytest
 from evaluation_case import ablation_text, evaluated, run_results
 
 from fsrf_jax.errors import RunError
-from fsrf_jax.evaluation.comparison import ablation_table, compare_methods
+from fsrf_jax.evaluation.ablation_table import ablation_table
+from fsrf_jax.evaluation.comparison import compare_methods
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.comparison import by_fold, compare_methods, fold_of, spread_of
 from fsrf_jax.evaluation.evaluate import evaluate
 from fsrf_jax.evaluation.metrics.bootstrap import resample_counts
-from fsrf_jax.evaluation.metrics.statistics import fold_difference, paired_difference
+from fsrf_jax.evaluation.metrics.statistics import paired_difference
 from fsrf_jax.evaluation.runs import Evaluated
 from fsrf_jax.evaluation.summary import summarise
 
@@ -103,7 +103,7 @@ def test_the_tests_over_folds_and_over_seeds(methods, compared):
 
     found = compared["audio"]["mae"]
     over_folds = [means(name, fold_of) for name in ("good", "bad")]
-    assert found.folds == fold_difference(*over_folds, EACH / TRAIN)
+    assert found.folds == paired_difference(*over_folds, EACH / TRAIN)
     over_seeds = [means(name, lambda r: r.results["training_seed"]) for name in ("good", "bad")]
     expected = paired_difference(*over_seeds)
     for key in ("mean", "low", "high", "p"):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from evaluation_case import MODALITIES, ablation_text, evaluated
 
-from fsrf_jax.evaluation.comparison import ablation_table, compare_methods, match
+from fsrf_jax.evaluation.ablation_table import ablation_table, match
+from fsrf_jax.evaluation.comparison import compare_methods
 from fsrf_jax.evaluation.protocols.averages import weights_of
 from fsrf_jax.evaluation.protocols.files import describe
 from fsrf_jax.evaluation.protocols.registry import PROTOCOLS

@@ -8,7 +8,6 @@ from scipy import stats
 
 from fsrf_jax.evaluation.metrics.statistics import (
     Difference,
-    fold_difference,
     holm,
     paired_difference,
 )
@@ -40,12 +39,12 @@ def test_scores_that_are_no_pairs(scores, reference):
     with pytest.raises(ValueError, match="expected pairs of scores"):
         paired_difference(scores, reference)
     with pytest.raises(ValueError, match="expected pairs of scores"):
-        fold_difference(scores, reference, 0.2)
+        paired_difference(scores, reference, 0.2)
 
 
 def test_folds_by_hand():
     """d = 1, 2, 3: mean 2, variance 1; its error is sqrt(1/3 + 1/4) with a test of a quarter."""
-    found = fold_difference([1.0, 3.0, 5.0], [0.0, 1.0, 2.0], 0.25)
+    found = paired_difference([1.0, 3.0, 5.0], [0.0, 1.0, 2.0], 0.25)
     error = np.sqrt(7 / 12)
     half = stats.t.ppf(0.975, 2) * error
     assert found.mean == 2.0
@@ -55,14 +54,14 @@ def test_folds_by_hand():
     plain = paired_difference([1.0, 3.0, 5.0], [0.0, 1.0, 2.0])
     assert found.low < plain.low
     assert found.p > plain.p
-    bare = fold_difference([1.0, 3.0, 5.0], [0.0, 1.0, 2.0], 0.0)
+    bare = paired_difference([1.0, 3.0, 5.0], [0.0, 1.0, 2.0], 0.0)
     np.testing.assert_allclose((bare.low, bare.high, bare.p), (plain.low, plain.high, plain.p))
 
 
 def test_one_fold_and_folds_without_spread():
-    assert fold_difference([2.0], [1.5], 0.2) == Difference(0.5, None, None, None)
-    assert fold_difference([1.0, 2.0], [1.0, 2.0], 0.2) == Difference(0.0, 0.0, 0.0, 1.0)
-    assert fold_difference([2.0, 3.0], [1.0, 2.0], 0.2) == Difference(1.0, 1.0, 1.0, 0.0)
+    assert paired_difference([2.0], [1.5], 0.2) == Difference(0.5, None, None, None)
+    assert paired_difference([1.0, 2.0], [1.0, 2.0], 0.2) == Difference(0.0, 0.0, 0.0, 1.0)
+    assert paired_difference([2.0, 3.0], [1.0, 2.0], 0.2) == Difference(1.0, 1.0, 1.0, 0.0)
 
 
 def test_holm_by_hand():
