@@ -158,10 +158,15 @@ class Run:
             >>> one.values.shape, sorted(one.observed.items())
             ((), [('audio', 0.0), ('language', 1.0), ('vision', 0.0)])
         """
-        return self._network.predict(features, lengths, codes=codes)
+        return self.network.predict(features, lengths, codes=codes)
 
     @cached_property
-    def _network(self) -> Network:
+    def network(self) -> Network:
+        """The best network so far, with all that it needs to predict.
+
+        Raises:
+            RunError: there is no checkpoint yet, or it is damaged.
+        """
         shapes = self._shapes or self._source.shapes
         return Network.open(self.folder, self.config, shapes)
 

@@ -89,7 +89,7 @@ def assemble(
     splits: dict[str, Split] = {}
     for name, features in sequences.items():
         with optional(name, found):
-            splits[name] = _split(name, raws[name], features, absent, found)
+            splits[name] = to_split(name, raws[name], features, absent, found)
     tokens = tuple(m for m in modalities if any(m in raw.tokens for raw in raws.values()))
     return Dataset(splits, tuple(dict.fromkeys(found)), tokens=tokens)
 
@@ -111,13 +111,25 @@ def _absent(modality: str, sequences: Mapping[str, Mapping[str, np.ndarray]]) ->
     return (max(t for t, _ in shapes), shapes[0][1]) if shapes else (1, 1)
 
 
-def _split(
+def to_split(
     name: str,
     raw: Raw,
     given: Mapping[str, np.ndarray],
     absent: Mapping[str, tuple[int, int]],
     notes: list[str],
 ) -> Split:
+    """A split as a file has it, with the frames that are valid; not cleaned.
+
+    Args:
+        name: of the split.
+        raw: what the file has; its features are not looked at.
+        given: these, as sequences [n, t, f].
+        absent: frames and features of every modality, for those that are not given.
+        notes: grows by what is assumed.
+
+    Raises:
+        DataError: the lengths do not fit.
+    """
     n = len(raw.labels)
     features, valid = {}, {}
     together = raw.aligned and len({x.shape[1] for x in given.values()}) == 1
@@ -143,9 +155,21 @@ def _split(
     return Split(frames.as_ids(ids), features, valid, raw.labels, groups)
 
 
-def no_modality(where: Any, modality: str, found: Iterable[str]) -> DataError:
+class NoModality(DataError):
+    """A file lacks a modality.
+
+    Attributes:
+        modality: which one.
+        found: names of what the file has in its place.
+    """
+
+    def __init__(self, message: str, modality: str, found: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.modality, self.found = modality, found
+
+
+def no_modality(where: Any, modality: str, found: Iterable[str]) -> NoModality:
     """The error for a modality that a file lacks."""
     names = list(dict.fromkeys(found))
-    return DataError(
-        f"{where}: no modality {modality!r}; found {listed(names)}{hint(modality, names)}"
-    )
+    message = f"{where}: no modality {modality!r}; found {listed(names)}{hint(modality, names)}"
+    return NoModality(message, modality, tuple(names))

@@ -1,6 +1,7 @@
 """Any data file to a clean data set."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -33,25 +34,31 @@ class Reader(NamedTuple):
         recognises: whether a file or folder is of this format, by its first bytes, names in it, or
             what it holds.
         read: path and names of the modalities to the splits as they stand in the file.
+        unlabelled: the same where labels are not looked for; None: files of this format have them.
     """
 
     recognises: Callable[[Path], bool]
     read: Callable[[Path, tuple[str, ...]], Dataset]
+    unlabelled: Callable[[Path, tuple[str, ...]], Dataset] | None = None
 
 
 READERS: dict[str, Reader] = {
-    "mmsa": Reader(mmsa.recognises, mmsa.read),
-    "mult": Reader(mult.recognises, mult.read),
+    "mmsa": Reader(mmsa.recognises, mmsa.read, partial(mmsa.read, labelled=False)),
+    "mult": Reader(mult.recognises, mult.read, partial(mult.read, labelled=False)),
     "words": Reader(words.recognises, words.read),
     "gcnet": Reader(gcnet.recognises, gcnet.read),
     "mmin": Reader(mmin.recognises, mmin.read),
     "samples": Reader(samples.recognises, samples.read),
-    "mapping": Reader(mapping.recognises, mapping.read),
+    "mapping": Reader(mapping.recognises, mapping.read, partial(mapping.read, labelled=False)),
     "arrays": Reader(arrays.recognises, arrays.read),
     "csd": Reader(csd.recognises, csd.read),
     "store": Reader(store.is_store, store.read),
 }
 """By name; the last one that recognises a file or folder reads it."""
+
+DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What is raised where a file that is damaged, or made to do harm, holds anything in place of what
+its format has: a reader takes a file at its word."""
 
 if TYPE_CHECKING:  # the registry is the only list of names
     Format = str
@@ -88,8 +95,19 @@ def cleaned(raw: Dataset, bad_values: BadValues) -> Dataset:
     return with_note_on_states(clean(raw, bad_values))
 
 
-def read(path: str | Path, modalities: tuple[str, ...], format: Format = "auto") -> Dataset:
-    """The splits as they stand in a data file; see `load`."""
+def read(
+    path: str | Path,
+    modalities: tuple[str, ...],
+    format: Format = "auto",
+    *,
+    labelled: bool = True,
+) -> Dataset:
+    """The splits as they stand in a data file; see `load`.
+
+    Args:
+        path, modalities, format: see `load`.
+        labelled: False: labels are not looked for where a format can lack them, and are 0.
+    """
     path = Path(path)
     if not modalities or len(set(modalities)) < len(modalities):
         raise DataError(f"modalities are {modalities}; expected one or more different names")
@@ -97,23 +115,29 @@ def read(path: str | Path, modalities: tuple[str, ...], format: Format = "auto")
     if format not in known:
         message = f"unknown format {format!r}; expected {listed(known)}{hint(format, known)}"
         raise DataError(message)
-    _check_exists(path)
+    check_exists(path)
     name = format
     try:
-        name = _detect(path) if format == "auto" else format
-        return READERS[name].read(path, tuple(modalities))
-    # A reader takes a file at its word. One that is damaged, or made to do harm, holds anything in
-    # place of what its format has.
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{path} does not hold what the format {name!r} has ({type(error).__name__}: {error}); "
-            "expected a file as docs/data.md describes it"
-        ) from error
+        name = detect(path) if format == "auto" else format
+        reader = READERS[name]
+        used = reader.read if labelled else reader.unlabelled or reader.read
+        return used(path, tuple(modalities))
+    except DAMAGE as error:
+        raise strange(path, name, error) from error
     finally:
         tables.forget()
 
 
-def _check_exists(path: Path) -> None:
+def strange(path: Path, name: str, error: Exception) -> DataError:
+    """What a reader says whose file, of the format `name`, does not hold what it took for given."""
+    return DataError(
+        f"{path} does not hold what the format {name!r} has ({type(error).__name__}: {error}); "
+        "expected a file as docs/data.md describes it"
+    )
+
+
+def check_exists(path: Path) -> None:
+    """Raise DataError, with the nearest name, if there is no such file or folder."""
     if path.exists():
         if not path.is_dir():
             check_regular(path)
@@ -125,7 +149,7 @@ def _check_exists(path: Path) -> None:
     raise DataError(f"{path} does not exist{near or '; check the path'}")
 
 
-def _detect(path: Path) -> str:
+def detect(path: Path) -> str:
     """The format of a file or folder; the reader of pickles refuses what nobody recognises."""
     advice = ""
     try:

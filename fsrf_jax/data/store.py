@@ -1,6 +1,7 @@
 """The project's own file: one HDF5 file a data set, exactly what is in memory, with checksums."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
@@ -16,6 +17,7 @@ from fsrf_jax.reading import hdf5, signature
 FORMAT = "fsrf_jax data set"
 VERSION = 2  # 2 added classes, tokens and groups; files of version 1 have none of them
 _TEXT = h5py.string_dtype()
+_ALL = slice(None)
 
 
 def check_new(path: Path) -> None:
@@ -96,7 +98,34 @@ def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
     Raises:
         DataError: the file is none of the project's, is damaged, or lacks a modality.
     """
-    path = Path(path)
+    with opened(Path(path)) as file:
+        notes, classes, tokens = (_optional(file, k) or () for k in ("notes", "classes", "tokens"))
+        groups = file["splits"]
+        splits = {name: _read_split(groups[name], modalities) for name in groups}
+    return Dataset(
+        splits, tuple(notes), tuple(classes), tuple(m for m in modalities if m in tokens)
+    )
+
+
+def contents(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of the splits and of the modalities of a store; for errors see `read`."""
+    with opened(path) as file:
+        splits = tuple(file["splits"])
+        found = [m for name in splits for m in file["splits"][name]["features"]]
+    return splits, tuple(dict.fromkeys(found))
+
+
+def parts(path: Path, name: str, modalities: tuple[str, ...], rows: int) -> Iterator[Split]:
+    """A split of a store, so many rows at a time; for errors see `read`."""
+    with opened(path) as file:
+        group = file["splits"][name]
+        for start in range(0, len(group["labels"]), rows):
+            yield _read_split(group, modalities, slice(start, start + rows))
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """An open store of a version that can be read; for errors see `read`."""
     strange = DataError(
         f"{path} is not a store of this project: found {signature.describe(path)}; "
         "plain arrays in HDF5 are read with the format 'arrays'"
@@ -112,37 +141,33 @@ def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
                 f"{path} has version {version} of the store; this program reads "
                 f"versions 1 to {VERSION}, so prepare the data set again"
             )
-        notes, classes, tokens = (_optional(file, k) or () for k in ("notes", "classes", "tokens"))
-        groups = file["splits"]
-        splits = {name: _read_split(path, groups[name], modalities) for name in groups}
-    return Dataset(
-        splits, tuple(notes), tuple(classes), tuple(m for m in modalities if m in tokens)
-    )
+        yield file
 
 
-def _optional(group: h5py.Group, name: str) -> list[str] | None:
-    return _texts(group[name]) if name in group else None
+def _optional(group: h5py.Group, name: str, rows: slice = _ALL) -> list[str] | None:
+    return _texts(group[name], rows) if name in group else None
 
 
-def _texts(dataset: h5py.Dataset) -> list[str]:
-    return [bytes(text).decode("utf-8") for text in hdf5.read_array(dataset)]
+def _texts(dataset: h5py.Dataset, rows: slice = _ALL) -> list[str]:
+    return [bytes(text).decode("utf-8") for text in hdf5.read_array(dataset, rows)]
 
 
-def _read_split(path: Path, group: h5py.Group, modalities: tuple[str, ...]) -> Split:
+def _read_split(group: h5py.Group, modalities: tuple[str, ...], rows: slice = _ALL) -> Split:
+    path = group.file.filename
     for modality in modalities:
         found = list(group["features"])
         if modality not in found:
             raise DataError(
                 f"{path}: no modality {modality!r}; found {listed(found)}{hint(modality, found)}"
             )
-    groups = _optional(group, "groups")
-    features = {m: hdf5.read_array(group["features"][m]) for m in modalities}
-    valid = {m: hdf5.read_array(group["valid"][m]) for m in modalities}
+    groups = _optional(group, "groups", rows)
+    features = {m: hdf5.read_array(group["features"][m], rows) for m in modalities}
+    valid = {m: hdf5.read_array(group["valid"][m], rows) for m in modalities}
     return Split(
-        ids=np.array(_texts(group["ids"]), dtype=np.str_),
+        ids=np.array(_texts(group["ids"], rows), dtype=np.str_),
         features=features,
         valid=valid,
         present={m: valid[m] & filled(features[m]) for m in modalities},  # as `clean` has them
-        labels=hdf5.read_array(group["labels"]),
+        labels=hdf5.read_array(group["labels"], rows),
         groups=None if groups is None else np.array(groups, dtype=np.str_),
     )

@@ -4,6 +4,7 @@ Arrays are padded to a few lengths and numbers of rows, so that a stream of requ
 handful of programs. Axis letters: n sample, t frame, f feature, o class or task.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,11 @@ from jax.sharding import Mesh
 from fsrf_jax import inference, sharding
 from fsrf_jax.config import Config
 from fsrf_jax.data import frames
-from fsrf_jax.data.dataset import Split
+from fsrf_jax.data.dataset import Masks, Split
 from fsrf_jax.data.normalise import Normaliser
 from fsrf_jax.errors import DataError
 from fsrf_jax.experiments.experiment import make_recipe, restore
+from fsrf_jax.experiments.explain import Explanation, explain
 from fsrf_jax.options import split
 from fsrf_jax.source import Shapes
 from fsrf_jax.training import checkpoints
@@ -38,8 +40,8 @@ class Prediction(NamedTuple):
         values: numbers [n], on the scale that was trained on (after `data.label_shift`), or
             probabilities of classes or binary tasks [n, o].
         std: standard deviations [n] of numbers predicted as Gaussians; None for all else.
-        observed: share of the valid frames that was there, [n] per modality; 0 for one that was
-            not given.
+        observed: share of the valid frames that was there, float32 [n] per modality; 0 for one that
+            was not given.
         codes: of the samples, if they were asked for; always with the axis n.
     """
 
@@ -105,21 +107,65 @@ class Network:
         """
         given = {m: x for m, x in features.items() if x is not None}
         arrays, alone = self._arrays(given)
-        n = len(next(iter(arrays.values())))
-        made = self._split(arrays, lengths or {}, n, alone)
-        parts = [self._rows(made, start, codes) for start in range(0, n, self._most)]
+        found = self.predict_split(self._split(arrays, lengths or {}, alone), codes=codes)
+        if alone:
+            std = None if found.std is None else found.std[0]
+            observed = {m: share[0] for m, share in found.observed.items()}
+            found = found._replace(values=found.values[0], std=std, observed=observed)
+        return found
+
+    def predict_split(self, split: Split, *, codes: bool = False) -> Prediction:
+        """Predict samples as they were read: raw, with valid frames; labels are not looked at.
+
+        Args:
+            split: with all modalities that were trained on.
+            codes: also give the codes.
+
+        Raises:
+            DataError: a modality has another width than in training.
+            NoCodesError: the method has no codes.
+        """
+        made = self.prepare(split)
+        parts = [self._rows(made, start, codes) for start in range(0, len(made), self._most)]
         values = np.concatenate([part[0] for part in parts])
         spread = [part[1] for part in parts if part[1] is not None]
         std = np.concatenate(spread) if spread else None
-        observed = {
-            m: made.present[m].sum(axis=1) / np.maximum(made.valid[m].sum(axis=1), 1)
-            for m in made.valid
-        }
         found = _joined([part[2] for part in parts]) if codes else None
-        if alone:
-            values, std = values[0], None if std is None else std[0]
-            observed = {m: share[0] for m, share in observed.items()}
-        return Prediction(values, std, observed, found)
+        return Prediction(values, std, observed_share(made), found)
+
+    def explain_split(self, split: Split) -> Explanation:
+        """What the predictions of such samples owe to their modalities and frames.
+
+        Raises:
+            DataError: as for `predict_split`.
+        """
+        made = self.prepare(split)
+
+        def values(observed: Masks) -> np.ndarray:
+            masked = dataclasses.replace(made, present=observed)
+            parts = [self._rows(masked, start, False) for start in range(0, len(made), self._most)]
+            return np.concatenate([part[0] for part in parts])
+
+        found = explain(values, made)
+        own = {m: x[:, : split.features[m].shape[1]] for m, x in found.occlusion.items()}
+        return found._replace(occlusion=own)
+
+    def prepare(self, split: Split) -> Split:
+        """Samples as they were read, cleaned, normalised and padded to a length of the few."""
+        features, valid, present = {}, {}, {}
+        for m in self.shapes.features:
+            with np.errstate(over="ignore", invalid="ignore"):
+                x, inside = split.features[m].astype(np.float32), split.valid[m]
+            finite = np.isfinite(x)
+            there = inside & (finite & (x != 0)).any(axis=-1)
+            if m in self.shapes.vocabulary or self.config.data.bad_values == "frame":
+                there &= finite.all(axis=-1)
+            x, t = self._cleaned(m, x, finite), x.shape[1]
+            pad = [(0, 0), (0, max(SHORTEST, 1 << (t - 1).bit_length()) - t)]
+            features[m] = np.pad(x, [*pad, (0, 0)])
+            valid[m], present[m] = np.pad(inside, pad), np.pad(there, pad)
+        raw = dataclasses.replace(split, features=features, valid=valid, present=present)
+        return self.normaliser.apply(raw)
 
     @property
     def _most(self) -> int:
@@ -158,38 +204,27 @@ class Network:
         return arrays, alone
 
     def _split(
-        self, arrays: Mapping[str, np.ndarray], lengths: Mapping[str, Any], n: int, alone: bool
+        self, arrays: Mapping[str, np.ndarray], lengths: Mapping[str, Any], alone: bool
     ) -> Split:
-        """The samples, padded to a length of the few, and normalised."""
-        features, valid, present = {}, {}, {}
+        """The samples with their valid frames."""
+        n = len(next(iter(arrays.values())))
+        features, valid = {}, {}
         for m, width in self.shapes.features.items():
-            x = arrays.get(m, np.zeros((n, 1, width)))
-            t = x.shape[1]
-            finite = np.isfinite(x).all(axis=-1)
-            real = ~finite | frames.filled(x)
+            x = features[m] = arrays.get(m, np.zeros((n, 1, width)))
             if m in lengths and m in arrays:
-                inside, _ = frames.within_lengths(x, lengths[m], m)
+                valid[m], _ = frames.within_lengths(x, lengths[m], m)
+            elif alone:
+                valid[m] = np.full(x.shape[:2], m in arrays)
             else:
-                inside = np.full((n, t), m in arrays) if alone else frames.span(real)
-            there = inside & real
-            if m in self.shapes.vocabulary or self.config.data.bad_values == "frame":
-                there = there & finite
-            x = self._cleaned(m, x)
-            pad = [(0, 0), (0, max(SHORTEST, 1 << (t - 1).bit_length()) - t)]
-            features[m] = np.pad(x, [*pad, (0, 0)])
-            valid[m], present[m] = np.pad(inside, pad), np.pad(there, pad)
-        ids = np.arange(n).astype(str)
-        raw = Split(ids, features, valid, np.zeros(n, np.float32), present=present)
-        return self.normaliser.apply(raw)
+                valid[m] = frames.span(frames.filled(x))
+        return Split(np.arange(n).astype(str), features, valid, np.zeros(n, np.float32))
 
-    def _cleaned(self, m: str, x: np.ndarray) -> np.ndarray:
-        """float32, or token ids; a value that is not finite is the column's training mean."""
+    def _cleaned(self, m: str, x: np.ndarray, finite: np.ndarray) -> np.ndarray:
+        """Token ids, or numbers of which those that are not finite are the training mean."""
         if m in self.shapes.vocabulary:
-            return np.where(np.isfinite(x), x, 0).astype(np.int32)
-        with np.errstate(over="ignore"):
-            x = x.astype(np.float32)
+            return np.where(finite, x, 0).astype(np.int32)
         mean = self.normaliser.mean[m].astype(np.float32)
-        return np.where(np.isfinite(x), x, mean[None, None])
+        return np.where(finite, x, mean[None, None])
 
     def _rows(
         self, made: Split, start: int, codes: bool
@@ -209,6 +244,14 @@ class Network:
         if isinstance(found, inference.Gaussian):
             return found.mean[:n], np.exp(found.log_variance[:n] / 2), seen
         return np.asarray(found)[:n], None, seen
+
+
+def observed_share(split: Split) -> dict[str, np.ndarray]:
+    """The share of the valid frames of each sample that is there, [n] per modality; 0 of none."""
+    return {
+        m: (split.present[m].sum(axis=1) / np.maximum(valid.sum(axis=1), 1)).astype(np.float32)
+        for m, valid in split.valid.items()
+    }
 
 
 def _first(codes: Any, n: int) -> Codes:

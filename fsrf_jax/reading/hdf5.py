@@ -74,11 +74,12 @@ def number_of(file: h5py.File, name: str) -> Any:
     return file.attrs[name] if plain_number else None
 
 
-def read_array(dataset: Any) -> np.ndarray:
-    """All of a data set of numbers or text; text of any width is an array of bytes objects.
+def read_array(dataset: Any, rows: slice = slice(None)) -> np.ndarray:
+    """A data set of numbers or text; text of any width is an array of bytes objects.
 
     Args:
         dataset: of an open file.
+        rows: which of them, of step 1; all of a single number.
 
     Raises:
         DataError: it is a group, or holds anything else.
@@ -87,11 +88,29 @@ def read_array(dataset: Any) -> np.ndarray:
     path = Path(dataset.file.filename)
     if not isinstance(dataset, h5py.Dataset):
         raise DataError(f"{path}: {dataset.name} is a group; expected an array")
-    limits.check_memory(path, dataset.size * dataset.dtype.itemsize)
+    n = dataset.shape[0] if dataset.shape else 1
+    share = len(range(*rows.indices(n))) / n if n else 0
+    limits.check_memory(path, int(share * dataset.size) * dataset.dtype.itemsize)
     if h5py.check_string_dtype(dataset.dtype) is None:
         with limits.one_message(path, f"HDF5, array {dataset.name!r},"):
             plain.check_dtype(dataset.dtype)
-    return plain.checked(dataset[()])
+    return plain.checked(dataset[rows] if dataset.shape else dataset[()])
+
+
+class Rows:
+    """A data set of an open file, read from the first row to the last, some at a time.
+
+    Attributes:
+        shape: of all of it.
+    """
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self._dataset, self._at, self.shape = dataset, 0, dataset.shape
+
+    def next(self, count: int) -> np.ndarray:
+        """The next `count` rows."""
+        self._at += count
+        return read_array(self._dataset, slice(self._at - count, self._at))
 
 
 class _Walk:

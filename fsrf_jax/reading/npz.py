@@ -1,6 +1,7 @@
 """Reads .npz and .npy files of numbers and text; a pickle inside one is never loaded."""
 
 import contextlib
+import math
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -20,9 +21,7 @@ _HEADERS = {
 
 
 @contextlib.contextmanager
-def open_npz(
-    path: str | Path, error: type[UserError] = DataError
-) -> Iterator[Mapping[str, np.ndarray]]:
+def open_npz(path: str | Path, error: type[UserError] = DataError) -> Iterator["Arrays"]:
     """The arrays of an .npz file by name, each read when it is asked for.
 
     Args:
@@ -49,7 +48,7 @@ def open_npz(
                 "torch is installed, with numpy.savez(NEW, **{k: v.numpy() for k, v in "
                 "torch.load(FILE).items()})"
             )
-        yield _Arrays(path, archive, error)
+        yield Arrays(path, archive, error)
 
 
 def read_npz(path: str | Path, error: type[UserError] = DataError) -> dict[str, np.ndarray]:
@@ -67,7 +66,7 @@ def members(path: Path) -> list[str]:
         return []
 
 
-class _Arrays(Mapping[str, np.ndarray]):
+class Arrays(Mapping[str, np.ndarray]):
     """Those of an open archive."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile, error: type[UserError]) -> None:
@@ -81,11 +80,21 @@ class _Arrays(Mapping[str, np.ndarray]):
     def __getitem__(self, name: str) -> np.ndarray:
         entry = self._entries[name]
         limits.check_memory(self._path, entry.file_size)
-        with limits.one_message(self._path, f".npz, array {name!r},", self._error):
-            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise ValueError("it is compressed in a way that NumPy does not write")
-            with self._archive.open(entry) as file:
-                return _read(file, entry.file_size)
+        with (
+            limits.one_message(self._path, f".npz, array {name!r},", self._error),
+            self._archive.open(_written_by_numpy(entry)) as file,
+        ):
+            return _read(file, entry.file_size)
+
+    @contextlib.contextmanager
+    def rows(self, name: str) -> Iterator["Rows"]:
+        """An array that is read some rows at a time."""
+        entry = self._entries[name]
+        with (
+            limits.one_message(self._path, f".npz, array {name!r},", self._error),
+            self._archive.open(_written_by_numpy(entry)) as file,
+        ):
+            yield Rows(file, entry.file_size)
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
@@ -115,8 +124,46 @@ def read_npy(path: str | Path, error: type[UserError] = DataError) -> np.ndarray
         return _read(file, size)
 
 
+class Rows:
+    """An array of an open file, read from the first row to the last, some at a time.
+
+    Attributes:
+        shape: of all of it.
+    """
+
+    def __init__(self, file: IO[bytes], size: int) -> None:
+        self._file = file
+        self.shape, fortran, self._dtype = _header(file, size)
+        self._whole = None
+        if fortran and len(self.shape) > 1:  # its rows do not stand together
+            flat = _filled(file, math.prod(self.shape), self._dtype)
+            self._whole = flat.reshape(self.shape, order="F")
+        self._at = 0
+
+    def next(self, count: int) -> np.ndarray:
+        """The next `count` rows."""
+        if self._whole is not None:
+            self._at += count
+            return plain.checked(self._whole[self._at - count : self._at])
+        shape = (count, *self.shape[1:])
+        return plain.checked(_filled(self._file, math.prod(shape), self._dtype).reshape(shape))
+
+
+def _written_by_numpy(entry: zipfile.ZipInfo) -> zipfile.ZipInfo:
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ValueError("it is compressed in a way that NumPy does not write")
+    return entry
+
+
 def _read(file: IO[bytes], size: int) -> np.ndarray:
     """The array of an open file of that size, whose header has to agree with it."""
+    shape, fortran, dtype = _header(file, size)
+    array = _filled(file, math.prod(shape), dtype)
+    return plain.checked(array.reshape(shape, order="F" if fortran else "C"))
+
+
+def _header(file: IO[bytes], size: int) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, order and dtype, which agree with the size of the file."""
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
         raise ValueError(f"it has version {version} of the format, expected {list(_HEADERS)}")
@@ -124,7 +171,12 @@ def _read(file: IO[bytes], size: int) -> np.ndarray:
         warnings.simplefilter("ignore")  # that Python 2 wrote it
         shape, fortran, dtype = _HEADERS[version](file)
     plain.check_dtype(dtype)
-    count = plain.check_shape(shape, dtype.itemsize, size - file.tell())
+    plain.check_shape(shape, dtype.itemsize, size - file.tell())
+    return shape, fortran, dtype
+
+
+def _filled(file: IO[bytes], count: int, dtype: np.dtype) -> np.ndarray:
+    """The next `count` numbers of an open file."""
     array = np.empty(count, dtype)
     left = memoryview(array.view(np.uint8).data if array.nbytes else b"")
     while left:
@@ -132,4 +184,4 @@ def _read(file: IO[bytes], size: int) -> np.ndarray:
         if not read:
             raise EOFError("it ends too early")
         left = left[read:]
-    return plain.checked(array.reshape(shape, order="F" if fortran else "C"))
+    return array

@@ -76,7 +76,7 @@ def test_gaps_and_bad_values_are_missing_or_the_mean(run, samples):
     x[:, 1] = 0
     found = run.predict(dict.fromkeys(["language"], [4] * 4), language=x[:, :4])
     np.testing.assert_allclose(found.observed["language"], 0.75)
-    mean = run._network.normaliser.mean["language"]
+    mean = run.network.normaliser.mean["language"]
     x[:, 2, 3] = np.nan
     filled = np.where(np.isnan(x), mean[None, None], x)
     one, other = (run.predict({"language": [4] * 4}, language=v[:, :4]) for v in (x, filled))
@@ -97,7 +97,7 @@ def test_codes_are_those_of_the_split(run, samples):
 
 
 def test_more_rows_than_are_taken_at_a_time(run, samples, expected, monkeypatch):
-    monkeypatch.setattr(type(run._network), "_most", 16)
+    monkeypatch.setattr(type(run.network), "_most", 16)
     found = run.predict(lengths_of(samples), codes=True, **samples.features)  # 16 and 8
     np.testing.assert_allclose(found.values, expected["language+audio+vision"], atol=1e-5)
     np.testing.assert_allclose(found.codes.fused, run.codes().fused, atol=1e-5)

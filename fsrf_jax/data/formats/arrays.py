@@ -4,9 +4,9 @@ In HDF5 the parts of a key may be groups: `{split}/{modality}`.
 """
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
@@ -64,8 +64,31 @@ def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
         return assemble(path, labels, split, modalities)
 
 
+class Rows(Protocol):
+    """An array of a file that is read some rows at a time; `shape` is that of all of it."""
+
+    shape: tuple[int, ...]
+
+    def next(self, count: int) -> np.ndarray:
+        """The next `count` rows."""
+
+
+class Arrays(Protocol):
+    """The arrays of an open file by key: a mapping that reads one when it is asked for."""
+
+    def rows(self, key: str) -> AbstractContextManager[Rows]:
+        """One of them, some rows at a time."""
+
+    def __getitem__(self, key: str) -> np.ndarray: ...
+    def __contains__(self, key: object) -> bool: ...
+    def __iter__(self) -> Iterator[str]: ...
+    def __len__(self) -> int: ...
+    def get(self, key: str) -> np.ndarray | None:
+        """One of them, or None."""
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[Mapping[str, Any]]:
+def opened(path: Path) -> Iterator[Arrays]:
     """The arrays of the file by key, each read when it is asked for."""
     if signature.kind(path) == "hdf5":
         with hdf5.open_hdf5(path) as file:
@@ -89,6 +112,11 @@ class _Lazy(Mapping[str, np.ndarray]):
     def __getitem__(self, key: str) -> np.ndarray:
         return hdf5.read_array(self._arrays[key])
 
+    @contextmanager
+    def rows(self, key: str) -> Iterator[Rows]:
+        """An array that is read some rows at a time."""
+        yield hdf5.Rows(self._arrays[key])
+
     def __contains__(self, key: object) -> bool:
         return key in self._arrays
 
@@ -99,9 +127,7 @@ class _Lazy(Mapping[str, np.ndarray]):
         return len(self._arrays)
 
 
-def _label_keys(
-    path: Path, arrays: Mapping[str, Any], modalities: tuple[str, ...]
-) -> dict[str, str]:
+def _label_keys(path: Path, arrays: Arrays, modalities: tuple[str, ...]) -> dict[str, str]:
     """The key of the labels of every split, in the order of the file."""
     labels: dict[str, str] = {}
     for key in arrays:
@@ -124,16 +150,14 @@ def _label_keys(
     return labels
 
 
-def _key(arrays: Mapping[str, Any], split: str, modality: str) -> str | None:
+def _key(arrays: Arrays, split: str, modality: str) -> str | None:
     start = f"{split}_"
     known = (key.removeprefix(start) for key in arrays if key.startswith(start))
     key = key_of(modality, known)
     return key and start + key
 
 
-def _no_modality(
-    path: Path, modality: str, arrays: Mapping[str, Any], labels: Mapping[str, str]
-) -> DataError:
+def _no_modality(path: Path, modality: str, arrays: Arrays, labels: Mapping[str, str]) -> DataError:
     known = dict.fromkeys(
         key.removeprefix(f"{split}_")
         for key in arrays

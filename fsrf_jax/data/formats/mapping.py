@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fsrf_jax.data.assemble import Raw, assemble, no_modality
 from fsrf_jax.data.dataset import Dataset
 from fsrf_jax.data.formats import arrays, folders
@@ -31,12 +33,13 @@ def recognises(path: Path) -> bool:
     return path.is_file() and path.suffix in (".yaml", ".yml")
 
 
-def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
+def read(path: Path, modalities: tuple[str, ...], labelled: bool = True) -> Dataset:
     """Read what a YAML file points to.
 
     Args:
         path: the YAML file.
         modalities: names of the modalities to read, as the YAML file names them.
+        labelled: False: labels are not looked for, and are 0.
 
     Returns:
         The splits as they stand in the file, not cleaned yet.
@@ -45,7 +48,7 @@ def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
         DataError: the YAML file has other keys, or the file that it names lacks one of them.
     """
     path = Path(path)
-    spec = _spec(path)
+    spec = _spec(path, labelled)
     for modality in modalities:
         if modality not in spec["modalities"]:
             raise no_modality(path, modality, spec["modalities"])
@@ -67,9 +70,11 @@ def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
 
         def split(name: str) -> Raw:
             counted = {m: key for m, key in spec["lengths"].items() if m in modalities}
+            features = {m: value(spec["modalities"][m], name) for m in modalities}
+            n = len(next(iter(features.values())))
             return Raw(
-                labels=value(spec["label"], name),
-                features={m: value(spec["modalities"][m], name) for m in modalities},
+                labels=value(spec["label"], name) if labelled else np.zeros(n, np.float32),
+                features=features,
                 lengths={m: (key, value(key, name)) for m, key in counted.items()},
                 ids=value(spec.get("id"), name),
                 groups=value(spec.get("group"), name),
@@ -78,11 +83,12 @@ def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
         return assemble(path, spec["splits"], split, modalities)
 
 
-def _spec(path: Path) -> Mapping[str, Any]:
+def _spec(path: Path, labelled: bool) -> Mapping[str, Any]:
     """The content of the YAML file, checked."""
     spec = read_yaml(path)
     known = {**_KEYS, **_OPTIONAL}
-    if not isinstance(spec, dict) or not _KEYS.keys() <= spec.keys() <= known.keys():
+    needed = {key for key in _KEYS if labelled or key != "label"}
+    if not isinstance(spec, dict) or not needed <= spec.keys() <= known.keys():
         raise DataError(
             f"{path} has {listed(map(str, spec)) if isinstance(spec, dict) else repr(spec)[:80]}; "
             f"expected {listed(_KEYS)}, and {listed(_OPTIONAL)} where there are any"

@@ -20,7 +20,7 @@ def recognises(path: Path) -> bool:
     return tables.has_labels(path, _LABELS)
 
 
-def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
+def read(path: Path, modalities: tuple[str, ...], labelled: bool = True) -> Dataset:
     """Read an MMSA pickle.
 
     The key `text` is the modality `language`; where there is only `text_bert`, its token ids are.
@@ -32,6 +32,7 @@ def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
     Args:
         path: the file.
         modalities: names of the modalities to read.
+        labelled: False: labels are not looked for, and are 0.
 
     Returns:
         The splits as they stand in the file, not cleaned yet.
@@ -39,7 +40,7 @@ def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
     Raises:
         DataError: the file is no such pickle, or lacks a modality or the labels.
     """
-    return tables.read(path, modalities, _LABELS, _labels, _lengths)
+    return tables.read(path, modalities, _LABELS, _labels, _lengths, labelled)
 
 
 def _labels(where: str, table: tables.Table, notes: list[str]) -> Any:

@@ -19,7 +19,7 @@ def recognises(path: Path) -> bool:
     return tables.has_labels(path, _LABELS)
 
 
-def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
+def read(path: Path, modalities: tuple[str, ...], labelled: bool = True) -> Dataset:
     """Read a pickle of MulT or MultiBench.
 
     The key `text` is the modality `language`. A frame is valid where any feature is not zero.
@@ -29,6 +29,7 @@ def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
     Args:
         path: the file.
         modalities: names of the modalities to read.
+        labelled: False: labels are not looked for, and are 0.
 
     Returns:
         The splits as they stand in the file, not cleaned yet.
@@ -36,7 +37,7 @@ def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
     Raises:
         DataError: the file is no such pickle, or lacks a modality or the labels.
     """
-    return tables.read(path, modalities, _LABELS, _labels, lambda *_: ("", None))
+    return tables.read(path, modalities, _LABELS, _labels, lambda *_: ("", None), labelled)
 
 
 def _labels(where: str, table: tables.Table, notes: list[str]) -> Any:

@@ -74,6 +74,7 @@ def read(
     label_keys: tuple[str, ...],
     labels_of: Callable[[str, Table, list[str]], Any],
     lengths_of: Callable[[str, Table, list[str]], tuple[str, Any]],
+    labelled: bool = True,
 ) -> Dataset:
     """Read the splits of a pickle.
 
@@ -83,6 +84,7 @@ def read(
         label_keys: where labels may stand; a dictionary without any of them is no split.
         labels_of: messages' beginning, the table of a split and the notes to its labels.
         lengths_of: key, table and notes to the rule and the lengths, see `Raw`.
+        labelled: False: labels are not looked for, and are 0.
 
     Raises:
         DataError: the file is no such pickle, or lacks a modality or the labels.
@@ -109,7 +111,11 @@ def read(
 
     def split(name: str) -> Raw:
         table, where = tables[name], f"{path}, split {name!r}"
-        labels = frames.as_labels(labels_of(where, table, notes), f"{where}: the array of labels")
+        if labelled:
+            found = labels_of(where, table, notes)
+            labels = frames.as_labels(found, f"{where}: the array of labels")
+        else:
+            labels = np.zeros(len(_values(where, table, modalities[0], [])[0]), np.float32)
         if not len(labels):
             return Raw(labels, {})
         features, lengths, tokens = {}, {}, []

@@ -1,0 +1,279 @@
+"""Files in, a file of predictions out: any number of samples, some at a time."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from fsrf_jax.data.dataset import Split
+from fsrf_jax.data.names import hint, listed
+from fsrf_jax.data.streaming.stream import stream
+from fsrf_jax.data.streaming.wanted import Unread, Wanted
+from fsrf_jax.errors import ConfigError, DataError
+from fsrf_jax.experiments.explain import Explanation
+from fsrf_jax.experiments.network import Network, Prediction
+from fsrf_jax.files import write_text
+from fsrf_jax.reporting.explain_plot import SHOWN, Explained, save_explained
+from fsrf_jax.reporting.prediction_files import WRITERS, writer
+from fsrf_jax.types import Codes
+
+CODES = ("pooled", "homogeneous", "heterogeneous", "noise")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be predicted and written.
+
+    Attributes:
+        codes: also the codes of every sample.
+        explain: also what each prediction owes to modalities and frames.
+        modalities: that are looked for; None: all that were trained on.
+        splits: of the data; empty: all.
+        format: of the data.
+        rows: samples at a time; None: as in the evaluation.
+    """
+
+    codes: bool = False
+    explain: bool = False
+    modalities: tuple[str, ...] | None = None
+    splits: tuple[str, ...] = ()
+    format: str = "auto"
+    rows: int | None = None
+
+
+@dataclass
+class Summary:
+    """How it went.
+
+    Attributes:
+        predicted: number of samples.
+        empty: of them, those with nothing observed: their prediction is the same for all.
+        without: modalities that no sample has.
+        unread: samples that could not be read.
+        files: what was written.
+    """
+
+    predicted: int = 0
+    empty: int = 0
+    without: tuple[str, ...] = ()
+    unread: list[Unread] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+
+
+def predict_files(
+    network: Network,
+    inputs: Sequence[Path],
+    output: Path,
+    asked: Asked,
+    step: Callable[[str], None] = lambda what: None,
+) -> Summary:
+    """Predict the samples of files and folders; the output is there whole, or not at all.
+
+    `OUTPUT.unread.csv` lists the samples that could not be read, `OUTPUT.explained.png` shows what
+    the predictions owe to their parts (OUTPUT without its ending).
+
+    Args:
+        network: of a run.
+        inputs: files and folders.
+        output: a new file, .csv, .jsonl or .npz.
+        asked: what is to be written.
+        step: is called with what was done.
+
+    Raises:
+        ConfigError: the output cannot be written, or options do not fit.
+        DataError: an input cannot be read or does not fit, or has no sample that can be read.
+    """
+    _check(network, output, asked)
+    summary = Summary()
+    seen = dict.fromkeys(network.shapes.features, False)
+    owed = _Owed(tuple(network.shapes.features))
+    with writer(output) as append:
+        for part in _parts(network, inputs, asked):
+            if isinstance(part, Unread):
+                summary.unread.append(part)
+                continue
+            found = network.predict_split(part, codes=asked.codes)
+            columns = _columns(network, part, found)
+            if asked.explain:
+                explanation = network.explain_split(part)
+                columns |= _explained(network, found, explanation, lists=output.suffix != ".csv")
+                owed.add(part.ids, _shapley_of_prediction(network, found, explanation))
+            append(columns)
+            there = {m: share > 0 for m, share in found.observed.items()}
+            seen = {m: seen[m] or bool(some.any()) for m, some in there.items()}
+            summary.predicted += len(part)
+            summary.empty += int((~np.any(list(there.values()), axis=0)).sum())
+            step(f"{summary.predicted} samples predicted")
+        if not summary.predicted:
+            raise DataError(_nothing_read(inputs, summary.unread))
+    summary.without = tuple(m for m, some in seen.items() if not some)
+    summary.files.append(output)
+    if summary.unread:
+        write_unread(path := output.with_suffix(".unread.csv"), summary.unread)
+        summary.files.append(path)
+    if asked.explain:
+        save_explained(
+            path := output.with_suffix(".explained.png"), owed.drawn(network.recipe.task.form)
+        )
+        summary.files.append(path)
+    return summary
+
+
+def output_names(network: Network) -> tuple[str, ...]:
+    """Names of the classes or tasks that probabilities are of; none for numbers."""
+    form, outputs = network.recipe.task.form, network.shapes.outputs
+    if form == "number":
+        return ()
+    if form == "binary":
+        return network.config.data.tasks or tuple(f"task{i}" for i in range(outputs))
+    return network.shapes.classes or tuple(str(i) for i in range(outputs))
+
+
+def _check(network: Network, output: Path, asked: Asked) -> None:
+    if output.suffix not in WRITERS or not output.absolute().parent.is_dir():
+        raise ConfigError(
+            f"--output: found {output}, expected a file ending in {listed(WRITERS)} in a folder "
+            "that is there."
+        )
+    if output.exists():
+        raise ConfigError(f"--output: {output} exists already; remove it, or choose another name.")
+    if asked.codes and output.suffix == ".csv":
+        raise ConfigError(
+            "--codes: a .csv has no room for codes; give --output FILE.npz or .jsonl."
+        )
+    if asked.rows is not None and asked.rows < 1:
+        raise ConfigError(f"--rows: found {asked.rows}, expected a number from 1.")
+    known = tuple(network.shapes.features)
+    for m in asked.modalities or ():
+        if m not in known:
+            raise ConfigError(
+                f"--modalities: found {m!r}, expected some of {listed(known)}{hint(m, known)}."
+            )
+
+
+def _parts(network: Network, inputs: Sequence[Path], asked: Asked) -> Iterator[Split | Unread]:
+    shapes = network.shapes
+    wanted = Wanted(
+        widths=shapes.features,
+        modalities=asked.modalities or tuple(shapes.features),
+        tokens=tuple(shapes.vocabulary),
+        rows=asked.rows or network.config.evaluation.batch_size,
+        splits=asked.splits,
+        strict=asked.modalities is None,
+    )
+    for path in inputs:
+        yield from stream(path, wanted, asked.format)
+
+
+def _columns(network: Network, part: Split, found: Prediction) -> dict[str, np.ndarray]:
+    columns = {"id": np.asarray(part.ids)}
+    names = output_names(network)
+    if names:
+        columns |= {f"prediction_{name}": found.values[:, i] for i, name in enumerate(names)}
+    else:
+        columns["prediction"] = found.values
+    if found.std is not None:
+        columns["std"] = found.std
+    columns |= {f"observed_{m}": share for m, share in found.observed.items()}
+    if found.codes is not None:
+        columns |= _codes(found.codes)
+    return columns
+
+
+def _codes(codes: Codes) -> dict[str, np.ndarray]:
+    given = {name: getattr(codes, name) for name in CODES}
+    columns = {
+        f"{name}_{m}": np.asarray(x[i])
+        for name, x in given.items()
+        if x is not None
+        for i, m in enumerate(codes.modalities)
+    }
+    return columns if codes.fused is None else {**columns, "fused": np.asarray(codes.fused)}
+
+
+def _explained(
+    network: Network, found: Prediction, explanation: Explanation, *, lists: bool
+) -> dict[str, np.ndarray]:
+    names = output_names(network)
+    columns = _by_name("nothing", explanation.nothing, names)
+    for m, x in explanation.shapley.items():
+        columns |= _by_name(f"shapley_{m}", x, names)
+    for m, x in explanation.occlusion.items():
+        of_prediction = _of_prediction(x, found.values, network.recipe.task.form)
+        frame = np.abs(of_prediction).argmax(axis=1)
+        change = np.take_along_axis(of_prediction, frame[:, None], axis=1)[:, 0]
+        columns[f"frame_{m}"] = np.where(change != 0, frame, -1)
+        columns[f"change_{m}"] = change.astype(np.float32)
+        if lists:
+            columns[f"occlusion_{m}"] = of_prediction.astype(np.float32)
+    return columns
+
+
+def _by_name(start: str, x: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    x = x.astype(np.float32)
+    if not names:
+        return {start: x}
+    return {f"{start}_{name}": x[:, i] for i, name in enumerate(names)}
+
+
+def _of_prediction(occlusion: np.ndarray, values: np.ndarray, form: str) -> np.ndarray:
+    """[n, t]: of a number; of the likeliest class; of the task that the frame matters most to."""
+    if form == "number":
+        return occlusion
+    if form == "class":
+        return np.take_along_axis(occlusion, values.argmax(axis=1)[:, None, None], axis=2)[:, :, 0]
+    task = np.abs(occlusion).argmax(axis=2)
+    return np.take_along_axis(occlusion, task[:, :, None], axis=2)[:, :, 0]
+
+
+def _shapley_of_prediction(
+    network: Network, found: Prediction, explanation: Explanation
+) -> dict[str, np.ndarray]:
+    form = network.recipe.task.form
+    of_frame = {m: x[:, None] for m, x in explanation.shapley.items()}
+    return {m: _of_prediction(x, found.values, form)[:, 0] for m, x in of_frame.items()}
+
+
+class _Owed:
+    """What the figure shows: of all samples the sums, of the first ones all."""
+
+    def __init__(self, modalities: Sequence[str]) -> None:
+        self._n = 0
+        self._sums = dict.fromkeys(modalities, 0.0)
+        self._ids: list[str] = []
+        self._first: dict[str, list[float]] = {m: [] for m in modalities}
+
+    def add(self, ids: np.ndarray, shapley: Mapping[str, np.ndarray]) -> None:
+        room = SHOWN - len(self._ids)
+        self._n += len(ids)
+        self._ids += ids[:room].tolist()
+        for m, x in shapley.items():
+            self._sums[m] += float(np.abs(x).sum())
+            self._first[m] += x[:room].tolist()
+
+    def drawn(self, form: str) -> Explained:
+        what = {
+            "number": "prediction",
+            "class": "likeliest class's probability",
+            "binary": "task that it matters most to",
+        }
+        mean = {m: total / self._n for m, total in self._sums.items()}
+        return Explained(what[form], self._n, mean, self._ids, self._first)
+
+
+def write_unread(path: Path, unread: Sequence[Unread]) -> None:
+    """Samples that could not be read, and why, as comma-separated values."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerows([("id", "reason"), *unread])
+    write_text(path, text.getvalue())
+
+
+def _nothing_read(inputs: Sequence[Path], unread: Sequence[Unread]) -> str:
+    where = listed(inputs)
+    if not unread:
+        return f"{where}: found no sample; expected one or more"
+    return f"{where}: none of {len(unread)} samples could be read; the first: {unread[0].reason}"
