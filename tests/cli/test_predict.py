@@ -76,7 +76,7 @@ def test_what_does_not_fit_is_one_message(trained, folder, tmp_path):
         ((empty, folder), 2, "found no config.yaml"),
         ((trained.folder, folder, "--codes"), 2, "--codes: a .csv has no room"),
         ((trained.folder, folder, "--splits", "[test]"), 1, "no split 'test'"),
-        ((trained.folder, folder, "--format", "pickle"), 2, "--format"),
+        ((trained.folder, folder, "--format", "pickle"), 2, "Expected one of 'auto'"),
     ):
         refused(call("predict", *argv, "--output", out), status, part)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
