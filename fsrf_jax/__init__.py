@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fsrf_jax import losses as losses
     from fsrf_jax import methods as methods
     from fsrf_jax import missing as missing
+    from fsrf_jax.api import Model as Model
     from fsrf_jax.api import Run as Run
     from fsrf_jax.api import evaluate as evaluate
     from fsrf_jax.api import load as load
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Config": "fsrf_jax.config",
+    "Model": "fsrf_jax.api",
     "Run": "fsrf_jax.api",
     "errors": "fsrf_jax",
     "evaluate": "fsrf_jax.api",
