@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from fsrf_jax import losses as losses
     from fsrf_jax import methods as methods
     from fsrf_jax import missing as missing
-    from fsrf_jax.api import Model as Model
     from fsrf_jax.api import Run as Run
     from fsrf_jax.api import evaluate as evaluate
     from fsrf_jax.api import load as load
     from fsrf_jax.api import train as train
     from fsrf_jax.config import Config as Config
     from fsrf_jax.evaluation import metrics as metrics
+    from fsrf_jax.experiments.model import Model as Model
 
 _HOMES = {
     "Config": "fsrf_jax.config",
-    "Model": "fsrf_jax.api",
+    "Model": "fsrf_jax.experiments.model",
     "Run": "fsrf_jax.api",
     "errors": "fsrf_jax",
     "evaluate": "fsrf_jax.api",

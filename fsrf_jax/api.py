@@ -21,91 +21,15 @@ from fsrf_jax.evaluation.protocols.files import resolve
 from fsrf_jax.evaluation.results import Results, read_results
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.experiment import Experiment, open_experiment, protocol_of
-from fsrf_jax.experiments.export import check_new, write_export
-from fsrf_jax.experiments.exported import is_export, open_network, read_config, read_manifest
-from fsrf_jax.experiments.network import Network, Prediction
+from fsrf_jax.experiments.exported import is_export, read_config, read_manifest
+from fsrf_jax.experiments.model import Model
+from fsrf_jax.experiments.network import Network
 from fsrf_jax.experiments.train import train_run
 from fsrf_jax.progress import training_progress
 from fsrf_jax.reading.text import parse_json, read_text
 from fsrf_jax.reporting.profile import describe
 from fsrf_jax.source import Shapes, Source, open_source
 from fsrf_jax.types import Codes
-
-
-class Model:
-    """A network in the folder of an export, made by `Model.export` or `bin/export`, and a `Run`'s.
-
-    Made by `load`.
-
-    Attributes:
-        folder: of the export, or of the run.
-        config: the experiment that it is of; in an export without the paths of files.
-
-    Example:
-        >>> import numpy as np
-        >>> model = run.export("one")
-        >>> alone = fsrf_jax.load("one").predict(language=np.ones((5, 32)))
-        >>> alone.values == run.predict(language=np.ones((5, 32))).values
-        np.True_
-    """
-
-    def __init__(self, folder: str | Path, config: Config) -> None:
-        self.folder = Path(folder).absolute()
-        self.config = config
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({str(self.folder)!r}, method={self.config.method.name!r})"
-
-    def predict(
-        self,
-        lengths: Mapping[str, Any] | None = None,
-        *,
-        codes: bool = False,
-        **features: Any,
-    ) -> Prediction:
-        """Predict samples of your own by the best network: raw features, no labels.
-
-        Args:
-            lengths: number of frames of each sample [n], by modality, for padded batches.
-            codes: also give the codes.
-            features: arrays by modality, such as `language=x`: [t, f] of one sample, or [n, t, f];
-                None, or a modality left out, is missing. See `Network.predict`.
-
-        Raises:
-            DataError: a modality is unknown, or of another width than in training.
-            RunError: a run has no checkpoint yet, or an export is damaged.
-
-        Example:
-            >>> import numpy as np
-            >>> one = run.predict(language=np.ones((5, 32)), audio=None)  # 32 as in the data
-            >>> one.values.shape, sorted(one.observed.items())
-            ((), [('audio', 0.0), ('language', 1.0), ('vision', 0.0)])
-        """
-        return self._network.predict(features, lengths, codes=codes)
-
-    def export(self, folder: str | Path) -> "Model":
-        """Write the best network so far into a new folder, that lasts; see docs/export.md.
-
-        Args:
-            folder: must not exist; it appears whole or not at all.
-
-        Returns:
-            What `load` gives for that folder.
-
-        Raises:
-            RunError: there is something at `folder`, or a run has no checkpoint yet.
-        """
-        check_new(Path(folder))
-        write_export(self._network, Path(folder), self._fingerprint)
-        return Model(folder, read_config(Path(folder)))
-
-    @cached_property
-    def _network(self) -> Network:
-        return open_network(self.folder)
-
-    @property
-    def _fingerprint(self) -> str | None:
-        return read_manifest(self.folder)["data_fingerprint"]
 
 
 class Run(Model):
@@ -269,7 +193,7 @@ def train(
     return Run(place, config)
 
 
-def load(folder: str | Path, *, data_path: str | Path | None = None) -> Any:
+def load(folder: str | Path, *, data_path: str | Path | None = None) -> Run | Model:
     """Open a run folder that `train` made, finished or not, as a `Run`; or an export as a `Model`.
 
     Args:
@@ -316,7 +240,7 @@ def load_run(folder: str | Path, *, data_path: str | Path | None = None) -> Run:
     return Run(folder, config)
 
 
-def evaluate(run: Run | str | Path, protocol: str | None = None, **settings: Any) -> Results:
+def evaluate(run: Model | str | Path, protocol: str | None = None, **settings: Any) -> Results:
     """Evaluate a run, or the run of a folder; see `Run.evaluate`.
 
     Example:
@@ -324,7 +248,9 @@ def evaluate(run: Run | str | Path, protocol: str | None = None, **settings: Any
         >>> [condition["name"] for condition in results["conditions"]][:2]
         ['rate=0.0', 'rate=0.1']
     """
-    opened = run if isinstance(run, Run) else load_run(run)
+    opened = (
+        run if isinstance(run, Run) else load_run(run.folder if isinstance(run, Model) else run)
+    )
     return opened.evaluate(protocol, **settings)
 
 

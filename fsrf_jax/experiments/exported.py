@@ -1,8 +1,8 @@
 """The folder of an export, read back: what is in it, and the network that it holds.
 
-FOLDER/manifest.json says what it is and takes; FOLDER/config.yaml and FOLDER/weights.safetensors are
-all that this package needs to predict again. FOLDER/model.stablehlo and FOLDER/example.py, which are
-for others, are not looked at. `export.py` writes all of it; docs/export.md describes it.
+FOLDER/manifest.json says what it is and takes; FOLDER/config.yaml and FOLDER/weights.safetensors
+are all that this package needs to predict again. FOLDER/model.stablehlo and FOLDER/example.py,
+which are for others, are not looked at. `export.py` writes all of it; docs/export.md describes it.
 """
 
 import hashlib
@@ -121,7 +121,8 @@ def open_network(folder: Path) -> Network:
     manifest, config = read_manifest(folder), read_config(folder)
     shapes = shapes_of(manifest["shapes"])
     recipe, _ = split(make_recipe(config, shapes))
-    expected = named_tensors(*_empty(recipe, shapes))
+    empty = _empty(recipe, shapes)
+    expected = named_tensors(*empty)
     found = read_tensors(folder / WEIGHTS, RunError)
     for name in sorted(expected.keys() | found.keys()):
         wanted, given = (_kind(tensors.get(name)) for tensors in (expected, found))
@@ -130,9 +131,7 @@ def open_network(folder: Path) -> Network:
                 f"{folder / WEIGHTS}: expected {name} to be {wanted}, found {given}: the weights "
                 f"are of another network, or of other code: {ANEW}."
             )
-    tree = jax.tree.map_with_path(
-        lambda path, _: found[_name(path)], _tree(*_empty(recipe, shapes))
-    )
+    tree = jax.tree.map_with_path(lambda path, _: found[_name(path)], _tree(*empty))
     normaliser = Normaliser.from_tree(tree["normaliser"])
     return Network(config, shapes, recipe, sharding.data_mesh(), tree["parameters"], normaliser)
 

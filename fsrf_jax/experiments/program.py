@@ -8,6 +8,7 @@ program takes all of them. Axis letters: b sample, t frame, f feature, o class o
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -54,16 +55,16 @@ def make_program(network: Network) -> Program:
     modality); and gives numbers [b] or probabilities [b, o], and standard deviations [b].
     """
     method, setting = network.recipe.method, network.recipe.setting
-    parameters = jax.tree.map(np.asarray, network.parameters)
-    parts = network.normaliser.to_tree()
+    stored = jax.tree.map(np.asarray, network.parameters)  # on no device
+    parts, clip = network.normaliser.to_tree(), network.normaliser.clip
 
     def program(features: ByModality, lengths: ByModality) -> dict[str, jax.Array]:
-        view = View({}, {}, {})
+        parameters, view = jax.tree.map(jnp.asarray, stored), View({}, {}, {})
         for m, x in features.items():
             tokens = m in network.shapes.vocabulary
             x_btf = x[..., None] if tokens else x
             view.valid[m], view.observed[m] = _masks(network, m, x_btf, lengths[m])
-            scores = x_btf if tokens else _scores(parts, m, x_btf)
+            scores = x_btf if tokens else _scores(parts, clip, m, x_btf)
             view.features[m] = jnp.where(view.observed[m][..., None], scores, 0)
         found = method.predict(setting, parameters, view)
         if setting.task.kind == "gaussian":
@@ -87,14 +88,13 @@ def _masks(
     return inside_bt, there_bt
 
 
-def _scores(parts: Mapping[str, Mapping[str, np.ndarray]], m: str, x_btf: jax.Array) -> jax.Array:
+def _scores(parts: Mapping[str, Any], clip: float, m: str, x_btf: jax.Array) -> jax.Array:
     """Standard scores within the clip; a value that is not finite is the mean of its column."""
     high_f, rest_f, scale_f = (parts[name][m] for name in ("mean", "mean_rest", "scale"))
     x_btf = jnp.where(jnp.isfinite(x_btf), x_btf, high_f[None, None])
     # Two steps, since the mean needs more digits than float32 has. Without the barrier XLA may add
     # the two constants first, and the second is lost.
     z_btf = jax.lax.optimization_barrier(x_btf - high_f[None, None]) - rest_f[None, None]
-    clip = parts["clip"]
     return jnp.clip(z_btf / scale_f[None, None], -clip, clip)
 
 
