@@ -22,6 +22,6 @@ try:
     print(model.call(x, n))
 except Exception as error:
     raise SystemExit(
-        f"{error}\nIf JAX {jax.__version__} is too new for model.stablehlo (such files are read for "
-        "six months), make it anew by fsrf_jax: bin/export THIS_FOLDER --output NEW_FOLDER."
+        f"{error}\nJAX {jax.__version__} reads files of the last six months: if model.stablehlo is "
+        "older, make it anew by fsrf_jax: bin/export THIS_FOLDER --output NEW_FOLDER."
     ) from None

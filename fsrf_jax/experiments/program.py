@@ -26,9 +26,9 @@ Inputs = tuple[dict[str, jax.ShapeDtypeStruct], dict[str, jax.ShapeDtypeStruct]]
 
 
 def export_program(network: Network) -> jax.export.Exported:
-    """The program of a network, ready to be serialized; it names no folder of this machine."""
+    """The program of a network, ready to be serialized; it names no file of this machine."""
     exporter = jax.export.export(jax.jit(make_program(network)), platforms=PLATFORMS)
-    with _without_folders():
+    with _without_places():
         return exporter(*_inputs(network))
 
 
@@ -99,11 +99,14 @@ def _scores(parts: Mapping[str, Any], clip: float, m: str, x_btf: jax.Array) -> 
 
 
 @contextlib.contextmanager
-def _without_folders() -> Iterator[None]:
-    """Name source files in a program without their folders, which are of this machine alone."""
-    name = "jax_hlo_source_file_canonicalization_regex"
+def _without_places() -> Iterator[None]:
+    """Leave out of a program where its code stands: folders and lines are of this machine alone.
+
+    They also depend on what was traced before, and equal networks have equal programs.
+    """
+    name = "jax_traceback_in_locations_limit"
     before = getattr(jax.config, name)
-    jax.config.update(name, r".*[/\\]")
+    jax.config.update(name, 0)
     try:
         yield
     finally:
