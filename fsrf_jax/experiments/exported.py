@@ -24,7 +24,7 @@ from fsrf_jax.experiments.experiment import initial_states, make_recipe
 from fsrf_jax.experiments.folder import shapes_of
 from fsrf_jax.experiments.network import Network
 from fsrf_jax.options import split
-from fsrf_jax.reading.limits import check_regular
+from fsrf_jax.reading.limits import check_regular, one_message
 from fsrf_jax.reading.tensors import read_tensors
 from fsrf_jax.reading.text import read_json
 from fsrf_jax.source import Shapes
@@ -61,10 +61,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     _check_versions(path, found)
     if found.get("digest") != manifest_digest(found):
         raise RunError(f"{path}: is damaged, it does not have the digest that it states: {ANEW}.")
+    files = found.get("files")
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise RunError(f"{folder}: found no {name}, which an export has: {ANEW}.")
-        if file_digest(folder / name) != found["files"][name]:
+        if not isinstance(files, dict) or file_digest(folder / name) != files.get(name):
             raise RunError(
                 f"{folder / name}: is damaged, it does not have the digest that {MANIFEST} states: "
                 f"{ANEW}."
@@ -119,9 +120,10 @@ def open_network(folder: Path) -> Network:
         ConfigError: the config cannot be read by this version.
     """
     manifest, config = read_manifest(folder), read_config(folder)
-    shapes = shapes_of(manifest["shapes"])
-    recipe, _ = split(make_recipe(config, shapes))
-    empty = _empty(recipe, shapes)
+    with one_message(folder / MANIFEST, "a manifest with the shapes of a network", RunError):
+        shapes = shapes_of(manifest["shapes"])
+        recipe, _ = split(make_recipe(config, shapes))
+        empty = _empty(recipe, shapes)
     expected = named_tensors(*empty)
     found = read_tensors(folder / WEIGHTS, RunError)
     for name in sorted(expected.keys() | found.keys()):

@@ -84,4 +84,4 @@ class Model:
 
     @property
     def _fingerprint(self) -> str | None:
-        return read_manifest(self.folder)["data_fingerprint"]
+        return read_manifest(self.folder).get("data_fingerprint")

@@ -234,6 +234,17 @@ def test_weights_of_another_network(copied):
             fsrf_jax.load(copied).predict(language=np.ones((3, 32)))
 
 
+@pytest.mark.parametrize("shapes", [None, {}, {"frames": 3}, {"features": {"audio": "x"}}])
+def test_a_manifest_without_the_shapes_of_a_network(copied, shapes):
+    whole = manifest_of(copied)["shapes"]
+    rewrite(copied, shapes=whole | shapes if shapes else shapes)
+    with pytest.raises(RunError, match=r"cannot be read as a manifest with the shapes of a"):
+        fsrf_jax.load(copied).predict(language=np.ones((3, 32)))
+    rewrite(copied, files=None)
+    with pytest.raises(RunError, match=r"config\.yaml: is damaged"):
+        fsrf_jax.load(copied)
+
+
 def test_an_export_is_no_run(run, model):
     message = "is an export, which has no data and no results, expected a run folder"
     for given in (model, model.folder):
