@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from fsrf_jax.api import train as train
     from fsrf_jax.config import Config as Config
     from fsrf_jax.evaluation import metrics as metrics
+    from fsrf_jax.experiments.model import Model as Model
 
 _HOMES = {
     "Config": "fsrf_jax.config",
+    "Model": "fsrf_jax.experiments.model",
     "Run": "fsrf_jax.api",
     "errors": "fsrf_jax",
     "evaluate": "fsrf_jax.api",

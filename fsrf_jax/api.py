@@ -1,4 +1,4 @@
-"""Runs from Python: `train`, `load` and `evaluate`, all on one class, `Run`.
+"""Runs from Python: `train`, `load` and `evaluate`, on the classes `Run` and `Model`.
 
 The commands are users of it. A run lives in its folder; an object of `Run` only looks into it, also
 while another process trains there. What goes wrong is raised, see `fsrf_jax.errors`; nothing exits.
@@ -21,7 +21,9 @@ from fsrf_jax.evaluation.protocols.files import resolve
 from fsrf_jax.evaluation.results import Results, read_results
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.experiment import Experiment, open_experiment, protocol_of
-from fsrf_jax.experiments.network import Network, Prediction
+from fsrf_jax.experiments.exported import is_export, read_config, read_manifest
+from fsrf_jax.experiments.model import Model
+from fsrf_jax.experiments.network import Network
 from fsrf_jax.experiments.train import train_run
 from fsrf_jax.progress import training_progress
 from fsrf_jax.reading.text import parse_json, read_text
@@ -30,7 +32,7 @@ from fsrf_jax.source import Shapes, Source, open_source
 from fsrf_jax.types import Codes
 
 
-class Run:
+class Run(Model):
     """A run in its folder: what it was asked, how it went, and the network that came out.
 
     Made by `train` and `load`.
@@ -47,13 +49,6 @@ class Run:
         >>> run.codes().fused.shape == (run.results["n"], run.config.model.width)
         True
     """
-
-    def __init__(self, folder: str | Path, config: Config) -> None:
-        self.folder = Path(folder).absolute()
-        self.config = config
-
-    def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r}, method={self.config.method.name!r})"
 
     @property
     def results(self) -> Results:
@@ -133,33 +128,6 @@ class Run:
         encoder = experiment.encoder(*experiment.load(self.folder), samples)
         return encoder(samples.present if observed is None else observed)
 
-    def predict(
-        self,
-        lengths: Mapping[str, Any] | None = None,
-        *,
-        codes: bool = False,
-        **features: Any,
-    ) -> Prediction:
-        """Predict samples of your own by the best network so far: raw features, no labels.
-
-        Args:
-            lengths: number of frames of each sample [n], by modality, for padded batches.
-            codes: also give the codes.
-            features: arrays by modality, such as `language=x`: [t, f] of one sample, or [n, t, f];
-                None, or a modality left out, is missing. See `Network.predict`.
-
-        Raises:
-            DataError: a modality is unknown, or of another width than in training.
-            RunError: there is no checkpoint yet.
-
-        Example:
-            >>> import numpy as np
-            >>> one = run.predict(language=np.ones((5, 32)), audio=None)  # 32 as in the data
-            >>> one.values.shape, sorted(one.observed.items())
-            ((), [('audio', 0.0), ('language', 1.0), ('vision', 0.0)])
-        """
-        return self.network.predict(features, lengths, codes=codes)
-
     @cached_property
     def network(self) -> Network:
         """The best network so far, with all that it needs to predict.
@@ -169,6 +137,10 @@ class Run:
         """
         shapes = self._shapes or self._source.shapes
         return Network.open(self.folder, self.config, shapes)
+
+    @property
+    def _fingerprint(self) -> str | None:
+        return run_folder.read_fingerprint(self.folder)
 
     @property
     def _shapes(self) -> Shapes | None:
@@ -226,24 +198,46 @@ def train(
     return Run(place, config)
 
 
-def load(folder: str | Path, *, data_path: str | Path | None = None) -> Run:
-    """Open a run folder that `train` made, finished or not.
+def load(folder: str | Path, *, data_path: str | Path | None = None) -> Run | Model:
+    """Open a run folder that `train` made, finished or not, as a `Run`; or an export as a `Model`.
 
     Args:
-        folder: the run folder.
-        data_path: the data file, if it was moved.
+        folder: the run folder, or that of an export.
+        data_path: of a run: the data file, if it was moved.
 
     Raises:
-        RunError: it is no run folder.
+        RunError: it is neither, or an export that is damaged or of another version.
 
     Example:
         >>> fsrf_jax.load(run.folder).results == run.results
         True
     """
     folder = Path(folder)
+    if not is_export(folder):
+        return load_run(folder, data_path=data_path)
+    if data_path is not None:
+        raise RunError(f"{folder}: is an export, which has no data: leave data_path out.")
+    read_manifest(folder)
+    return Model(folder, read_config(folder))
+
+
+def load_run(folder: str | Path, *, data_path: str | Path | None = None) -> Run:
+    """As `load`, of a run folder alone.
+
+    Raises:
+        RunError: it is no run folder.
+    """
+    folder = Path(folder)
+    if is_export(folder):
+        raise RunError(
+            f"{folder}: is an export, which has no data and no results, expected a run folder made "
+            "by train."
+        )
     saved = folder / "config.yaml"
     if not saved.is_file():
-        raise RunError(f"{folder}: found no config.yaml, expected a run folder made by train.")
+        raise RunError(
+            f"{folder}: found no config.yaml, expected a run folder made by train, or an export."
+        )
     config = arguments.load(saved)
     if data_path is not None:
         data = dataclasses.replace(config.data, path=str(data_path))
@@ -251,7 +245,7 @@ def load(folder: str | Path, *, data_path: str | Path | None = None) -> Run:
     return Run(folder, config)
 
 
-def evaluate(run: Run | str | Path, protocol: str | None = None, **settings: Any) -> Results:
+def evaluate(run: Model | str | Path, protocol: str | None = None, **settings: Any) -> Results:
     """Evaluate a run, or the run of a folder; see `Run.evaluate`.
 
     Example:
@@ -259,7 +253,9 @@ def evaluate(run: Run | str | Path, protocol: str | None = None, **settings: Any
         >>> [condition["name"] for condition in results["conditions"]][:2]
         ['rate=0.0', 'rate=0.1']
     """
-    opened = run if isinstance(run, Run) else load(run)
+    opened = (
+        run if isinstance(run, Run) else load_run(run.folder if isinstance(run, Model) else run)
+    )
     return opened.evaluate(protocol, **settings)
 
 

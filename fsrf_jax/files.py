@@ -1,8 +1,9 @@
-"""Files, written whole or not at all."""
+"""Files and folders, written whole or not at all."""
 
 import contextlib
 import glob
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,17 +15,45 @@ def replacing(path: Path) -> Iterator[Path]:
 
     A temporary file that a killed process left for the same `path` is removed first.
     """
-    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
-        number = part.name.split(".")[-2]
-        if number.isdecimal() and not _another_runs(int(number)):
-            with contextlib.suppress(OSError):
-                part.unlink()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    _remove_left(path)
+    temporary = _temporary(path)
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give a temporary folder next to `path`, and rename it to that only if all went well.
+
+    What a killed process left for the same `path` is removed first.
+
+    Raises:
+        OSError: there is a file or a folder that is not empty at `path`.
+    """
+    _remove_left(path)
+    temporary = _temporary(path)
+    temporary.mkdir()
+    try:
+        yield temporary
+        temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}.part")
+
+
+def _remove_left(path: Path) -> None:
+    """Remove what processes that do not run any more have left for `path`."""
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        number = part.name.split(".")[-2]
+        if number.isdecimal() and not _another_runs(int(number)):
+            with contextlib.suppress(OSError):
+                shutil.rmtree(part) if part.is_dir() else part.unlink()
 
 
 def _another_runs(number: int) -> bool:

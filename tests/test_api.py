@@ -26,6 +26,7 @@ from fsrf_jax.methods import LateFusion
 
 PUBLIC = [
     "Config",
+    "Model",
     "Run",
     "errors",
     "evaluate",

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from fsrf_jax.files import replacing
+from fsrf_jax.files import new_folder, replacing
 
 
 def test_the_file_is_replaced_whole(tmp_path):
@@ -52,3 +52,48 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
         assert not temporary.exists()  # this number was another process's before
         temporary.write_text("new")
     assert {found.name for found in tmp_path.iterdir()} == {path.name, *kept}
+
+
+def test_a_folder_appears_whole(tmp_path):
+    path = tmp_path / "folder"
+    with new_folder(path) as temporary:
+        (temporary / "x").write_text("new")
+        assert not path.exists()
+        assert temporary.parent == tmp_path
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+    assert (path / "x").read_text() == "new"
+
+
+def test_an_error_leaves_no_folder(tmp_path):
+    def write_half():
+        with new_folder(tmp_path / "folder") as temporary:
+            (temporary / "x").write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_half()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_has_appeared_meanwhile_is_not_replaced(tmp_path):
+    path = tmp_path / "folder"
+
+    def write():
+        with new_folder(path):
+            path.mkdir()
+            (path / "x").write_text("of another process")
+
+    with pytest.raises(OSError, match="folder"):
+        write()
+    assert [p.name for p in tmp_path.rglob("*")] == ["folder", "x"]
+
+
+def test_a_folder_that_a_killed_process_left_is_removed(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left = tmp_path / f".folder.{gone.pid}.part"
+    left.mkdir()
+    (left / "x").write_text("half")
+    with new_folder(tmp_path / "folder"):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]

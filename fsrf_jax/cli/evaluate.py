@@ -11,7 +11,7 @@ from rich.console import Console
 
 from fsrf_jax import arguments
 from fsrf_jax import config as configuration
-from fsrf_jax.api import load
+from fsrf_jax.api import load_run
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.config import Config, EvaluationConfig
 from fsrf_jax.errors import ConfigError
@@ -155,7 +155,7 @@ def _parse(argv: Sequence[str]) -> Request:
         raise ConfigError(
             "RUN: expected a run folder, or --predictions and --config; see evaluate --help."
         )
-    run = load(parsed.run, data_path=parsed.data.path or None)
+    run = load_run(parsed.run, data_path=parsed.data.path or None)
     folder, config = run.folder, run.config
     changes = {k: v for k, v in vars(parsed.evaluation).items() if v is not None}
     settings = dataclasses.replace(config.evaluation, **changes)

@@ -13,7 +13,7 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -146,13 +146,22 @@ def read_shapes(folder: Path) -> Shapes | None:
     try:
         if found.pop("version") != VERSION:
             raise ValueError(f"expected version {VERSION}")
-        counts = tuple(map(tuple, found.get("class_counts", ())))  # files of before have none
-        return Shapes(**{**found, "classes": tuple(found["classes"]), "class_counts": counts})
+        return shapes_of(found)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RunError(
             f"{path}: is damaged, or of another version ({error}): the same bin/train command "
             "writes it anew."
         ) from error
+
+
+def shapes_of(content: Mapping[str, Any]) -> Shapes:
+    """The shapes that `dataclasses.asdict` made a dictionary of, from JSON.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: it is none of that.
+    """
+    counts = tuple(map(tuple, content.get("class_counts", ())))  # files of before have none
+    return Shapes(**{**content, "classes": tuple(content["classes"]), "class_counts": counts})
 
 
 @contextlib.contextmanager
@@ -185,16 +194,21 @@ def check_data(folder: Path, fingerprint: str, remedy: str) -> None:
     Raises:
         RunError: it began with other data.
     """
-    path = folder / "environment.json"
-    if not path.exists():
+    if not (folder / "environment.json").exists():
         return
-    found = read_json(path, RunError)
-    before = found.get("data_fingerprint") if isinstance(found, dict) else None
+    before = read_fingerprint(folder)
     if before != fingerprint:
         raise RunError(
             f"{folder}: the run began with other data (fingerprint {before}, now {fingerprint}). "
             f"Give the same data, or {remedy}."
         )
+
+
+def read_fingerprint(folder: Path) -> str | None:
+    """The fingerprint of the data that a run began with; None if it was not written down."""
+    path = folder / "environment.json"
+    found = read_json(path, RunError) if path.exists() else None
+    return found.get("data_fingerprint") if isinstance(found, dict) else None
 
 
 def _environment(fingerprint: str) -> dict[str, Any]:

@@ -133,6 +133,24 @@ class Network:
         found = _joined([part[2] for part in parts]) if codes else None
         return Prediction(values, std, observed_share(made), found)
 
+    def explain(
+        self, features: Mapping[str, Any], lengths: Mapping[str, Any] | None = None
+    ) -> Explanation:
+        """Explain the predictions of raw samples; arguments and errors as of `predict`.
+
+        One sample given alone has no axis n.
+        """
+        given = {m: x for m, x in features.items() if x is not None}
+        arrays, alone = self._arrays(given)
+        found = self.explain_split(self._split(arrays, lengths or {}, alone))
+        if not alone:
+            return found
+        return Explanation(
+            found.nothing[0],
+            {m: x[0] for m, x in found.shapley.items()},
+            {m: x[0] for m, x in found.occlusion.items()},
+        )
+
     def explain_split(self, split: Split) -> Explanation:
         """What the predictions of such samples owe to their modalities and frames.
 
