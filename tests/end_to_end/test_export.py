@@ -58,7 +58,7 @@ def models(trained, tmp_path_factory):
     }
     for kind, network in networks.items():
         write_export(network, place / kind, None)
-    return place, {"l1": run._network} | networks
+    return place, {"l1": run.network} | networks
 
 
 def test_it_predicts_the_same_in_a_process_without_this_package(models):

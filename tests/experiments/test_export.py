@@ -49,7 +49,7 @@ def test_it_predicts_what_the_run_predicts_bit_for_bit(run, model):
     loaded = fsrf_jax.load(model.folder)
     assert type(model) is type(loaded) is fsrf_jax.Model
     assert repr(loaded) == f"Model({str(model.folder)!r}, method='fsrf')"
-    features, lengths = raw_samples(run._network, 5, 4)
+    features, lengths = raw_samples(run.network, 5, 4)
     expected = run.predict(lengths, codes=True, **features)
     found = loaded.predict(lengths, codes=True, **features)
     assert np.std(expected.values) > 0
@@ -74,7 +74,7 @@ def test_an_export_of_an_export_has_the_same_bytes(model, tmp_path):
 
 def test_the_weights_have_documented_names(run, model):
     found = safetensors.numpy.load((model.folder / "weights.safetensors").read_bytes())
-    network = run._network
+    network = run.network
     mean = network.normaliser.mean["audio"]
     parts = [found[f"normaliser.{name}.audio"] for name in ("mean", "mean_rest")]
     np.testing.assert_array_equal(parts[0].astype(np.float64) + parts[1], mean)
@@ -99,7 +99,7 @@ def test_the_manifest_says_what_it_is(run, model):
     assert (audio["shape"], audio["dtype"]) == (["b", "t_audio", 16], "float32")
     assert found["inputs"]["lengths"]["audio"]["shape"] == ["b"]
     assert found["outputs"]["values"]["shape"] == ["b"]
-    assert found["shapes"] == json.loads(json.dumps(dataclasses.asdict(run._network.shapes)))
+    assert found["shapes"] == json.loads(json.dumps(dataclasses.asdict(run.network.shapes)))
     assert set(found["files"]) == set(FILES) - {"manifest.json"}
 
 
