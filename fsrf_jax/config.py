@@ -92,6 +92,9 @@ class DataConfig:
         expect(dealt, "fold", self.fold, f"a fold below {self.folds or 1}")
 
 
+Selection = Literal["protocol", "missingness"]
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """The training loop."""
@@ -102,8 +105,11 @@ class TrainingConfig:
     """Passes over the training split."""
     batch_size: int = within(64, 1)
     """Largest number of samples in a step, over all devices together."""
+    selection: Selection = "protocol"
+    """The error on the validation split that the best epoch has the lowest of: protocol, the mean
+    over the conditions of evaluation.protocol; missingness, that under the training missingness."""
     validation_draws: int = within(4, 1)
-    """Fixed draws of the training missingness under which every validation sample is scored."""
+    """Of selection missingness: fixed draws of masks under which every sample is scored."""
     patience: int = within(0, 0)
     """Stop after so many epochs without a better validation error; 0: never."""
 

@@ -29,6 +29,7 @@ from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.ranking import Ranked, rank
 from fsrf_jax.experiments.search import read_search
 from fsrf_jax.files import write_text
+from fsrf_jax.reporting.captions import SELECTIONS
 from fsrf_jax.reporting.markdown import to_markdown
 from fsrf_jax.reporting.ranking_tables import ranking_document
 
@@ -171,8 +172,8 @@ def _notes(ranked: Sequence[Ranked]) -> list[str]:
     notes = [
         f"Budget of every method: {config.training.epochs} epochs of {views} views of each sample, "
         f"{config.training.batch_size} samples in a step.",
-        "The epoch of every network is that of the lowest error on the validation split under the "
-        "training missingness.",
+        "The epoch of every network is that of the lowest validation error "
+        f"({SELECTIONS[config.training.selection]}).",
     ]
     if not ranked[0].errors:
         return [*notes, "Every method has the settings of its file."]

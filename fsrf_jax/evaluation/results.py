@@ -131,6 +131,7 @@ class Results(TypedDict):
     epochs_trained: NotRequired[int]
     best_epoch: NotRequired[int]
     validation_error: NotRequired[float]
+    selection: NotRequired[str]
 
 
 def rows_of(results: Results) -> dict[str, Row]:

@@ -33,6 +33,10 @@ from fsrf_jax.source import Shapes, Source, open_source
 from fsrf_jax.training import checkpoints
 from fsrf_jax.training.loop import epochs_done, member
 from fsrf_jax.training.state import Recipe, TrainState, init_states
+from fsrf_jax.training.validation import Validation, make_validation, under_masks
+
+SELECTION_SEED = 1_000_003
+"""Mask seed of the conditions that the best epoch is chosen by."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,18 @@ class Experiment:
         """States before the first step, one for each training seed."""
         return initial_states(self.recipe, self.shapes, seeds)
 
+    def validation(self, samples: Split) -> Validation:
+        """The normalised validation split under the masks that the best epoch is chosen by.
+
+        Those of the protocol have a mask seed of their own, and leave out what shows nothing.
+        """
+        training = self.config.training
+        if training.selection == "missingness":
+            return make_validation(samples, self.recipe.missing, training.validation_draws)
+        observe = make_observer(samples, (SELECTION_SEED,))
+        shown = [condition for condition in self.protocol.conditions if condition.shows]
+        return under_masks(samples, [observe(condition, SELECTION_SEED) for condition in shown])
+
     def restore(
         self, manager: checkpoints.Manager, members: int = 1
     ) -> tuple[TrainState, Normaliser]:
@@ -154,6 +170,7 @@ class Experiment:
         results["epochs_trained"] = epochs_done(self.recipe, state)
         results["best_epoch"] = int(state.best_epoch)
         results["validation_error"] = float(state.best_score)
+        results["selection"] = self.config.training.selection
         return evaluation, results
 
     def _floors(self, normaliser: Normaliser, observe: Observer | None) -> Mapping[str, Evaluation]:
@@ -284,13 +301,17 @@ def make_recipe(config: Config, shapes: Shapes) -> Recipe:
 def teacher_config(config: Config, folder: Path) -> Config | None:
     """The config of the teacher that a config's method asks for, as a run in a folder, or None.
 
-    It is the same in everything but its method and its missingness.
+    It is the same in everything but its method and its missingness, which is also what it is
+    chosen by: a teacher of complete samples need not be good at incomplete ones.
     """
     wanted = config.method.teacher_method()
     if wanted is None:
         return None
     output = replace(config.output, directory=str(folder))
-    return replace(config, method=wanted.method, missing=wanted.missing, output=output)
+    training = replace(config.training, selection="missingness")
+    return replace(
+        config, method=wanted.method, missing=wanted.missing, training=training, output=output
+    )
 
 
 def metrics_of(config: Config, source: Source) -> MetricFamily:

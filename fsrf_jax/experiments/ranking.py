@@ -23,7 +23,10 @@ from fsrf_jax.experiments.outputs import write_results
 Candidates = Mapping[str, Mapping[str, Config]]
 """Configs by method, then by the candidate's name; the first method is the reference."""
 
-BUDGET = ("training.epochs", "training.batch_size", "views of a sample in a step")
+BUDGET = (
+    *("training.epochs", "training.batch_size", "views of a sample in a step"),
+    "training.selection",
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,8 @@ def check_budget(candidates: Candidates) -> None:
     """Refuse methods that would not have the same budget.
 
     Raises:
-        ConfigError: another number of candidates, epochs, samples in a step, or views.
+        ConfigError: another number of candidates, epochs, samples in a step or views, or another
+            rule of selection.
     """
     counts = {method: len(found) for method, found in candidates.items()}
     if len(set(counts.values())) > 1:
@@ -60,6 +64,7 @@ def check_budget(candidates: Candidates) -> None:
             config.training.epochs,
             config.training.batch_size,
             config.method.views + config.method.complete_view,
+            config.training.selection,
         )
         for method, found in candidates.items()
         for name, config in found.items()

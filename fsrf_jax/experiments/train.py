@@ -22,7 +22,6 @@ from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.journal import open_journal
 from fsrf_jax.training.loop import EpochRecord
 from fsrf_jax.training.state import TrainState, is_complete
-from fsrf_jax.training.validation import make_validation
 
 # What a teacher that is given must have in common with the run that it teaches.
 SHARED_WITH_TEACHER = ("data.", "task.", "method.name", "model.")
@@ -174,7 +173,7 @@ def train_population(
         if jax.device_get(is_complete(recipe, states)).all():
             return states, normaliser
         train, valid = (normaliser.apply(run.source.split(name)) for name in ("train", "valid"))
-        validation = make_validation(valid, recipe.missing, config.training.validation_draws)
+        validation = run.validation(valid)
         taught_by = teacher()
         with reporting(loop.epochs_done(recipe, states)) as report:
             states = loop.fit(

@@ -15,6 +15,13 @@ MISSING = (
 )
 
 
+SELECTIONS = {
+    "protocol": "mean over the protocol's conditions",
+    "missingness": "under the training missingness",
+}
+"""What the validation error is that an epoch is chosen by, for each `training.selection`."""
+
+
 def row_title(results: Results, name: str, *, collapsed: bool = True) -> str:
     """What a row is called: a condition, marked where nothing is seen or, also, at the floor."""
     if name == AVERAGE:
@@ -44,6 +51,16 @@ def made_by(results: Results) -> str:
     """Where predictions without a training seed are from."""
     is_floor = results.get("method", "").startswith(FLOOR.format(""))
     return "fitted without a network" if is_floor else "predictions of another program"
+
+
+def selected(results: Results) -> str:
+    """How the network was chosen among the epochs; empty for what has no network."""
+    if "selection" not in results:
+        return ""
+    return (
+        f"Network of epoch {results['best_epoch']} of {results['epochs_trained']}, which has the "
+        f"lowest validation error ({SELECTIONS[results['selection']]})."
+    )
 
 
 def has_bayes(results: Results) -> bool:

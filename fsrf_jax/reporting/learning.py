@@ -28,8 +28,8 @@ def learning_section(methods: Sequence[RunGroup]) -> Section:
     panels = [_panel(drawn, name) for name in found]
     legend = [(sample(style), method.name) for style, method in enumerate(drawn)]
     caption = (
-        "Every raw loss term, before its weight, mean over each epoch, and the validation error "
-        "under the training missingness. The mark is the epoch that was selected."
+        "Every raw loss term, before its weight, mean over each epoch, and the validation error. "
+        "The mark is the epoch that was selected."
     )
     if any(len(method.runs) > 1 for method in drawn):
         caption += " Of several training seeds the first one."

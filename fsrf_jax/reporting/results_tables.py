@@ -22,6 +22,7 @@ from fsrf_jax.reporting.captions import (
     has_bayes,
     made_by,
     row_title,
+    selected,
     title_of,
 )
 from fsrf_jax.reporting.document import Document, Section, Table
@@ -117,6 +118,7 @@ def _notes(
     notes = [
         counted(results),
         f"Mean over the mask seeds {seeds}; {by if seed is None else f'training seed {seed}'}.",
+        *([selected(results)] if selected(results) else []),
         averaged(results),
         floor_note(results, brief=brief),
         f"masks: {results['mask_law']}. Digest {results['masks_digest'][:16]}.",

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fsrf_jax.config import Config, flatten
+from fsrf_jax.reporting.captions import SELECTIONS
 from fsrf_jax.reporting.document import Block, Code, Folded, Paragraph, Section, Table
 from fsrf_jax.reporting.material import Material, RunGroup
 from fsrf_jax.reporting.numbers import number
@@ -57,12 +58,13 @@ def runs_section(methods: Sequence[RunGroup]) -> Section:
             _plain(run.results.get("epochs_trained")),
             _plain(run.results.get("best_epoch")),
             number(run.results.get("validation_error")),
+            SELECTIONS.get(run.results.get("selection", ""), "-"),
             str(run.results["data_fingerprint"]),
         ]
         for method in methods
         for run in method.runs
     ]
-    header = ["run", "training seed", "epochs", "selected", "validation error", "data"]
+    header = ["run", "training seed", "epochs", "selected", "validation error", "under", "data"]
     note = "selected: the epoch with the lowest validation error, whose network is evaluated."
     blocks: list[Block] = [Table("Runs", header, body, [note])]
     runs = [run for method in methods for run in method.runs]

@@ -37,7 +37,7 @@ class EpochRecord:
     Attributes:
         epoch: epochs done.
         terms: mean over the steps of every raw loss term, the total and the gradient's norm.
-        validation_error: on the validation split under the training missingness, see
+        validation_error: on the validation split under its fixed masks, see
             `training.step.validation_error`.
         best_epoch: epochs done when the best validation error so far was reached.
     """

@@ -1,5 +1,8 @@
 """The validation split under fixed masks, by which the best parameters are chosen."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -16,7 +19,7 @@ class Validation:
 
     Attributes:
         batch: n complete samples.
-        observed: bool [v, n, t] per modality; v draws of the training missingness.
+        observed: bool [v, n, t] per modality; v sets of masks.
     """
 
     batch: Batch
@@ -28,10 +31,17 @@ def make_validation(split: Split, missing: Missing, draws: int) -> Validation:
 
     The masks are keyed by sample id, so that all runs on a data set are selected alike.
     """
-    batch = make_batch(split)
     ids = [str(i) for i in split.ids]
-    masks = [
-        observe(keyed_uniforms(seed, ids, split.valid), batch.present, missing)
-        for seed in range(draws)
-    ]
-    return Validation(batch, jax.tree.map(lambda *drawn: jnp.stack(drawn), *masks))
+    return under_masks(
+        split,
+        [
+            observe(keyed_uniforms(seed, ids, split.valid), make_batch(split).present, missing)
+            for seed in range(draws)
+        ],
+    )
+
+
+def under_masks(split: Split, masks: Sequence[Mapping[str, Any]]) -> Validation:
+    """The validation split under given masks, bool [n, t] per modality each."""
+    arrays = [{m: jnp.asarray(mask[m]) for m in split.valid} for mask in masks]
+    return Validation(make_batch(split), jax.tree.map(lambda *drawn: jnp.stack(drawn), *arrays))

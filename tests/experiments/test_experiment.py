@@ -12,10 +12,17 @@ from fsrf_jax import arguments
 from fsrf_jax.data import normalise
 from fsrf_jax.errors import ConfigError, DataError, RunError, UserError
 from fsrf_jax.evaluation.protocols.files import resolve
-from fsrf_jax.experiments.experiment import Experiment, make_recipe, open_experiment
+from fsrf_jax.experiments.experiment import (
+    SELECTION_SEED,
+    Experiment,
+    make_recipe,
+    open_experiment,
+    teacher_config,
+)
 from fsrf_jax.source import Shapes, open_source
 from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.state import is_complete
+from fsrf_jax.training.validation import make_validation
 
 
 @pytest.fixture(scope="module")
@@ -177,3 +184,35 @@ def test_mistakes_show_when_a_run_is_opened(run):
         open_experiment(changed(protocol="lnnl"))
     with pytest.raises(ConfigError, match=r"labels in \[-1, 1\]"):
         open_experiment(changed(metrics="sims"))
+
+
+def test_the_best_epoch_is_chosen_by_the_mean_over_the_protocols_conditions(run, trained):
+    """The recorded error is that of an evaluation of the validation split, with a seed apart."""
+    found = read_json(trained.folder / "results.json")
+    assert found["selection"] == "protocol"
+    settings = dataclasses.replace(
+        run.config.evaluation, split="valid", mask_seeds=(SELECTION_SEED,), bootstrap=0
+    )
+    config = dataclasses.replace(run.config, evaluation=settings)
+    other = dataclasses.replace(run, config=config)
+    _, results = other.evaluate(*run.load(trained.folder))
+    errors = [c["metrics"]["mae"] for c in results["conditions"] if c["name"] != "rate=1.0"]
+    assert len(errors) == 16
+    np.testing.assert_allclose(found["validation_error"], np.mean(errors), rtol=1e-5)
+
+
+def test_or_by_the_training_missingness(run):
+    options = ("--training.selection", "missingness", "--training.validation_draws", "2")
+    other = again(run, *options)
+    samples = other.source.split("valid")
+    masks = other.validation(samples).observed
+    expected = make_validation(samples, other.recipe.missing, 2).observed
+    for m, mask in masks.items():
+        assert mask.shape[0] == 2
+        np.testing.assert_array_equal(mask, expected[m])
+
+
+def test_a_teacher_is_chosen_by_what_it_is_trained_on(tmp_path):
+    teacher = teacher_config(parse("--method.name", "corrkd"), tmp_path)
+    assert teacher.training.selection == "missingness"
+    assert (teacher.missing.max_rate, teacher.missing.modality_rate) == (0, 0)

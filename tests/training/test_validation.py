@@ -5,7 +5,7 @@ import training_case as case
 
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.missing import Missing
-from fsrf_jax.training.validation import make_validation
+from fsrf_jax.training.validation import make_validation, under_masks
 
 
 def make_split(order=slice(None)):
@@ -48,3 +48,11 @@ def test_validation_masks_show_what_is_present_alone():
     found = make_validation(gappy, Missing(), 3)
     for masks in found.observed.values():
         assert not np.asarray(masks)[:, :, 0].any()
+
+
+def test_given_masks_are_kept_in_their_order():
+    split = make_split()
+    nothing = {m: np.zeros_like(v) for m, v in split.valid.items()}
+    found = under_masks(split, [split.valid, nothing])
+    for m, valid in split.valid.items():
+        np.testing.assert_array_equal(found.observed[m], [valid, nothing[m]])
