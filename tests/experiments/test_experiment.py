@@ -215,4 +215,3 @@ def test_or_by_the_training_missingness(run):
 def test_a_teacher_is_chosen_by_what_it_is_trained_on(tmp_path):
     teacher = teacher_config(parse("--method.name", "corrkd"), tmp_path)
     assert teacher.training.selection == "missingness"
-    assert (teacher.missing.max_rate, teacher.missing.modality_rate) == (0, 0)
