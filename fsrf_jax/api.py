@@ -22,6 +22,7 @@ from fsrf_jax.evaluation.results import Results, read_results
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.experiment import Experiment, open_experiment, protocol_of
 from fsrf_jax.experiments.network import Network, Prediction
+from fsrf_jax.experiments.start import silent
 from fsrf_jax.experiments.train import train_run
 from fsrf_jax.progress import training_progress
 from fsrf_jax.reading.text import parse_json, read_text
@@ -217,7 +218,8 @@ def train(
         notes = [f"- {note}" for note in dataset.notes]
         for line in (describe(dataset), *notes, f"Run folder: {place}"):
             console.out(line, highlight=False)
-    train_run(experiment, place, partial(training_progress, console, shown=shown))
+    say = partial(console.out, highlight=False) if shown else silent
+    train_run(experiment, place, partial(training_progress, console, shown=shown), say)
     return Run(place, config)
 
 

@@ -19,11 +19,15 @@ from fsrf_jax.experiments.ablation import Member, train_members
 from fsrf_jax.experiments.experiment import open_experiment
 from fsrf_jax.experiments.floors import evaluate_floors, normaliser_of
 from fsrf_jax.experiments.outputs import write_results
+from fsrf_jax.experiments.start import check_unseen
 
 Candidates = Mapping[str, Mapping[str, Config]]
 """Configs by method, then by the candidate's name; the first method is the reference."""
 
-BUDGET = ("training.epochs", "training.batch_size", "views of a sample in a step")
+BUDGET = (
+    *("training.epochs", "training.batch_size", "views of a sample in a step"),
+    "training.init_from",
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ def check_budget(candidates: Candidates) -> None:
     """Refuse methods that would not have the same budget.
 
     Raises:
-        ConfigError: another number of candidates, epochs, samples in a step, or views.
+        ConfigError: another number of candidates, epochs, samples in a step, or views, or another
+            run that they start from.
     """
     counts = {method: len(found) for method, found in candidates.items()}
     if len(set(counts.values())) > 1:
@@ -60,6 +65,7 @@ def check_budget(candidates: Candidates) -> None:
             config.training.epochs,
             config.training.batch_size,
             config.method.views + config.method.complete_view,
+            config.training.init_from,
         )
         for method, found in candidates.items()
         for name, config in found.items()
@@ -96,8 +102,11 @@ def rank(
 
     Raises:
         InterruptedTraining, RunError: see `train_members`.
+        ConfigError: see `check_budget`.
     """
     check_budget(candidates)
+    for fold in folds:  # before the first one trains for hours
+        check_unseen(_on_fold(next(iter(next(iter(candidates.values())).values())), fold))
     return [_rank_fold(folder, candidates, fold, seeds, together, say) for fold in folds]
 
 
