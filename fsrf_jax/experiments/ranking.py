@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsrf_jax.config import Config
-from fsrf_jax.errors import ConfigError
+from fsrf_jax.errors import ConfigError, RunError
 from fsrf_jax.evaluation.floors import FLOORS
 from fsrf_jax.evaluation.results import read_results
 from fsrf_jax.experiments.ablation import Member, train_members
@@ -20,6 +20,7 @@ from fsrf_jax.experiments.experiment import open_experiment
 from fsrf_jax.experiments.floors import evaluate_floors, normaliser_of
 from fsrf_jax.experiments.outputs import write_results
 from fsrf_jax.experiments.start import check_unseen
+from fsrf_jax.reading.text import read_json
 
 Candidates = Mapping[str, Mapping[str, Config]]
 """Configs by method, then by the candidate's name; the first method is the reference."""
@@ -108,6 +109,15 @@ def rank(
     for fold in folds:  # before the first one trains for hours
         check_unseen(_on_fold(next(iter(next(iter(candidates.values())).values())), fold))
     return [_rank_fold(folder, candidates, fold, seeds, together, say) for fold in folds]
+
+
+def shares_taken(members: Sequence[Member]) -> dict[str, float]:
+    """Which share of its parameters each method took of `training.init_from`, by its name."""
+    shares = {}
+    for member in members:
+        found = read_json(member.folder / "init.json", RunError)
+        shares[member.variant] = found["taken"] / found["parameters"]
+    return shares
 
 
 def _rank_fold(

@@ -85,7 +85,7 @@ def apply(transfer: Transfer, old: Parameters, new: Parameters) -> Parameters:
         if pairs is None:
             return jnp.broadcast_to(there[name][None], leaf.shape)
         sources, places = (jnp.asarray(numbers) for numbers in zip(*pairs, strict=True))
-        return leaf.at[:, places].set(jnp.asarray(there[name])[sources][None])
+        return jnp.asarray(leaf).at[:, places].set(jnp.asarray(there[name])[sources][None])
 
     return jax.tree_util.tree_map_with_path(moved, new)
 

@@ -188,6 +188,10 @@ def test_arguments_that_do_not_fit(tmp_path, argv, parts):
             "{candidates: {a: {}}, methods: {late_fusion: {a: {method.views: 3}}}}",
             ("late_fusion, a: views of a sample in a step is 3, expected 2 as of task_only",),
         ),
+        (
+            "{candidates: {a: {}}, methods: {late_fusion: {a: {training.init_from: runs/x}}}}",
+            ("late_fusion, a: training.init_from is runs/x, expected None as of task_only",),
+        ),
     ],
 )
 def test_search_files_that_do_not_fit(tmp_path, text, parts):

@@ -320,6 +320,7 @@ def fit(monkeypatch):
         "write_results",
         lambda path, evaluation, results: path.write_text(json.dumps(results)),
     )
+    monkeypatch.setattr(ablation, "averages_of", lambda results: {"seed": results["seed"]})
     fake.evaluated = evaluated
     return fake
 
