@@ -1,8 +1,8 @@
-"""Runs that start from the parameters of another one: `training.init_from`; and `training.freeze`."""
+"""How a run starts: `training.init_from` and `training.freeze`."""
 
 import dataclasses
-import json
 import shutil
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -13,6 +13,7 @@ from fsrf_jax import arguments
 from fsrf_jax.errors import ConfigError, RunError
 from fsrf_jax.experiments import start
 from fsrf_jax.experiments.experiment import Experiment, open_experiment
+from fsrf_jax.training import checkpoints
 from fsrf_jax.training.frozen import named_leaves
 
 
@@ -21,16 +22,33 @@ def parse(*argv):
     return arguments.parse(arguments.make_parser("train", "", argv), argv)[0]
 
 
+class Old(NamedTuple):
+    """The run that others start from: its folder and its state."""
+
+    folder: object
+    state: object
+
+    @property
+    def taken(self):
+        """Its best parameters are not its last ones."""
+        return {"inference": self.state.best, "training": self.state.parameters["training"]}
+
+
 @pytest.fixture(scope="module")
-def old(trained):
-    """The state of the run that others start from."""
-    config = arguments.load(trained.folder / "config.yaml")
-    return open_experiment(config).load(trained.folder)[0]
+def old(trained, tmp_path_factory):
+    folder = shutil.copytree(trained.folder, tmp_path_factory.mktemp("old") / "run")
+    run = open_experiment(arguments.load(folder / "config.yaml"))
+    with checkpoints.open_manager(folder / "checkpoints") as manager:
+        states, normaliser = run.restore(manager)
+        states = states.replace(best=jax.tree.map(lambda x: x + 1, states.best))
+        arrays = {"state": states, "preparation": normaliser.to_tree()}
+        checkpoints.save(manager, 3, arrays)
+    return Old(folder, jax.tree.map(lambda x: x[0], states))
 
 
-def begin(tmp_path, trained, *argv, seeds=(5,)):
+def begin(tmp_path, old, *argv, seeds=(5,)):
     """States that a run begins with, what it drew, init.json, and the lines about it."""
-    run = open_experiment(parse("--training.init_from", trained.folder, *argv))
+    run = open_experiment(parse("--training.init_from", old.folder, *argv))
     start.check_start(run)
     drawn, lines = run.initial_states(seeds), []
     folders = [tmp_path / str(seed) for seed in seeds]
@@ -47,36 +65,39 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in pairs)
 
 
-def test_everything_that_fits_is_taken_by_every_member(old, trained, tmp_path):
-    states, drawn, found, lines = begin(tmp_path, trained, seeds=(5, 6))
+def test_everything_that_fits_is_taken_by_every_member(old, tmp_path):
+    states, drawn, found, lines = begin(tmp_path, old, seeds=(5, 6))
     for index in (0, 1):
         own = jax.tree.map(lambda x, i=index: x[i], states)
-        assert same(own.parameters["inference"], old.best)
-        assert same(own.parameters["training"], old.parameters["training"])
-        assert same(own.average, old.best)
-        assert same(own.best, old.best)
-    assert not same(old.best, old.parameters["inference"]) or int(old.best_epoch) == 2
+        assert same(own.parameters, old.taken)
+        assert same(own.average, old.state.best)
+        assert same(own.best, old.state.best)
     assert np.isinf(states.best_score).all()
     assert states.best_epoch.tolist() == states.step.tolist() == [0, 0]
     assert (states.key == drawn.key).all()
     assert same(states.optimizer, drawn.optimizer)
-    total = sum(x.size for x in jax.tree.leaves(old.parameters))
+    total = sum(x.size for x in jax.tree.leaves(old.taken))
     assert found == {
-        "run": str(trained.folder),
-        "best_epoch": int(old.best_epoch),
+        "run": str(old.folder),
+        "best_epoch": 2,
         "taken": total,
         "parameters": total,
         "drawn_anew": [],
     }
     assert lines == [
-        f"starts from {trained.folder}, epoch {int(old.best_epoch)}: took {total:,} of {total:,} "
-        "parameters; drawn anew: nothing"
+        f"starts from {old.folder}, epoch 2: took {total:,} of {total:,} parameters; drawn anew: "
+        "nothing"
     ]
 
 
 WIDE = ("--data.synthetic.widths", "[32,16,9]")
 CLASSES = ("--task.kind", "cross_entropy", "--data.cuts", "[-0.5,0.5]")
-DUO = ("--data.modalities", "[language,vision]", "--data.synthetic.widths", "[32,20]")
+DUO = (
+    *("--data.modalities", "[language,vision]", "--data.synthetic.widths", "[32,20]"),
+    *("--data.synthetic.private", "[1,1]", "--data.synthetic.irrelevant", "[2,2]"),
+    *("--data.synthetic.transient", "[2,2]", "--data.synthetic.private_shares", "[0.1,0.1]"),
+    *("--data.synthetic.frame_noise", "[1.2,1.1]"),
+)
 
 
 @pytest.mark.parametrize(
@@ -88,16 +109,9 @@ DUO = ("--data.modalities", "[language,vision]", "--data.synthetic.widths", "[32
         (("--method.name", "corrkd"), {"training", "inference.fusion.missing"}, "head"),
     ],
 )
-def test_another_task_other_features_and_another_method(old, trained, tmp_path, argv, anew, taken):
-    states, drawn, found, lines = begin(tmp_path, trained, *argv)
-    there, here, before = map(
-        named_leaves,
-        (
-            {"inference": old.best, "training": old.parameters["training"]},
-            states.parameters,
-            drawn.parameters,
-        ),
-    )
+def test_another_task_other_features_and_another_method(old, tmp_path, argv, anew, taken):
+    states, drawn, found, lines = begin(tmp_path, old, *argv)
+    there, here, before = map(named_leaves, (old.taken, states.parameters, drawn.parameters))
     names = set(found["drawn_anew"])
     count = 0
     for name, leaf in here.items():
@@ -117,10 +131,10 @@ def test_another_task_other_features_and_another_method(old, trained, tmp_path, 
     assert same(states.best, states.parameters["inference"])
 
 
-def test_other_modalities_keep_what_is_their_own(old, trained, tmp_path):
+def test_other_modalities_keep_what_is_their_own(old, tmp_path):
     """What is stacked by modality is audio, language, vision there; language, vision here."""
-    states, _, found, _ = begin(tmp_path, trained, *DUO)
-    there, here = old.best, jax.tree.map(lambda x: x[0], states.parameters["inference"])
+    states, _, found, _ = begin(tmp_path, old, *DUO)
+    there, here = old.state.best, jax.tree.map(lambda x: x[0], states.parameters["inference"])
     for kind in ("heterogeneous", "noise"):
         for name, leaf in named_leaves(here["factorizer"][kind]).items():
             np.testing.assert_array_equal(leaf, named_leaves(there["factorizer"][kind])[name][1:])
@@ -129,16 +143,16 @@ def test_other_modalities_keep_what_is_their_own(old, trained, tmp_path):
     assert found["drawn_anew"] == []
 
 
-def test_more_modalities_are_drawn_anew_where_they_are_new(old, trained, tmp_path):
+def test_more_modalities_are_drawn_anew_where_they_are_new(old, tmp_path):
     names = "[language,audio,smell]"
-    states, drawn, found, _ = begin(tmp_path, trained, "--data.modalities", names)
+    states, drawn, found, _ = begin(tmp_path, old, "--data.modalities", names)
     stacked = ("factorizer", "noise", "Dense_0", "bias")
     new, fresh, there = (
         dict(named_leaves(tree))[".".join(stacked)]
         for tree in (
             jax.tree.map(lambda x: x[0], states.parameters["inference"]),
             jax.tree.map(lambda x: x[0], drawn.parameters["inference"]),
-            old.best,
+            old.state.best,
         )
     )
     np.testing.assert_array_equal(new[:2], there[:2])  # audio, language
@@ -210,8 +224,3 @@ def test_frozen_groups_are_counted(trained):
     wrong = Experiment.make(parse("--training.freeze=[encoder]"), run.source, run.protocol)
     with pytest.raises(ConfigError, match=r"^training\.freeze: found 'encoder', .*encoders, fact"):
         start.check_start(wrong)
-
-
-def test_what_was_taken_is_json(trained, tmp_path):
-    *_, found, _ = begin(tmp_path, trained)
-    assert json.loads((tmp_path / "5" / "init.json").read_text()) == found
