@@ -95,7 +95,7 @@ CLASSES = ("--task.kind", "cross_entropy", "--data.cuts", "[-0.5,0.5]")
 DUO = (
     *("--data.modalities", "[language,vision]", "--data.synthetic.widths", "[32,20]"),
     *("--data.synthetic.private", "[1,1]", "--data.synthetic.irrelevant", "[2,2]"),
-    *("--data.synthetic.transient", "[2,2]", "--data.synthetic.private_shares", "[0.1,0.1]"),
+    *("--data.synthetic.transient", "[2,2]", "--data.synthetic.private_shares", "[0.3,0.185]"),
     *("--data.synthetic.frame_noise", "[1.2,1.1]"),
 )
 
