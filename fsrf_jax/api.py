@@ -24,6 +24,7 @@ from fsrf_jax.experiments.experiment import Experiment, open_experiment, protoco
 from fsrf_jax.experiments.exported import is_export, read_config, read_manifest
 from fsrf_jax.experiments.model import Model
 from fsrf_jax.experiments.network import Network
+from fsrf_jax.experiments.start import silent
 from fsrf_jax.experiments.train import train_run
 from fsrf_jax.progress import training_progress
 from fsrf_jax.reading.text import parse_json, read_text
@@ -194,7 +195,8 @@ def train(
         notes = [f"- {note}" for note in dataset.notes]
         for line in (describe(dataset), *notes, f"Run folder: {place}"):
             console.out(line, highlight=False)
-    train_run(experiment, place, partial(training_progress, console, shown=shown))
+    say = partial(console.out, highlight=False) if shown else silent
+    train_run(experiment, place, partial(training_progress, console, shown=shown), say)
     return Run(place, config)
 
 

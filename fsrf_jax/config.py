@@ -21,6 +21,7 @@ from fsrf_jax.methods import Fsrf, Method
 from fsrf_jax.missing import Missing
 from fsrf_jax.models.options import ModelOptions
 from fsrf_jax.options import expect, prefixed, within
+from fsrf_jax.training.loggers import check_names
 from fsrf_jax.training.optimizer import OptimizerOptions
 
 
@@ -112,6 +113,10 @@ class TrainingConfig:
     """Of selection missingness: fixed draws of masks under which every sample is scored."""
     patience: int = within(0, 0)
     """Stop after so many epochs without a better validation error; 0: never."""
+    init_from: str | None = None
+    """Run folder whose best parameters this run starts from, as far as name and shape fit."""
+    freeze: tuple[str, ...] = ()
+    """Groups of parameters that do not move, by dotted name, as [encoders.language,fusion]."""
 
 
 @dataclass(frozen=True)
@@ -153,6 +158,12 @@ class OutputConfig:
     """Epochs between checkpoints."""
     progress: bool = True
     """Show progress."""
+    loggers: tuple[str, ...] = ("tensorboard",)
+    """Where epochs are shown beside metrics.jsonl: some of tensorboard, csv, wandb, mlflow."""
+
+    def check(self) -> None:
+        """Refuse loggers that there are none of; see `fsrf_jax.options.check`."""
+        check_names(self.loggers)
 
 
 @dataclass(frozen=True)

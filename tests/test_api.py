@@ -12,6 +12,7 @@ import sys
 import threading
 import types
 
+import jax
 import numpy as np
 import pytest
 from command_case import ROOT, TINY, call
@@ -147,6 +148,33 @@ def test_a_relative_folder_outlives_a_change_of_directory(trained, tmp_path, mon
     shutil.rmtree(tmp_path / "copy")
     with pytest.raises(RunError, match="found no such folder"):
         _ = gone.history
+
+
+def test_a_run_starts_from_another_one_with_frozen_encoders(trained, tmp_path, capsys):
+    changes = {
+        "training.init_from": trained.folder,
+        "training.freeze": ["encoders"],
+        "training.epochs": 1,
+        "method.name": "late_fusion",
+        "optimizer.average": 0.5,
+        "evaluation.bootstrap": 0,
+    }
+    old = fsrf_jax.load(trained.folder)
+    run = fsrf_jax.train(trained.folder / "config.yaml", changes, folder=tmp_path / "run")
+    assert run.config.training.init_from == str(trained.folder)
+    there, here = old._network.parameters, run._network.parameters
+    for found, expected in zip(
+        *(jax.tree.leaves(p["encoders"]) for p in (here, there)), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected)
+    taken = json.loads((run.folder / "init.json").read_text())
+    heads = sum(x.size for x in jax.tree.leaves(here["heads"]))
+    assert taken["parameters"] - taken["taken"] == heads
+    assert {name.split(".")[1] for name in taken["drawn_anew"]} == {"heads"}
+    out = capsys.readouterr().out
+    assert f"starts from {trained.folder}, epoch 2: took {taken['taken']:,} of " in out
+    assert "drawn anew: inference.heads\n" in out
+    assert f"frozen: {taken['taken']:,} of {taken['parameters']:,} parameters: encoders\n" in out
 
 
 def test_numpy_values_are_values():

@@ -303,6 +303,7 @@ def test_recipes_are_equal_exactly_if_their_static_parts_are():
         recipe(epochs=6),
         recipe(steps_per_epoch=4),
         recipe(patience=1),
+        recipe(freeze=("head",)),
     ]
     assert len({usual, *(split(other)[0] for other in others)}) == len(others) + 1
 

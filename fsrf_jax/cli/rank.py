@@ -26,7 +26,7 @@ from fsrf_jax.evaluation.ranking import (
 from fsrf_jax.evaluation.results import save_json
 from fsrf_jax.evaluation.runs import Evaluated, read_evaluated
 from fsrf_jax.experiments import folder as run_folder
-from fsrf_jax.experiments.ranking import Ranked, rank
+from fsrf_jax.experiments.ranking import Ranked, rank, shares_taken
 from fsrf_jax.experiments.search import read_search
 from fsrf_jax.files import write_text
 from fsrf_jax.reporting.captions import SELECTIONS
@@ -175,6 +175,12 @@ def _notes(ranked: Sequence[Ranked]) -> list[str]:
         "The epoch of every network is that of the lowest validation error "
         f"({SELECTIONS[config.training.selection]}).",
     ]
+    if config.training.init_from is not None:
+        shares = [f"{name} {share:.0%}" for name, share in shares_taken(members).items()]
+        notes.append(
+            f"Every method starts from what fits of {config.training.init_from}: of its parameters "
+            f"{', '.join(shares)}."
+        )
     if not ranked[0].errors:
         return [*notes, "Every method has the settings of its file."]
     count = len(next(iter(ranked[0].errors.values())))

@@ -22,13 +22,21 @@ from fsrf_jax.evaluation.protocols.registry import Protocol
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments import scheduling
 from fsrf_jax.experiments.experiment import Experiment, open_experiment, teacher_config
-from fsrf_jax.experiments.outputs import write_probes, write_results
-from fsrf_jax.experiments.train import Report, given_teacher, train_population, train_teacher
+from fsrf_jax.experiments.outputs import averages_of, write_probes, write_results
+from fsrf_jax.experiments.start import check_start, describe_frozen, started
+from fsrf_jax.experiments.train import (
+    Report,
+    given_teacher,
+    loggers_of,
+    train_population,
+    train_teacher,
+)
 from fsrf_jax.files import write_text
 from fsrf_jax.reading.text import read_json
 from fsrf_jax.source import Source
 from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.journal import open_journal
+from fsrf_jax.training.loggers import Loggers, check_packages
 from fsrf_jax.training.loop import EpochRecord
 from fsrf_jax.training.state import TrainState
 
@@ -107,6 +115,7 @@ def train_members(
         RunError: a folder holds another experiment, or a loss became NaN or infinite.
     """
     shared = _open(members, say)
+    _check_starts(members, shared)
     with run_folder.locked(folder):
         for part in _parts(folder, members, together):
             _train_part(folder, part, shared)
@@ -161,6 +170,16 @@ def _open(members: Sequence[Member], say: Callable[[str], None]) -> Shared:
     settings = members[0].config.evaluation
     observe = make_observer(first.source.split(settings.split), settings.mask_seeds)
     return Shared(first.source, first.protocol, normaliser, observe, seed, say)
+
+
+def _check_starts(members: Sequence[Member], shared: Shared) -> None:
+    """What members that have not begun start from, freeze and log to is there."""
+    new = [member for member in members if not (member.folder / "config.yaml").exists()]
+    if not new:
+        return
+    check_packages(new[0].config.output.loggers)
+    for indices in scheduling.groups(member.config for member in new):
+        check_start(shared.run(new[indices[0]]))
 
 
 def _is_done(member: Member) -> bool:
@@ -229,7 +248,17 @@ def _train_part(folder: Path, members: list[Member], shared: Shared) -> None:
 
 
 def _train_and_evaluate(place: Path, members: list[Member], shared: Shared) -> None:
-    states = _train(place, members, shared)
+    with contextlib.ExitStack() as stack:
+        loggers = [
+            stack.enter_context(loggers_of(member.config, member.folder)) for member in members
+        ]
+        states = _train(place, members, shared, loggers)
+        _evaluate(states, members, shared, loggers)
+
+
+def _evaluate(
+    states: TrainState, members: list[Member], shared: Shared, loggers: list[Loggers]
+) -> None:
     for index, member in enumerate(members):
         if _is_done(member):
             continue
@@ -241,15 +270,26 @@ def _train_and_evaluate(place: Path, members: list[Member], shared: Shared) -> N
             checkpoints.save(manager, loop.epochs_done(run.recipe, alone), arrays)
         evaluation, results = run.evaluate(state, shared.normaliser, shared.observe)
         write_results(member.folder / "results.json", evaluation, results)
+        loggers[index].results(averages_of(results))
         shared.say(f"{_name(member)}: evaluated")
 
 
-def _train(place: Path, members: list[Member], shared: Shared) -> TrainState:
+def _train(
+    place: Path, members: list[Member], shared: Shared, loggers: list[Loggers]
+) -> TrainState:
     """The trained states of all members."""
     runs = [shared.run(member) for member in members]
-    reporting = partial(_reporting, members, runs[0].config, shared.say)
+    reporting = partial(_reporting, members, runs[0], loggers, shared.say)
     teacher = partial(_teacher, place.parents[1], runs[0], shared)
-    return train_population(runs, shared.normaliser, place, reporting, teacher)[0]
+    folders = [member.folder for member in members]
+    start = partial(started, runs[0], folders=folders, say=_saying(members, shared.say))
+    return train_population(runs, shared.normaliser, place, reporting, teacher, start)[0]
+
+
+def _saying(members: list[Member], say: Callable[[str], None]) -> Callable[[str], None]:
+    """Says a line about members that train together."""
+    more = f" and {len(members) - 1} more" if len(members) > 1 else ""
+    return lambda line: say(f"{_name(members[0])}{more}: {line}")
 
 
 def _teacher(folder: Path, run: Experiment, shared: Shared) -> Any:
@@ -266,16 +306,29 @@ def _teacher(folder: Path, run: Experiment, shared: Shared) -> Any:
 
 @contextlib.contextmanager
 def _reporting(
-    members: list[Member], config: Config, say: Callable[[str], None], done: int
+    members: list[Member],
+    run: Experiment,
+    loggers: list[Loggers],
+    say: Callable[[str], None],
+    done: int,
 ) -> Iterator[Report]:
-    """A function that writes a member's record to its journal, and says some of them."""
+    """A function that writes a member's record to its journal and loggers, and says some of them.
+
+    `run` is the one of the first member.
+    """
+    config = run.config
+    if (line := describe_frozen(run)) is not None:
+        _saying(members, say)(line)
     with contextlib.ExitStack() as stack:
         journals: list[Any] = [
             stack.enter_context(open_journal(member.folder, done)) for member in members
         ]
+        for one in loggers:
+            one.open(done)
 
         def report(index: int, record: EpochRecord) -> None:
             journals[index](record)
+            loggers[index].log(record)
             last = record.epoch == config.training.epochs
             if config.output.progress and (last or record.epoch % LINE_EVERY == 0):
                 say(

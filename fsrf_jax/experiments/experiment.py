@@ -295,6 +295,7 @@ def make_recipe(config: Config, shapes: Shapes) -> Recipe:
         epochs=config.training.epochs,
         patience=config.training.patience,
         vocabulary=FrozenDict(shapes.vocabulary),
+        freeze=config.training.freeze,
     )
 
 

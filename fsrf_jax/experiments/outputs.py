@@ -16,6 +16,18 @@ from fsrf_jax.reporting.results_plot import save_plot
 from fsrf_jax.reporting.results_tables import results_document
 
 
+def averages_of(results: Results) -> dict[str, float]:
+    """What loggers are given of results: the averages, such as `test/average/mae`."""
+    split, own = results["split"], results["average"]
+    named = {"average": own["metrics"], "all_conditions": own["all_conditions"]["metrics"]}
+    return {
+        f"{split}/{average}/{metric}": value
+        for average, metrics in named.items()
+        for metric, value in metrics.items()
+        if value is not None
+    }
+
+
 def write_recovery(path: Path, recovery: Mapping[str, Any]) -> None:
     """Write FILE.json, and with it the table FILE.md."""
     write_text(path.with_suffix(".md"), to_markdown(recovery_document(recovery)))

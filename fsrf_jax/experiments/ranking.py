@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fsrf_jax.config import Config
-from fsrf_jax.errors import ConfigError
+from fsrf_jax.errors import ConfigError, RunError
 from fsrf_jax.evaluation.floors import FLOORS
 from fsrf_jax.evaluation.results import read_results
 from fsrf_jax.experiments.ablation import Member, train_members
 from fsrf_jax.experiments.experiment import open_experiment
 from fsrf_jax.experiments.floors import evaluate_floors, normaliser_of
 from fsrf_jax.experiments.outputs import write_results
+from fsrf_jax.experiments.start import check_unseen
+from fsrf_jax.reading.text import read_json
 
 Candidates = Mapping[str, Mapping[str, Config]]
 """Configs by method, then by the candidate's name; the first method is the reference."""
@@ -26,6 +28,7 @@ Candidates = Mapping[str, Mapping[str, Config]]
 BUDGET = (
     *("training.epochs", "training.batch_size", "views of a sample in a step"),
     "training.selection",
+    "training.init_from",
 )
 
 
@@ -52,8 +55,8 @@ def check_budget(candidates: Candidates) -> None:
     """Refuse methods that would not have the same budget.
 
     Raises:
-        ConfigError: another number of candidates, epochs, samples in a step or views, or another
-            rule of selection.
+        ConfigError: another number of candidates, epochs, samples in a step or views, another rule
+            of selection, or another run that they start from.
     """
     counts = {method: len(found) for method, found in candidates.items()}
     if len(set(counts.values())) > 1:
@@ -65,6 +68,7 @@ def check_budget(candidates: Candidates) -> None:
             config.training.batch_size,
             config.method.views + config.method.complete_view,
             config.training.selection,
+            config.training.init_from,
         )
         for method, found in candidates.items()
         for name, config in found.items()
@@ -101,9 +105,21 @@ def rank(
 
     Raises:
         InterruptedTraining, RunError: see `train_members`.
+        ConfigError: see `check_budget`.
     """
     check_budget(candidates)
+    for fold in folds:  # before the first one trains for hours
+        check_unseen(_on_fold(next(iter(next(iter(candidates.values())).values())), fold))
     return [_rank_fold(folder, candidates, fold, seeds, together, say) for fold in folds]
+
+
+def shares_taken(members: Sequence[Member]) -> dict[str, float]:
+    """Which share of its parameters each method took of `training.init_from`, by its name."""
+    shares = {}
+    for member in members:
+        found = read_json(member.folder / "init.json", RunError)
+        shares[member.variant] = found["taken"] / found["parameters"]
+    return shares
 
 
 def _rank_fold(

@@ -4,22 +4,25 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 
 from fsrf_jax import arguments, sharding
-from fsrf_jax.config import flatten
+from fsrf_jax.config import Config, flatten
 from fsrf_jax.data import normalise
 from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.results import Results, read_results
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.experiment import Experiment, teacher_config
-from fsrf_jax.experiments.outputs import write_results
+from fsrf_jax.experiments.outputs import averages_of, write_results
+from fsrf_jax.experiments.start import Say, check_start, describe_frozen, silent, started
 from fsrf_jax.inference import make_batch
 from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.journal import open_journal
+from fsrf_jax.training.loggers import Loggers, check_packages
 from fsrf_jax.training.loop import EpochRecord
 from fsrf_jax.training.state import TrainState, is_complete
 
@@ -41,29 +44,53 @@ def quiet(done: int, epochs: int) -> contextlib.AbstractContextManager[Show]:
     return contextlib.nullcontext(lambda record: None)
 
 
-def train_run(run: Experiment, folder: Path, progress: Progress = quiet) -> Results:
+def train_run(
+    run: Experiment, folder: Path, progress: Progress = quiet, say: Say = silent
+) -> Results:
     """Train a run in its folder, evaluate it, and write everything there.
 
     A run that was interrupted goes on, and ends as if it had not been; of a finished one the
     results are read.
 
+    Args:
+        run: the run.
+        folder: its folder.
+        progress: of the epochs.
+        say: is given a line about what it starts from, and what is frozen.
+
     Raises:
         InterruptedTraining: SIGINT or SIGTERM came; the state is saved.
-        RunError: the folder belongs to other data or another process, or a loss became NaN.
+        RunError: the folder belongs to other data or another process, a loss became NaN, or there
+            is no such run to start from.
+        ConfigError: there is no such group to freeze, or a logger's package is not installed.
     """
     normaliser = _fit_normaliser(run)  # or an error before there is a folder
     if not (folder / "config.yaml").exists():
         given_teacher(run)
-    with run_folder.opened(folder, run.config, run.source.fingerprint, run.shapes) as record:
-        states, normaliser = _train_alone(run, normaliser, folder, record, progress)
+        check_start(run)
+        check_packages(run.config.output.loggers)
+    with (
+        run_folder.opened(folder, run.config, run.source.fingerprint, run.shapes) as record,
+        loggers_of(run.config, folder) as loggers,
+    ):
+        run_in = _Place(folder, record, loggers)
+        states, normaliser = _train_alone(run, normaliser, run_in, progress, say)
         results = _finished_results(folder, loop.epochs_done(run.recipe, states))
         if results is None:
             evaluation, results = run.evaluate(loop.member(states, 0), normaliser)
             write_results(folder / "results.json", evaluation, results)
+            loggers.results(averages_of(results))
     return results
 
 
-def train_teacher(run: Experiment, folder: Path, progress: Progress = quiet) -> Any:
+def loggers_of(config: Config, folder: Path) -> Loggers:
+    """The loggers that a run asks for; they are opened when it trains."""
+    return Loggers(config.output.loggers, folder, flatten(config))
+
+
+def train_teacher(
+    run: Experiment, folder: Path, progress: Progress = quiet, say: Say = silent
+) -> Any:
     """Inference parameters of the teacher that the run's method asks for; None if it asks for none.
 
     The teacher is a run with the same settings, but for its method and missingness. It is trained
@@ -83,8 +110,14 @@ def train_teacher(run: Experiment, folder: Path, progress: Progress = quiet) -> 
         config = replace(config, training=replace(config.training, epochs=epochs))
     run_folder.check_same(folder, config)
     teacher = Experiment.make(config, run.source, run.protocol)
-    with run_folder.opened(folder, config, run.source.fingerprint, run.shapes) as record:
-        states, _ = _train_alone(teacher, _fit_normaliser(teacher), folder, record, progress)
+    if not (folder / "config.yaml").exists():
+        check_start(teacher)
+    with (
+        run_folder.opened(folder, config, run.source.fingerprint, run.shapes) as record,
+        loggers_of(config, folder) as loggers,
+    ):
+        place = _Place(folder, record, loggers)
+        states, _ = _train_alone(teacher, _fit_normaliser(teacher), place, progress, say)
     return sharding.replicate(loop.member(states, 0).best, run.mesh)
 
 
@@ -150,6 +183,7 @@ def train_population(
     place: Path,
     reporting: Reporting,
     teacher: Callable[[], Any],
+    start: Callable[[TrainState], TrainState] = lambda states: states,
 ) -> tuple[TrainState, normalise.Normaliser]:
     """Train runs as one program, or go on with it, up to the last epoch.
 
@@ -159,6 +193,7 @@ def train_population(
         place: the folder that has `checkpoints`, of all the runs together.
         reporting: epochs done to a context, inside which every epoch's record of a run is given.
         teacher: gives the teacher's inference parameters; called only if there is work left.
+        start: fresh states to those that training begins with; not called on what goes on.
 
     Returns:
         The states of all the runs, and the normaliser that they were trained with.
@@ -167,7 +202,7 @@ def train_population(
     recipe, mesh, config = run.recipe, run.mesh, run.config
     with _one_at_a_time(), checkpoints.open_manager(place / "checkpoints") as manager:
         if checkpoints.latest(manager) is None:
-            states = run.initial_states([one.config.training.seed for one in runs])
+            states = start(run.initial_states([one.config.training.seed for one in runs]))
         else:
             states, normaliser = run.restore(manager, len(runs))
         if jax.device_get(is_complete(recipe, states)).all():
@@ -191,33 +226,45 @@ def train_population(
     return states, normaliser
 
 
+class _Place(NamedTuple):
+    """Where a run writes: its open folder, what records that it trains on, and its loggers."""
+
+    folder: Path
+    record: Callable[[], None]
+    loggers: Loggers
+
+
 def _train_alone(
     run: Experiment,
     normaliser: normalise.Normaliser,
-    folder: Path,
-    record: Callable[[], None],
+    place: _Place,
     progress: Progress,
+    say: Say,
 ) -> tuple[TrainState, normalise.Normaliser]:
-    """`train_population` of one, with its journal in its folder."""
+    """`train_population` of one, with its journal and loggers in its folder."""
+    folder, record, loggers = place
 
     @contextlib.contextmanager
     def reporting(done: int) -> Iterator[Report]:
         record()
-        with (
-            open_journal(folder, done) as write,
-            progress(done, run.config.training.epochs) as show,
-        ):
+        if (line := describe_frozen(run)) is not None:
+            say(line)
+        with open_journal(folder, done) as write:
+            loggers.open(done)
+            with progress(done, run.config.training.epochs) as show:
 
-            def report(_: int, epoch: EpochRecord) -> None:
-                write(epoch)
-                show(epoch)
+                def report(_: int, epoch: EpochRecord) -> None:
+                    write(epoch)
+                    loggers.log(epoch)
+                    show(epoch)
 
-            yield report
+                yield report
 
     def teacher() -> Any:
-        return train_teacher(run, folder / "teacher", progress)
+        return train_teacher(run, folder / "teacher", progress, say)
 
-    return train_population([run], normaliser, folder, reporting, teacher)
+    start = partial(started, run, folders=[folder], say=say)
+    return train_population([run], normaliser, folder, reporting, teacher, start)
 
 
 def _finished_results(folder: Path, epochs: int) -> Results | None:

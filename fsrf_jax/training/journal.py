@@ -1,57 +1,66 @@
-"""What a run writes down while it trains: metrics.jsonl and TensorBoard events."""
+"""The journal of a run, metrics.jsonl: one line an epoch, which resuming and reports rely on."""
 
 import contextlib
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-
-from tensorboard.summary import Writer
+from typing import TYPE_CHECKING, Any
 
 from fsrf_jax.errors import RunError
 from fsrf_jax.files import write_text
 from fsrf_jax.reading.text import parse_json, read_text
-from fsrf_jax.training.loop import EpochRecord
+
+if TYPE_CHECKING:
+    from fsrf_jax.training.loop import EpochRecord
+
+NAME = "metrics.jsonl"
 
 
 @contextlib.contextmanager
-def open_journal(folder: Path, epochs_done: int) -> Iterator[Callable[[EpochRecord], None]]:
-    """A function that writes an epoch's record to both.
+def open_journal(folder: Path, epochs_done: int) -> "Iterator[Callable[[EpochRecord], None]]":
+    """A function that writes an epoch's record.
 
     Args:
         folder: the run folder.
         epochs_done: epochs behind the state that training goes on from; lines of later epochs,
-            written before an interruption, are dropped from metrics.jsonl, since these epochs are
-            done again; their TensorBoard events stand twice, with equal values.
+            written before an interruption, are dropped, since these epochs are done again.
     """
-    lines = folder / "metrics.jsonl"
+    lines = folder / NAME
     if lines.exists():
-        kept = [
-            line for line in read_text(lines, RunError).splitlines() if _epoch(line) <= epochs_done
-        ]
+        kept = [line for line in _lines(lines) if _epoch(line) <= epochs_done]
         write_text(lines, "".join(f"{line}\n" for line in kept))
-    writer = Writer(str(folder / "tensorboard"))
 
-    def write(record: EpochRecord) -> None:
-        head = {
-            "epoch": record.epoch,
-            "validation_error": record.validation_error,
-            "best_epoch": record.best_epoch,
-        }
+    def write(record: "EpochRecord") -> None:
         with lines.open("a") as file:
-            file.write(json.dumps(head | record.terms) + "\n")
-        writer.add_scalar("validation/error", record.validation_error, record.epoch)
-        for name, value in record.terms.items():
-            writer.add_scalar(f"training/{name}", value, record.epoch)
+            file.write(json.dumps(line_of(record)) + "\n")
 
-    try:
-        yield write
-    finally:
-        writer.close()
+    yield write
+
+
+def read_journal(folder: Path) -> list[dict[str, Any]]:
+    """What every epoch so far gave; a line that was cut off is left out."""
+    path = folder / NAME
+    lines = _lines(path) if path.exists() else []
+    return [parse_json(line, NAME, RunError) for line in lines if _epoch(line) < float("inf")]
+
+
+def line_of(record: "EpochRecord") -> dict[str, float]:
+    """What a line of the journal holds: epoch, errors, and every term."""
+    head = {
+        "epoch": record.epoch,
+        "validation_error": record.validation_error,
+        "best_epoch": record.best_epoch,
+    }
+    return head | record.terms
+
+
+def _lines(path: Path) -> list[str]:
+    return read_text(path, RunError).splitlines()
 
 
 def _epoch(line: str) -> float:
     """The epoch of a line; a line that was cut off belongs to no epoch."""
     try:
-        return float(parse_json(line, "metrics.jsonl", RunError)["epoch"])
+        return float(parse_json(line, NAME, RunError)["epoch"])
     except (RunError, ValueError, KeyError, TypeError):
         return float("inf")

@@ -36,11 +36,14 @@ def moving_average(options: OptimizerOptions, step: jax.Array, average: Any, new
     return jax.tree.map(lambda old, x: decay * old + (1 - decay) * x, average, new)
 
 
-def make_optimizer(options: OptimizerOptions, steps: int) -> optax.GradientTransformation:
+def make_optimizer(
+    options: OptimizerOptions, steps: int, frozen: Any = None
+) -> optax.GradientTransformation:
     """Clipping by the global norm, then AdamW; the rate falls to 0 at `steps`.
 
     Inside a compiled step the options' numbers are arrays: runs that differ in them are one
-    program.
+    program. What is `frozen` (a pytree like the parameters, True there; None: nothing is) has no
+    state and no part in the norm; its gradient comes back as it is.
     """
     schedule = optax.warmup_cosine_decay_schedule(
         init_value=0.0,
@@ -53,9 +56,12 @@ def make_optimizer(options: OptimizerOptions, steps: int) -> optax.GradientTrans
         return options.learning_rate * schedule(count)
 
     # Flattened to one vector: many small arrays cost more to compile and to run.
-    return optax.flatten(
+    optimizer = optax.flatten(
         optax.chain(
             optax.clip_by_global_norm(options.clip_norm),
             optax.adamw(rate, weight_decay=options.weight_decay),
         )
     )
+    if frozen is None or not any(jax.tree.leaves(frozen)):
+        return optimizer
+    return optax.masked(optimizer, jax.tree.map(lambda still: not still, frozen))

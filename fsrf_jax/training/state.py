@@ -1,7 +1,7 @@
 """Everything that changes while training, and everything that does not."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -14,6 +14,7 @@ from fsrf_jax.losses.task import Task
 from fsrf_jax.methods.method import Method, Parameters, Setting
 from fsrf_jax.missing import Missing
 from fsrf_jax.models.options import ModelOptions
+from fsrf_jax.training.frozen import frozen_leaves
 from fsrf_jax.training.optimizer import OptimizerOptions, make_optimizer
 from fsrf_jax.types import Batch
 
@@ -35,6 +36,7 @@ class Recipe:
         epochs: number of epochs in all.
         patience: epochs without a better validation error before the end; 0: no such end.
         vocabulary: number of token ids of each modality that has them.
+        freeze: groups of parameters that do not move, see `fsrf_jax.training.frozen`.
     """
 
     method: Method
@@ -46,6 +48,7 @@ class Recipe:
     epochs: int
     patience: int = 0
     vocabulary: Mapping[str, int] = FrozenDict()
+    freeze: tuple[str, ...] = ()
 
     @property
     def setting(self) -> Setting:
@@ -91,11 +94,12 @@ def init_state(recipe: Recipe, example: Batch, key: jax.Array) -> TrainState:
     """State of one run before the first step; `example` gives the shapes of a batch."""
     parameter_key, run_key = jax.random.split(key)
     parameters = recipe.method.init(recipe.setting, example, parameter_key)
+    frozen = frozen_leaves(parameters, recipe.freeze)
     return TrainState(
         step=jnp.zeros((), jnp.int32),
         key=run_key,
         parameters=parameters,
-        optimizer=make_optimizer(recipe.optimizer, recipe.steps).init(parameters),
+        optimizer=make_optimizer(recipe.optimizer, recipe.steps, frozen).init(parameters),
         average=parameters["inference"],
         best=parameters["inference"],
         best_score=jnp.full((), jnp.inf, jnp.float32),
@@ -108,6 +112,16 @@ def init_states(recipe: Recipe, example: Batch, keys_p: jax.Array) -> TrainState
     """States before the first step, one for each typed key."""
     # One by one: the batched QR of an orthogonal initialiser (GRUCell's) may never end on a CPU.
     return jax.lax.map(lambda key: init_state(recipe, example, key), keys_p)
+
+
+@jax.jit
+def start_from(states: TrainState, parameters: Parameters) -> TrainState:
+    """States before the first step, with other parameters of the same shapes.
+
+    The optimizer remembers nothing of parameters yet, and the moving average begins at them.
+    """
+    inference = parameters["inference"]
+    return replace(states, parameters=parameters, average=inference, best=inference)
 
 
 def is_complete(recipe: Recipe, state: TrainState) -> jax.Array:

@@ -18,6 +18,7 @@ from fsrf_jax.inference import predict_rows
 from fsrf_jax.methods.method import Parameters
 from fsrf_jax.missing import random_view
 from fsrf_jax.options import Hyper, merge
+from fsrf_jax.training.frozen import frozen_leaves, hold, keep
 from fsrf_jax.training.optimizer import make_optimizer, moving_average
 from fsrf_jax.training.state import Recipe, TrainState
 from fsrf_jax.training.validation import Validation
@@ -41,10 +42,11 @@ def train_step(
     views += [batch.present] if method.complete_view else []
     progress = (state.step + 1) / recipe.steps
     weights = method.term_weights(progress)
+    frozen = frozen_leaves(state.parameters, recipe.freeze)
     given = Step(batch, views, progress, loss_key)
 
     def objective(parameters: Parameters) -> tuple[jax.Array, dict[str, jax.Array]]:
-        terms = method.loss(recipe.setting, parameters, teacher, given)
+        terms = method.loss(recipe.setting, hold(frozen, parameters), teacher, given)
         if set(terms) != {"task", *weights}:
             raise ValueError(
                 f"{method.name}: found the terms {sorted(terms)} and weights of {sorted(weights)}, "
@@ -56,16 +58,18 @@ def train_step(
         return total, terms | {"total": total}
 
     gradient, terms = jax.grad(objective, has_aux=True)(state.parameters)
-    optimizer = make_optimizer(recipe.optimizer, recipe.steps)
+    optimizer = make_optimizer(recipe.optimizer, recipe.steps, frozen)
     updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.parameters)
-    parameters = optax.apply_updates(state.parameters, updates)
+    # Neither x + 0 nor the average of equal numbers needs to be the same to the last bit.
+    parameters = keep(frozen, state.parameters, optax.apply_updates(state.parameters, updates))
     inference, step = parameters["inference"], state.step + 1
+    average = moving_average(recipe.optimizer, step, state.average, inference)
     state = dataclasses.replace(
         state,
         step=step,
         parameters=parameters,
         optimizer=optimizer_state,
-        average=moving_average(recipe.optimizer, step, state.average, inference),
+        average=keep(frozen["inference"], inference, average),
     )
     return state, terms | {"gradient_norm": optax.tree.norm(gradient)}
 

@@ -13,12 +13,14 @@ from fsrf_jax import arguments
 from fsrf_jax.data.load import READERS, load
 from fsrf_jax.losses import DIVERGENCES
 from fsrf_jax.methods import METHODS
+from fsrf_jax.training.loggers import LOGGERS
 
 PAGE = (ROOT / "docs" / "extending.md").read_text("utf-8")
 BLOCKS = {
     name: code
     for _, name, code in re.findall(r"```(python|yaml)\n# (\w+)\n(.*?)```", PAGE, re.DOTALL)
 }
+REGISTRIES = (METHODS, DIVERGENCES, READERS, LOGGERS)
 TINY = {
     "data.synthetic": {"train": 32, "valid": 8, "test": 16, "frames": 5, "min_frames": 3},
     "model": {"width": 8, "heads": 2, "encoder_layers": 0, "fusion": "concatenation"},
@@ -31,10 +33,10 @@ TINY = {
 @pytest.fixture
 def example(tmp_path, monkeypatch):
     """Imports a block as a file; what it registers is forgotten after the test."""
-    for registry in (METHODS, DIVERGENCES, READERS):
+    for registry in REGISTRIES:
         for name in list(registry):
             monkeypatch.setitem(registry, name, registry[name])
-    before = {id(r): set(r) for r in (METHODS, DIVERGENCES, READERS)}
+    before = {id(r): set(r) for r in REGISTRIES}
     monkeypatch.syspath_prepend(tmp_path)
 
     def run(block):
@@ -42,13 +44,21 @@ def example(tmp_path, monkeypatch):
         return vars(importlib.import_module(f"example_{block}"))
 
     yield run
-    for registry in (METHODS, DIVERGENCES, READERS):
+    for registry in REGISTRIES:
         for name in set(registry) - before[id(registry)]:
             del registry[name]
 
 
 def test_every_part_has_an_example_and_its_length_is_stated():
-    assert set(BLOCKS) == {"method", "term", "divergence", "encoder", "protocol", "format"}
+    assert set(BLOCKS) == {
+        "method",
+        "term",
+        "divergence",
+        "encoder",
+        "protocol",
+        "format",
+        "logger",
+    }
     rows = re.findall(r"^\| \[an? (.*?)\].*?\((\d+)\)", PAGE, re.M)
     found = {name.split()[-1]: int(lines) for name, lines in rows}
     assert set(found) == set(BLOCKS)
@@ -106,3 +116,14 @@ def test_a_format_is_read(example, tmp_path):
         dataset.splits["valid"].features["audio"][:, 0, 0], np.arange(4) + 0.5
     )
     assert load(path, ("vision",), format="tsv").splits["train"].modalities == ("vision",)
+
+
+def test_a_logger_is_a_name(example, tmp_path):
+    example("logger")
+    changes = {"method.name": "late_fusion", "output.loggers": ["best_epochs", "csv"]}
+    run = fsrf_jax.train(TINY, changes, folder=tmp_path / "run")
+    *epochs, tested = (tmp_path / "run" / "best.txt").read_text().splitlines()
+    best = [r for r in run.history if r["best_epoch"] == r["epoch"]]
+    assert epochs == [f"epoch {r['epoch']}: {r['validation_error']:.4f}" for r in best]
+    assert tested == f"tested: {run.results['average']['metrics']['mae']:.4f}"
+    assert len((tmp_path / "run" / "metrics.csv").read_text().splitlines()) == 3

@@ -140,6 +140,19 @@ def test_an_interrupted_ranking_goes_on(tmp_path, monkeypatch):
     assert found["claims"][0]["verdict"] == "no difference shown"  # no bootstrap, so no p
 
 
+def test_methods_that_start_from_one_run_say_how_much_each_took(trained, tmp_path):
+    argv = (*TINY, *METHODS, "--seeds", "1", "--evaluation.bootstrap", "0")
+    argv = (*argv, "--evaluation.mask_seeds", "[0]", "--training.init_from", trained.folder)
+    done = call("rank", *argv, "--output.directory", tmp_path / "out")
+    assert done.status == 0, done.err
+    found = read_json(tmp_path / "out" / "members" / "late_fusion" / "seed-0" / "init.json")
+    assert 0 < (share := found["taken"] / found["parameters"]) < 1
+    assert (
+        f"Every method starts from what fits of {trained.folder}: of its parameters task_only "
+        f"100%, late_fusion {share:.0%}."
+    ) in (tmp_path / "out" / "ranking.md").read_text()
+
+
 def ranking_interruption():
     from fsrf_jax.errors import InterruptedTraining
 
@@ -187,6 +200,10 @@ def test_arguments_that_do_not_fit(tmp_path, argv, parts):
         (
             "{candidates: {a: {}}, methods: {late_fusion: {a: {method.views: 3}}}}",
             ("late_fusion, a: views of a sample in a step is 3, expected 2 as of task_only",),
+        ),
+        (
+            "{candidates: {a: {}}, methods: {late_fusion: {a: {training.init_from: runs/x}}}}",
+            ("late_fusion, a: training.init_from is runs/x, expected None as of task_only",),
         ),
     ],
 )

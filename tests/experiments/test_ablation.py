@@ -12,7 +12,7 @@ from command_case import read_json, read_lines
 
 from fsrf_jax import arguments
 from fsrf_jax.data import normalise
-from fsrf_jax.errors import ConfigError, InterruptedTraining, NoCodesError, RunError
+from fsrf_jax.errors import ConfigError, InterruptedTraining, NoCodesError, RunError, UserError
 from fsrf_jax.experiments import ablation
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.experiment import Experiment, open_experiment
@@ -320,6 +320,7 @@ def fit(monkeypatch):
         "write_results",
         lambda path, evaluation, results: path.write_text(json.dumps(results)),
     )
+    monkeypatch.setattr(ablation, "averages_of", lambda results: {"seed": results["seed"]})
     fake.evaluated = evaluated
     return fake
 
@@ -368,6 +369,45 @@ def test_each_member_is_evaluated_and_saved_by_itself(fit, tmp_path):
         np.testing.assert_equal(prepared.to_tree(), normaliser.to_tree())
         pairs = zip(*map(jax.tree.leaves, (loop.member(saved, 0).best, state.best)), strict=True)
         assert all((former == latter).all() for former, latter in pairs)
+
+
+def test_members_start_from_one_run_and_have_loggers_of_their_own(fit, trained, tmp_path):
+    argv = ("--training.init_from", str(trained.folder), "--training.freeze", "[encoders]")
+    members = full(tmp_path, 2, *argv, "--output.loggers", "[csv]")
+    _, lines = train(tmp_path, members)
+    run = open_experiment(arguments.load(trained.folder / "config.yaml"))
+    best = run.load(trained.folder)[0].best
+    states = fit.calls[0][2]
+    for found, expected in zip(
+        *map(jax.tree.leaves, (states.parameters["inference"], best)), strict=True
+    ):
+        np.testing.assert_array_equal(found, np.stack([expected] * 2))
+    assert (states.key[0] != states.key[1]).all()
+    start, frozen, *_ = lines
+    assert start.startswith(f"full/seed-0 and 1 more: starts from {trained.folder}, epoch 2: took")
+    assert frozen.startswith("full/seed-0 and 1 more: frozen: ")
+    for one in members:
+        assert read_json(one.folder / "init.json")["drawn_anew"] == []
+        rows = (one.folder / "metrics.csv").read_text().splitlines()
+        assert [row.split(",")[0] for row in rows] == ["epoch", "1", "2"]
+        assert not (one.folder / "tensorboard").exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "error"),
+    [
+        (("--training.init_from", "nowhere"), "training.init_from: found no run folder nowhere"),
+        (("--training.freeze", "[x]"), "training.freeze: found 'x'"),
+    ],
+)
+def test_what_no_member_can_start_from_is_refused_before_any_trains(
+    training, tmp_path, argv, error
+):
+    members = [*full(tmp_path, 1), member(tmp_path, "other", 0, *argv)]
+    with pytest.raises(UserError, match=f"^{error}"):
+        train(tmp_path, members)
+    assert training.parts == []
+    assert not (tmp_path / "members").exists()
 
 
 def test_parts_of_one_group_are_one_program(fit, tmp_path):

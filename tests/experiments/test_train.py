@@ -1,9 +1,12 @@
 """One run in its folder; what real training writes there is tested in tests/end_to_end."""
 
 import contextlib
+import csv
 import dataclasses
 import json
+import shutil
 import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import jax
@@ -16,13 +19,14 @@ from evaluation_case import run_results
 
 from fsrf_jax import arguments
 from fsrf_jax.data import normalise
-from fsrf_jax.errors import DataError, InterruptedTraining, RunError
+from fsrf_jax.errors import ConfigError, DataError, InterruptedTraining, RunError
 from fsrf_jax.experiments import folder as run_folder
-from fsrf_jax.experiments import train
+from fsrf_jax.experiments import start, train
 from fsrf_jax.experiments.experiment import Experiment, open_experiment
 from fsrf_jax.methods import Corrkd, Fsrf, Teacher
 from fsrf_jax.missing import Missing
 from fsrf_jax.training import checkpoints, loop
+from fsrf_jax.training.loggers import LOGGERS, Logger
 from fsrf_jax.training.loop import EpochRecord
 
 RESULTS = json.loads(json.dumps({**run_results(), "epochs_trained": 2}))
@@ -200,6 +204,116 @@ def test_data_that_cannot_be_normalised_leave_no_folder(run, fit, tmp_path, monk
     with pytest.raises(DataError, match="no training sample"):
         train.train_run(run, tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+# What a run starts from, and where its epochs are shown.
+
+
+def changed(run, section, **values):
+    """The run with other options of a section."""
+    options = dataclasses.replace(getattr(run.config, section), **values)
+    config = dataclasses.replace(run.config, **{section: options})
+    return Experiment.make(config, run.source, run.protocol)
+
+
+def test_a_run_starts_from_another_one_and_goes_on_without_it(run, fit, tmp_path):
+    """Before its first checkpoint, and never again: the other run may be gone then."""
+    train.train_run(run, tmp_path / "first")
+    best = run.load(tmp_path / "first")[0].best
+    second = changed(run, "training", init_from=str(tmp_path / "first"), seed=7)
+    lines = []
+    fit.stops = 1
+    with pytest.raises(InterruptedTraining):
+        train.train_run(second, tmp_path / "second", say=lines.append)
+    states = fit.calls[1][0]
+    for found, expected in zip(
+        *map(jax.tree.leaves, (states.parameters["inference"], best)), strict=True
+    ):
+        np.testing.assert_array_equal(found[0], expected)
+    assert states.best_epoch.tolist() == [0]
+    assert read_json(tmp_path / "second" / "init.json")["drawn_anew"] == []
+    assert [line.split(",")[0] for line in lines] == [f"starts from {tmp_path / 'first'}"]
+    fit.stops = None
+    shutil.rmtree(tmp_path / "first")
+    assert train.train_run(second, tmp_path / "second", say=lines.append) == RESULTS
+    assert fit.calls[2][0].step.tolist() == [run.recipe.steps_per_epoch]
+    assert len(lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "error", "message"),
+    [
+        ("training", {"init_from": "nowhere"}, RunError, "found no run folder nowhere"),
+        ("training", {"freeze": ("x",)}, ConfigError, r"training\.freeze: found 'x', expected"),
+        ("output", {"loggers": ("wandb",)}, ConfigError, r'pip install "fsrf-jax\[wandb\]"'),
+    ],
+)
+def test_what_cannot_be_started_leaves_no_folder(
+    run, fit, tmp_path, monkeypatch, section, values, error, message
+):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(error, match=message):
+        train.train_run(changed(run, section, **values), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    assert fit.calls == []
+
+
+def test_what_is_frozen_is_said_whenever_it_trains(run, fit, tmp_path):
+    frozen = changed(run, "training", freeze=("encoders",))
+    lines = []
+    fit.stops = 1
+    with pytest.raises(InterruptedTraining):
+        train.train_run(frozen, tmp_path, say=lines.append)
+    fit.stops = None
+    for _ in range(2):
+        train.train_run(frozen, tmp_path, say=lines.append)
+    assert lines == [start.describe_frozen(frozen)] * 2
+    assert fit.recipes[0].freeze == ("encoders",)
+    with pytest.raises(RunError, match=r"training\.freeze: \['encoders'\] there, \[\] here"):
+        run_folder.check_same(tmp_path, run.config)
+
+
+class Kept(Logger):
+    """Remembers what it is given."""
+
+    calls = []  # noqa: RUF012
+
+    def __init__(self, folder, config, epochs_done):
+        self.calls.append((folder, config["training.seed"], epochs_done))
+
+    def log(self, record):
+        self.calls.append(record.epoch)
+
+    def results(self, figures):
+        self.calls.append(figures)
+
+    def close(self, failed):
+        self.calls.append(failed)
+
+
+def test_loggers_are_given_epochs_and_results(run, fit, tmp_path, monkeypatch):
+    monkeypatch.setitem(LOGGERS, "kept", Kept)
+    monkeypatch.setattr(Kept, "calls", [])
+    logged = changed(run, "output", loggers=("kept", "csv"))
+    fit.stops = 1
+    with pytest.raises(InterruptedTraining):
+        train.train_run(logged, tmp_path)
+    assert Kept.calls == [(tmp_path, 3, 0), 1, True]
+    fit.stops = None
+    Kept.calls.clear()
+    train.train_run(logged, tmp_path)
+    opened, epoch, figures, failed = Kept.calls
+    assert (opened, epoch, failed) == ((tmp_path, 3, 1), 2, False)
+    average = RESULTS["average"]
+    assert figures["test/average/mae"] == average["metrics"]["mae"]
+    assert figures["test/all_conditions/mae"] == average["all_conditions"]["metrics"]["mae"]
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert not (tmp_path / "tensorboard").exists()
+    Kept.calls.clear()
+    train.train_run(logged, tmp_path)  # finished: only shown
+    assert Kept.calls == []
 
 
 # Teachers.

@@ -1,5 +1,6 @@
 """Every method in `METHODS` trains alike alone, in a population, resumed, and on 8 devices."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from command_case import with_flags
 from fsrf_jax.methods import METHODS
 from fsrf_jax.models.options import ModelOptions
 from fsrf_jax.options import split
-from fsrf_jax.training import checkpoints, loop
+from fsrf_jax.training import checkpoints, frozen, loop
 
 SEEDS, RATES = (3, 5), (3e-3, 1e-2)
 
@@ -38,8 +39,8 @@ class Subject(NamedTuple):
 SMALL = ModelOptions(width=8, heads=2, encoder_layers=0, fusion="concatenation")
 
 
-def subject_of(name):
-    recipe, hyper = split(case.make_recipe(METHODS[name](), model=SMALL))
+def subject_of(name, **changed):
+    recipe, hyper = split(case.make_recipe(METHODS[name](), model=SMALL, **changed))
     taught = METHODS[name]().teacher_method()
     teacher = None
     if taught is not None:
@@ -99,6 +100,33 @@ def test_a_resumed_run_is_the_same_bit_for_bit(subject, alone, tmp_path):
     chex.assert_trees_all_equal(case.as_numpy(restored), first)
     again, _, _ = subject.epoch(restored, subject.hypers[0])
     chex.assert_trees_all_equal(case.as_numpy(again), last)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_is_frozen_does_not_move_and_all_else_does(name, tmp_path):
+    """Bit for bit, of every member, in the moving average as well, and after a resume."""
+    optimizer = dataclasses.replace(case.make_recipe().optimizer, average=0.9)
+    subject = subject_of(name, freeze=("encoders.audio",), optimizer=optimizer)
+    states = case.make_states(*SEEDS, recipe=subject.recipe)
+    before = case.as_numpy(states)
+    target = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), states
+    )
+    states, _, _ = subject.epoch(states, *subject.hypers)
+    with checkpoints.open_manager(tmp_path) as manager:
+        checkpoints.save(manager, 1, {"state": states})
+    del states
+    with checkpoints.open_manager(tmp_path, read_only=True) as manager:
+        states = checkpoints.restore(manager, {"state": target})["state"]
+    states, _, _ = subject.epoch(states, *subject.hypers)
+    after = case.as_numpy(states)
+    for part in ("parameters", "average", "best"):
+        old, new = (frozen.named_leaves(getattr(state, part)) for state in (before, after))
+        for path, leaf in old.items():
+            held = "encoders.audio." in path
+            for index in range(len(SEEDS)):
+                same = (leaf[index] == new[path][index]).all()
+                assert same == held, (part, path, index)
 
 
 PROGRAM = """

@@ -1,0 +1,65 @@
+"""Loggers that need nothing but the run folder."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fsrf_jax.files import write_text
+from fsrf_jax.training.journal import line_of, read_journal
+from fsrf_jax.training.loggers.logger import Logger, scalars
+
+if TYPE_CHECKING:
+    from fsrf_jax.training.loop import EpochRecord
+
+
+class TensorBoard(Logger):
+    """Events in RUN/tensorboard; epochs that come again stand there twice, with equal values."""
+
+    def __init__(self, folder: Path, config: Mapping[str, Any], epochs_done: int) -> None:
+        del config, epochs_done
+        from tensorboard.summary import Writer  # slow to import, and not all commands train
+
+        self.writer = Writer(str(folder / "tensorboard"))
+
+    def log(self, record: "EpochRecord") -> None:
+        """A scalar for each number."""
+        for name, value in scalars(record).items():
+            self.writer.add_scalar(name, value, record.epoch)
+
+    def close(self, failed: bool) -> None:
+        """Write what is still in memory."""
+        del failed
+        self.writer.close()
+
+
+class Csv(Logger):
+    """RUN/metrics.csv: what the journal holds, a row for each epoch and a column for each term."""
+
+    def __init__(self, folder: Path, config: Mapping[str, Any], epochs_done: int) -> None:
+        """Make it anew from the journal, so that no epoch lacks and none stands twice."""
+        del config, epochs_done
+        self.path = folder / "metrics.csv"
+        lines = read_journal(folder)
+        self.columns = list(dict.fromkeys(name for line in lines for name in line))
+        write_text(self.path, self._header() + _rows(self.columns, lines) if lines else "")
+
+    def log(self, record: "EpochRecord") -> None:
+        """One row more."""
+        line, text = line_of(record), ""
+        if not self.columns:
+            self.columns = list(line)
+            text = self._header()
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(text + _rows(self.columns, [line]))
+
+    def _header(self) -> str:
+        return _rows(self.columns, [{name: name for name in self.columns}])
+
+
+def _rows(columns: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", extrasaction="ignore", lineterminator="\n")
+    writer.writerows(lines)
+    return text.getvalue()
