@@ -59,7 +59,7 @@ def train_run(run: Experiment, folder: Path, progress: Progress = quiet) -> Resu
         states, normaliser = _train_alone(run, normaliser, folder, record, progress)
         results = _finished_results(folder, loop.epochs_done(run.recipe, states))
         if results is None:
-            evaluation, results = run.evaluate(loop.member(states, 0), normaliser)
+            evaluation, results = run.evaluate(folder, loop.member(states, 0), normaliser)
             write_results(folder / "results.json", evaluation, results)
     return results
 
@@ -107,7 +107,9 @@ def given_teacher(run: Experiment) -> Any:
     differing = [
         f"  {key}: {there.get(key)!r} there, {value!r} here"
         for key, value in here.items()
-        if key.startswith(SHARED_WITH_TEACHER) and key != "data.path" and there.get(key) != value
+        if key.startswith(SHARED_WITH_TEACHER)
+        and key not in ("data.path", "data.licence")
+        and there.get(key) != value
     ]
     if differing:
         lines = "\n".join(differing)
