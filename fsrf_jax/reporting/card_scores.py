@@ -86,6 +86,8 @@ def _conditions(results: Results) -> Table:
     header = ["condition", "missing", headline.title, *_interval_head(results)]
     header += [*_reference_heads(results), *(column.title for column in others)]
     notes = [f"Floors and interval are those of {headline.title}.", MISSING]
+    if any(entry["collapse"]["collapsed"] for entry in results["conditions"]):
+        notes.append(f"collapsed: {headline.title} is no better than that of the best constant.")
     title = f"{headline.title} under every condition"
     return Table(title, header, body, notes, strong=averages(results))
 
@@ -111,7 +113,8 @@ def _references(results: Results, row: Row, column: Column) -> list[str]:
 
 
 def _place(results: Results, name: str) -> str:
-    return "mean of all conditions" if name == EVERYTHING else row_title(results, name)
+    plain = row_title(results, name, collapsed=False)
+    return "mean of all conditions" if name == EVERYTHING else plain
 
 
 def beside_floors(results: Results) -> list[str]:
