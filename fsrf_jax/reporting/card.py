@@ -194,6 +194,11 @@ def _repeat(results: Results, run: RunRecord) -> list[Block]:
         "Save the whole configuration as recipe.yaml; the commands then give these figures, on "
         "another kind of device up to rounding, and the same digest of the masks."
     )
+    if _elsewhere(results, run):
+        facts.append(
+            "The configuration names the data of the evaluation: in their place give those that it "
+            f"was trained on, with the fingerprint {run['trained_on']['fingerprint']}."
+        )
     train = f"bin/train --config recipe.yaml{_places(config)} --output.directory RUN"
     changed = [f"{key}: {_text(_value(config, key))}" for key in run["changed"]]
     settings: list[Block] = [Paragraph("Every setting has its default.")]

@@ -169,7 +169,7 @@ def test_a_file_that_lacks_something_or_is_of_another_version_has_one_message(tm
             read_results(path)
     run = dict.fromkeys(RunRecord.__required_keys__ - {"splits"})
     save_json(path, {**whole, "run": run})
-    with pytest.raises(RunError, match="KeyError: 'splits'.*evaluate the run again"):
+    with pytest.raises(RunError, match=r"KeyError: 'splits'.*evaluate the run again"):
         read_results(path)
     save_json(path, {**whole, "run": {**run, "splits": {}}})
     assert read_results(path)["run"]["splits"] == {}

@@ -203,6 +203,7 @@ def test_a_file_is_named_and_folds_and_other_data_are(tmp_path):
     assert "/home/me" not in text
     assert "Fold 1 (from 0) of 5" in text
     assert "Trained on other data, with the fingerprint other." in text
+    assert "give those that it was trained on, with the fingerprint other." in text
     assert "in training from" not in text  # the labels at hand are not those of training
 
 
