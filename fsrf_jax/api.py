@@ -105,7 +105,7 @@ class Run(Model):
         else:
             resolved = resolve(protocol, config.data.modalities)
         experiment = Experiment.make(config, self._source, resolved, self._shapes)
-        return experiment.evaluate(*experiment.load(self.folder))[1]
+        return experiment.evaluate(self.folder, *experiment.load(self.folder))[1]
 
     def codes(self, split: str | None = None, observed: Masks | None = None) -> Codes:
         """The codes that the best network so far makes of a split, as NumPy arrays.

@@ -186,7 +186,12 @@ def load(
 
 def to_yaml(config: Config) -> str:
     """The config as YAML that `load` reads back."""
-    return yaml.safe_dump(_plain(dataclasses.asdict(config)), sort_keys=False)
+    return yaml.safe_dump(to_mapping(config), sort_keys=False)
+
+
+def to_mapping(config: Config) -> dict[str, Any]:
+    """The config as sections of dictionaries, lists and scalars, as YAML and JSON have them."""
+    return _plain(dataclasses.asdict(config))
 
 
 def config_name(argv: Sequence[str]) -> str:

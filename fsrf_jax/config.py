@@ -33,6 +33,8 @@ class DataConfig:
     """Built-in synthetic data, or a file."""
     path: str | None = None
     """Data file or folder, for source file."""
+    licence: str = ""
+    """Licence of the data, in your words, for the model card; empty: not stated."""
     format: Format = "auto"
     """Format of the file; auto looks at its content."""
     modalities: tuple[str, ...] = ("language", "audio", "vision")
@@ -81,6 +83,8 @@ class DataConfig:
         unused = self.source == "file" or self.path is None
         expected = "nothing, because data.source is synthetic: give --data.source file as well"
         expect(unused, "path", self.path, expected)
+        line = self.licence.isprintable()
+        expect(line, "licence", self.licence, "words on one line, without control characters")
         column = self.label_column
         columns = column if isinstance(column, tuple) else (0 if column is None else column,)
         fitting = len(set(columns)) == len(columns) and min(columns, default=-1) >= 0
@@ -207,6 +211,12 @@ def check(config: Config) -> Config:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     return config
+
+
+def defaults(config: Config) -> dict[str, Any]:
+    """What every leaf of a config would be by default; its method's options as in that method."""
+    leaves = flatten(dataclasses.replace(Config(), method=type(config.method)()))
+    return leaves | {"method.name": Config().method.name}
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:

@@ -98,6 +98,7 @@ def check_ranges_only(config):
         ({"data.modalities": ("", "c")}, "found '', expected names without"),
         ({"data.source": "file"}, "data.path: found None, expected a data file"),
         ({"data.path": "x.npz"}, "give --data.source file as well"),
+        ({"data.licence": "CC\nBY"}, "data.licence: found 'CC\\nBY', expected words on one line"),
         ({"data.label_column": -1}, "data.label_column: found -1, expected a number from 0"),
         ({"data.label_column": (1, 1)}, "data.label_column: found [1, 1], expected a number"),
         ({"data.label_column": ()}, "data.label_column: found [], expected a number from 0"),

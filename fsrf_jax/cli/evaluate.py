@@ -84,7 +84,7 @@ def command(argv: Sequence[str]) -> int:
     shapes = run_folder.read_shapes(request.folder)
     run = Experiment.make(config, source, protocol, shapes)
     state, normaliser = run.load(request.folder)
-    evaluation, results = run.evaluate(state, normaliser, observe)
+    evaluation, results = run.evaluate(request.folder, state, normaliser, observe)
     write_results(request.output, evaluation, results)
     console.print(terminal_results(results))
     console.out(f"Results: {request.output}", highlight=False)
@@ -146,6 +146,9 @@ def _parse(argv: Sequence[str]) -> Request:
         "--config", metavar="FILE.yaml", help="with --predictions: data and settings, without RUN"
     )
     parser.add_argument("--data.path", metavar="FILE", help="data file, if it was moved")
+    parser.add_argument(
+        "--data.licence", metavar="TEXT", help="licence of the data, as you state it; see report"
+    )
     for field in dataclasses.fields(EvaluationConfig):
         parser.add_argument(
             f"--evaluation.{field.name}", type=field.type, help="as in train; default: the run's"
@@ -160,6 +163,11 @@ def _parse(argv: Sequence[str]) -> Request:
     changes = {k: v for k, v in vars(parsed.evaluation).items() if v is not None}
     settings = dataclasses.replace(config.evaluation, **changes)
     config = dataclasses.replace(config, evaluation=settings)
+    if parsed.data.licence is not None:
+        if parsed.predictions:
+            raise ConfigError("--data.licence: predictions have no model card: leave it out.")
+        data = dataclasses.replace(config.data, licence=parsed.data.licence)
+        config = dataclasses.replace(config, data=data)
     predictions, masks = (Path(p) if p else None for p in (parsed.predictions, parsed.masks))
     default = predictions.with_suffix(".json") if predictions else folder / "results.json"
     return _check(

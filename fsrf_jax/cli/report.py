@@ -14,6 +14,7 @@ from fsrf_jax.evaluation.runs import check_comparable
 from fsrf_jax.experiments.report_inputs import codes_of, open_data
 from fsrf_jax.files import write_text
 from fsrf_jax.reporting.build import DETAILED, build
+from fsrf_jax.reporting.card import card_document
 from fsrf_jax.reporting.html import to_html
 from fsrf_jax.reporting.markdown import markdown_table, to_markdown
 from fsrf_jax.reporting.material import (
@@ -26,10 +27,11 @@ from fsrf_jax.reporting.material import (
 from fsrf_jax.reporting.paper_table import latex_table, paper_table
 
 DESCRIPTION = """Write a report on finished runs: one HTML page that needs no network, the same as
-Markdown, and the table for a paper as Markdown and LaTeX. RUN is a run folder made by train, a
-results file made by evaluate --output, or a folder made by ablate, which stands for all of its
-members. Runs whose settings differ in the training seed alone are one method; every other method is
-compared with the first one. Runs that were not evaluated alike are refused."""
+Markdown, and the table for a paper as Markdown and LaTeX; of a single run a model card as well. RUN
+is a run folder made by train, a results file made by evaluate --output, or a folder made by ablate,
+which stands for all of its members. Runs whose settings differ in the training seed alone are one
+method; every other method is compared with the first one. Runs that were not evaluated alike are
+refused."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def command(argv: Sequence[str]) -> int:
     if parsed.table:
         print(texts[_beside(page, "table.md")], end="")
     else:
-        texts |= _report(page, found)
+        texts |= _report(page, found) | _card(page, paths, found.methods)
     page.parent.mkdir(parents=True, exist_ok=True)
     for path, text in texts.items():  # all is made before anything is written
         write_text(path, text)
@@ -92,6 +94,14 @@ def _report(page: Path, found: Found) -> dict[Path, str]:
     document = build(methods, comparisons, source, codes, found.left_out)
     markdown = page.with_suffix(".md")
     return {page: to_html(document), markdown: to_markdown(document, page.name)}
+
+
+def _card(page: Path, paths: Sequence[Path], methods: Sequence[RunGroup]) -> dict[Path, str]:
+    """The model card of one run; none of several, of an ablation, or where there is no network."""
+    results = methods[0].first.results
+    if len(paths) > 1 or is_ablation(paths[0]) or "run" not in results:
+        return {}
+    return {_beside(page, "card.md"): to_markdown(card_document(results), foldable=True)}
 
 
 def _page(output: str | None, paths: Sequence[Path]) -> Path:

@@ -16,7 +16,7 @@ from fsrf_jax.evaluation.metrics.figures import Metrics
 from fsrf_jax.files import write_text
 from fsrf_jax.reading.text import read_json
 
-VERSION = 4
+VERSION = 5
 """Of what a results file holds: raised with every key that readers need."""
 
 AVERAGE, EVERYTHING = "average", "all_conditions"
@@ -97,12 +97,63 @@ class Fold(TypedDict):
     train: int
 
 
+class Program(TypedDict):
+    """What a run was computed by; `commit` is None where the program was installed without git."""
+
+    commit: str | None
+    python: str
+    versions: dict[str, str]
+
+
+class SplitRecord(TypedDict):
+    """One split: samples, and groups of them (None: unknown).
+
+    Of numbers `labels` has the lowest and the highest; of classes `counts` has one row, how many
+    are of each, and of binary tasks a row each, how many are no and yes.
+    """
+
+    samples: int
+    groups: int | None
+    labels: NotRequired[list[float]]
+    counts: NotRequired[list[list[int]]]
+
+
+class TrainedOn(TypedDict):
+    """The training data: `fingerprint` (None: unknown) of all their splits, training samples."""
+
+    fingerprint: str | None
+    samples: int
+
+
+class RunRecord(TypedDict):
+    """The network that was evaluated: all that is needed to describe and to repeat it.
+
+    `config` has no section `output`, and of a file or folder that it names only the name. `changed`
+    are dotted keys whose value is not the default. `views`, and a `complete_view` beside them, are
+    what a training step sees of each sample. `trained_by` is None where nobody wrote it down.
+    `splits` are those of the data that were opened to evaluate; `features` are widths, `tokens`
+    numbers of token ids of the modalities that have them.
+    """
+
+    config: dict[str, Any]
+    changed: list[str]
+    views: int
+    complete_view: bool
+    trained_by: Program | None
+    evaluated_by: Program
+    trained_on: TrainedOn
+    splits: dict[str, SplitRecord]
+    features: dict[str, int]
+    tokens: dict[str, int]
+
+
 class Results(TypedDict):
     """A whole file. `unit` is what intervals resample: sample, or group of samples.
 
     `averages` are more averages by name, which a comparison asked for.
 
-    `n_non0`, labels that are not 0, belongs to numbers. What a run adds stands last.
+    `n_non0`, labels that are not 0, belongs to numbers. What a run adds stands last; floors, and
+    predictions of another program, have no `run`.
     """
 
     version: int
@@ -132,6 +183,7 @@ class Results(TypedDict):
     best_epoch: NotRequired[int]
     validation_error: NotRequired[float]
     selection: NotRequired[str]
+    run: NotRequired[RunRecord]
 
 
 def rows_of(results: Results) -> dict[str, Row]:
@@ -160,6 +212,8 @@ def read_results(path: Path) -> Results:
         if version == VERSION:
             lacking = [Results.__required_keys__ - found.keys()]
             lacking.append(Average.__required_keys__ - found["average"].keys())
+            if "run" in found:
+                lacking.append(RunRecord.__required_keys__ - found["run"].keys())
             lacking += [ConditionRow.__required_keys__ - row.keys() for row in found["conditions"]]
             missing = [key for keys in lacking for key in keys]
             if missing:

@@ -268,7 +268,7 @@ def _evaluate(
         with checkpoints.open_manager(member.folder / "checkpoints") as manager:
             arrays = {"state": alone, "preparation": shared.normaliser.to_tree()}
             checkpoints.save(manager, loop.epochs_done(run.recipe, alone), arrays)
-        evaluation, results = run.evaluate(state, shared.normaliser, shared.observe)
+        evaluation, results = run.evaluate(member.folder, state, shared.normaliser, shared.observe)
         write_results(member.folder / "results.json", evaluation, results)
         loggers[index].results(averages_of(results))
         shared.say(f"{_name(member)}: evaluated")
@@ -299,7 +299,8 @@ def _teacher(folder: Path, run: Experiment, shared: Shared) -> Any:
     config = teacher_config(run.config, folder)
     if config is None:
         return None
-    named = arguments.to_yaml(dataclasses.replace(config, output=OutputConfig()))
+    data = dataclasses.replace(config.data, licence="")  # which may be stated later
+    named = arguments.to_yaml(dataclasses.replace(config, data=data, output=OutputConfig()))
     name = hashlib.sha256(named.encode()).hexdigest()[:12]
     return train_teacher(run, folder / "teachers" / name)
 

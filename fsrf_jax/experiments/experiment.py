@@ -26,6 +26,7 @@ from fsrf_jax.evaluation.protocols.registry import Protocol
 from fsrf_jax.evaluation.results import Fold, Results
 from fsrf_jax.evaluation.summary import summarise
 from fsrf_jax.experiments.floors import measure_floors
+from fsrf_jax.experiments.record import run_record
 from fsrf_jax.losses.task import Task
 from fsrf_jax.options import Hyper, split
 from fsrf_jax.reading.text import read_json
@@ -127,11 +128,16 @@ class Experiment:
         return member(states, 0), normaliser
 
     def evaluate(
-        self, state: TrainState, normaliser: Normaliser, observe: Observer | None = None
+        self,
+        folder: Path,
+        state: TrainState,
+        normaliser: Normaliser,
+        observe: Observer | None = None,
     ) -> tuple[Evaluation, Results]:
         """Evaluate the best parameters of one member as the config says.
 
         Args:
+            folder: of the run, which says what trained it.
             state: of one member, without the axis p.
             normaliser: fitted to the training split.
             observe: the test masks; by default they are drawn.
@@ -171,6 +177,9 @@ class Experiment:
         results["best_epoch"] = int(state.best_epoch)
         results["validation_error"] = float(state.best_score)
         results["selection"] = self.config.training.selection
+        results["run"] = run_record(
+            self.config, self.protocol.name, self.source, self.shapes, folder
+        )
         return evaluation, results
 
     def _floors(self, normaliser: Normaliser, observe: Observer | None) -> Mapping[str, Evaluation]:

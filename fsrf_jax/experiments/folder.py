@@ -4,19 +4,16 @@ RUN/config.yaml, RUN/environment.json, RUN/init.json, RUN/checkpoints/, RUN/metr
 RUN/tensorboard/, RUN/metrics.csv, RUN/wandb/, RUN/mlflow/,
 RUN/results.json, RUN/results.md, RUN/results.png, RUN/conditions.csv, RUN/predictions.npz,
 RUN/probes.json, RUN/probes.md, RUN/probes.png, RUN/recovery.json, RUN/recovery.md,
-RUN/report.html, RUN/report.md, RUN/table.md, RUN/table.tex.
+RUN/report.html, RUN/report.md, RUN/card.md, RUN/table.md, RUN/table.tex.
 """
 
 import contextlib
 import dataclasses
 import json
-import platform
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +23,7 @@ import jax
 from fsrf_jax import arguments
 from fsrf_jax.config import Config, flatten
 from fsrf_jax.errors import RunError
+from fsrf_jax.experiments.environment import own_program
 from fsrf_jax.files import write_text
 from fsrf_jax.reading.text import read_json
 from fsrf_jax.source import Shapes
@@ -37,7 +35,7 @@ ELSEWHERE = "choose another folder by --output.directory (in Python folder=...)"
 ANEW = "start anew by --overwrite (in Python overwrite=True)"
 
 # Keys that may differ between a run and the command that resumes it.
-FREE = ("data.path", "method.teacher", "training.epochs", "output.")
+FREE = ("data.path", "data.licence", "method.teacher", "training.epochs", "output.")
 
 
 def choose(config: Config, name: str) -> Path:
@@ -213,31 +211,10 @@ def read_fingerprint(folder: Path) -> str | None:
 
 
 def _environment(fingerprint: str) -> dict[str, Any]:
-    packages = ("jax", "flax", "optax", "orbax-checkpoint", "chex", "numpy", "fsrf-jax")
     return {
         "command": sys.argv,
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "versions": {package: metadata.version(package) for package in packages},
-        "commit": _commit(Path(__file__).parents[2]),
+        **own_program(),
         "devices": [device.device_kind for device in jax.local_devices()],
         "data_fingerprint": fingerprint,
     }
-
-
-def _commit(checkout: Path) -> str | None:
-    """The commit of this program, with -changed behind it if files differ from it.
-
-    None where it does not run from a git checkout of its own, or there is no git.
-    """
-    if not (checkout / ".git").exists():
-        return None
-    git = ("git", "-C", str(checkout))
-    try:
-        head, status = (
-            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout
-            for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno"))
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head.strip() + ("-changed" if status else "")

@@ -77,7 +77,7 @@ def train_run(
         states, normaliser = _train_alone(run, normaliser, run_in, progress, say)
         results = _finished_results(folder, loop.epochs_done(run.recipe, states))
         if results is None:
-            evaluation, results = run.evaluate(loop.member(states, 0), normaliser)
+            evaluation, results = run.evaluate(folder, loop.member(states, 0), normaliser)
             write_results(folder / "results.json", evaluation, results)
             loggers.results(averages_of(results))
     return results
@@ -139,7 +139,9 @@ def given_teacher(run: Experiment) -> Any:
     differing = [
         f"  {key}: {there.get(key)!r} there, {value!r} here"
         for key, value in here.items()
-        if key.startswith(SHARED_WITH_TEACHER) and key != "data.path" and there.get(key) != value
+        if key.startswith(SHARED_WITH_TEACHER)
+        and key not in ("data.path", "data.licence")
+        and there.get(key) != value
     ]
     if differing:
         lines = "\n".join(differing)

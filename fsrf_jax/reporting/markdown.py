@@ -14,16 +14,17 @@ from fsrf_jax.reporting.document import (
 )
 
 
-def to_markdown(document: Document, page: str = "") -> str:
+def to_markdown(document: Document, page: str = "", *, foldable: bool = False) -> str:
     """Write a document.
 
     Args:
         document: the report.
         page: name of the HTML file beside it, which has the pictures, where it has any.
+        foldable: what is folded stays so, by HTML in the Markdown; else it has a heading.
     """
-    parts = [f"# {document.title}", *_blocks(document.lead, page)]
+    parts = [f"# {document.title}", *_blocks(document.lead, page, foldable)]
     for section in document.sections:
-        parts += [f"## {section.title}", *_blocks(section.blocks, page)]
+        parts += [f"## {section.title}", *_blocks(section.blocks, page, foldable)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -42,11 +43,11 @@ def markdown_table(table: Table) -> str:
     return "\n\n".join(parts)
 
 
-def _blocks(blocks: Iterable[Block], page: str) -> list[str]:
-    return [text for block in blocks for text in _block(block, page)]
+def _blocks(blocks: Iterable[Block], page: str, foldable: bool) -> list[str]:
+    return [text for block in blocks for text in _block(block, page, foldable)]
 
 
-def _block(block: Block, page: str) -> list[str]:
+def _block(block: Block, page: str, foldable: bool) -> list[str]:
     match block:
         case Paragraph(text):
             return [text]
@@ -60,7 +61,10 @@ def _block(block: Block, page: str) -> list[str]:
             alts = [f"{panel.title}: {panel.alt}" for panel in panels]
             return [f"Figure, drawn in {page}: {caption}", _listed(alts)]
         case Folded(summary, blocks):
-            return [f"### {summary}", *_blocks(blocks, page)]
+            inner = _blocks(blocks, page, foldable)
+            if foldable:
+                return [f"<details><summary>{summary}</summary>", *inner, "</details>"]
+            return [f"### {summary}", *inner]
 
 
 def _listed(texts: Sequence[str]) -> str:

@@ -22,6 +22,11 @@ def interval_cell(ends: Sequence[float] | None) -> str:
     return "-" if ends is None else f"{percent(ends[0])} .. {percent(ends[1])}"
 
 
+def column_interval(ends: Sequence[float] | None, column: Column) -> str:
+    """The ends of an interval as their column has them, or a dash."""
+    return "-" if ends is None else f"{shown(ends[0], column)} .. {shown(ends[1], column)}"
+
+
 def two_digits(figure: float | None) -> str:
     """A figure with two decimals, never -0.00."""
     return "-" if figure is None else f"{round(figure, 2) + 0.0:.2f}"

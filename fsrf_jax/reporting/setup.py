@@ -3,10 +3,9 @@
 import json
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
-from fsrf_jax.config import Config, flatten
+from fsrf_jax.config import defaults, flatten
 from fsrf_jax.reporting.captions import SELECTIONS
 from fsrf_jax.reporting.document import Block, Code, Folded, Paragraph, Section, Table
 from fsrf_jax.reporting.material import Material, RunGroup
@@ -22,18 +21,17 @@ def settings_section(methods: Sequence[RunGroup]) -> Section:
         text = "The results are not of a run of this program: nothing is known of their settings."
         return Section("Settings", [Paragraph(text)])
     leaves = {method.name: flatten(config) for method, config in known}
-    defaults: dict[str, Any] = {}
-    for _, config in known:  # options of a method have the defaults of that method
-        defaults |= flatten(replace(Config(), method=type(config.method)()))
-    defaults["method.name"] = Config().method.name
+    default_of: dict[str, Any] = {}
+    for _, config in known:
+        default_of |= defaults(config)
     changed = [
         key
-        for key, default in defaults.items()
+        for key, default in default_of.items()
         if not key.startswith(NO_SETTINGS)
         and any(found.get(key, default) != default for found in leaves.values())
     ]
     body = [
-        [key, _text(defaults[key])]
+        [key, _text(default_of[key])]
         + [_text(found[key]) if key in found else "-" for found in leaves.values()]
         for key in changed
     ]

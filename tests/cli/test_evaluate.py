@@ -11,5 +11,5 @@ def test_help_names_every_setting():
     text = call("evaluate", "--help").out
     for field in dataclasses.fields(EvaluationConfig):
         assert f"--evaluation.{field.name}" in text
-    for option in ("RUN", "--output", "--data.path"):
+    for option in ("RUN", "--output", "--data.path", "--data.licence"):
         assert option in text

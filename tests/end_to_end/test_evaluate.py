@@ -108,6 +108,19 @@ def test_another_split(copied, tmp_path):
     assert read_arrays(tmp_path / "valid.predictions.npz")["ids"][0] == "valid/00000"
 
 
+def test_the_licence_can_be_stated_later(copied, tmp_path):
+    before = read_json(copied / "results.json")
+    assert before["run"]["config"]["data"].pop("licence") == ""
+    assert call("evaluate", copied, "--data.licence", "CC BY 4.0").status == 0
+    found = read_json(copied / "results.json")
+    assert found["run"]["config"]["data"].pop("licence") == "CC BY 4.0"
+    assert found["run"].pop("changed") == ["data.licence", *before["run"].pop("changed")]
+    assert found == before
+    argv = ("--predictions", copied / "predictions.csv", "--output", tmp_path / "x.json")
+    done = call("evaluate", copied, *argv, "--data.licence", "CC BY 4.0")
+    refused(done, 2, "--data.licence", "no model card")
+
+
 def test_changes_need_another_file(copied):
     done = call("evaluate", copied, "--evaluation.mask_seeds", "[0,1,2]")
     refused(done, 2, "--evaluation.mask_seeds: the results would differ", "--output FILE.json")
@@ -121,7 +134,8 @@ def test_an_mmsa_pickle_trains_and_is_evaluated_elsewhere(tmp_path):
     done = call("train", *argv)
     assert done.status == 0, done.err
     before = (run / "results.json").read_bytes()
-    moved = path.rename(tmp_path / "y.pkl")
+    (tmp_path / "elsewhere").mkdir()
+    moved = path.rename(tmp_path / "elsewhere" / "x.pkl")
     assert call("evaluate", run, "--data.path", moved).status == 0
     assert (run / "results.json").read_bytes() == before
     assert "bayes" not in read_json(run / "results.json")["average"]

@@ -8,7 +8,10 @@ from html.parser import HTMLParser
 import pytest
 from command_case import TINY, call, read_json, refused
 
-FILES = ("report.html", "report.md", "table.md", "table.tex")
+from fsrf_jax.reporting.card import card_document
+from fsrf_jax.reporting.markdown import to_markdown
+
+FILES = ("report.html", "report.md", "card.md", "table.md", "table.tex")
 
 
 class Tables(HTMLParser):
@@ -128,6 +131,49 @@ def test_the_same_folder_gives_the_same_bytes(run, tmp_path):
     assert call("report", run, "--output", tmp_path / "again").status == 0
     for name in FILES:
         assert (tmp_path / "again" / name).read_bytes() == (run / name).read_bytes()
+
+
+def test_the_card_is_made_from_the_results_file_alone(run, tmp_path):
+    results = read_json(run / "results.json")
+    text = to_markdown(card_document(results), foldable=True)
+    assert (run / "card.md").read_text("utf-8") == text
+    assert str(run.parent) not in json.dumps(results["run"])
+    environment = read_json(run / "environment.json")
+    assert results["run"]["trained_by"]["commit"] == environment["commit"]
+    splits = {name: split["samples"] for name, split in results["run"]["splits"].items()}
+    assert splits == {"train": 40, "valid": 16, "test": 24}
+
+
+def test_the_recipe_of_the_card_gives_the_run_again(run, tmp_path):
+    text = (run / "card.md").read_text("utf-8")
+    recipe = re.search("<details>.*?```\n(.*?)\n```", text, re.S)[1]
+    (tmp_path / "recipe.yaml").write_text(recipe)
+    again = ("--config", tmp_path / "recipe.yaml", "--output.progress", "false")
+    done = call("train", *again, "--output.directory", tmp_path / "again")
+    assert done.status == 0, done.err
+    assert (tmp_path / "again" / "results.json").read_bytes() == (run / "results.json").read_bytes()
+
+
+def test_who_has_a_card(run, tmp_path):
+    """A run, and results of its network elsewhere; not several, and nothing without a network."""
+    valid = tmp_path / "valid.json"
+    assert call("evaluate", run, "--output", valid, "--evaluation.split", "valid").status == 0
+    assert call("report", valid, "--output", tmp_path / "of_valid.html").status == 0
+    text = (tmp_path / "of_valid.card.md").read_text("utf-8")
+    assert "Evaluated on the validation split, by which the epoch was chosen" in text
+    copy = shutil.copytree(run, tmp_path / "copy")
+    scored = tmp_path / "scored.json"
+    argv = ("--predictions", run / "predictions.csv", "--output", scored)
+    assert call("evaluate", copy, *argv).status == 0
+    assert "run" not in read_json(scored)
+    ablation = tmp_path / "ablation"
+    shutil.copytree(run, ablation / "members" / "full" / "seed-0")
+    for name, runs in (("two", (run, copy)), ("scored", (scored,)), ("ablation", (ablation,))):
+        done = call("report", *runs, "--output", tmp_path / name)
+        assert (done.status, done.err) == (0, "")
+        assert sorted(path.name for path in (tmp_path / name).iterdir() if path.is_file()) == [
+            *("report.html", "report.md", "table.md", "table.tex")
+        ]
 
 
 def test_the_table_alone(run, tmp_path):

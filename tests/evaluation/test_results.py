@@ -11,7 +11,7 @@ from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.external import read_predictions
 from fsrf_jax.evaluation.metrics.families import FAMILIES
 from fsrf_jax.evaluation.metrics.regression import METRICS, regression_metrics
-from fsrf_jax.evaluation.results import VERSION, read_results, save_json
+from fsrf_jax.evaluation.results import VERSION, RunRecord, read_results, save_json
 from fsrf_jax.evaluation.runs import predictions_csv, save_predictions
 from fsrf_jax.evaluation.summary import summarise
 
@@ -167,6 +167,12 @@ def test_a_file_that_lacks_something_or_is_of_another_version_has_one_message(tm
         save_json(path, without(*places))
         with pytest.raises(RunError, match=f"KeyError: '{places[-1]}'.*evaluate the run again"):
             read_results(path)
+    run = dict.fromkeys(RunRecord.__required_keys__ - {"splits"})
+    save_json(path, {**whole, "run": run})
+    with pytest.raises(RunError, match=r"KeyError: 'splits'.*evaluate the run again"):
+        read_results(path)
+    save_json(path, {**whole, "run": {**run, "splits": {}}})
+    assert read_results(path)["run"]["splits"] == {}
     save_json(path, {**whole, "version": VERSION - 1})
     with pytest.raises(RunError, match=f"of version {VERSION - 1}, expected {VERSION}"):
         read_results(path)

@@ -310,7 +310,7 @@ def fit(monkeypatch):
     monkeypatch.setattr(loop, "fit", fake)
     evaluated = []
 
-    def evaluate(self, state, normaliser, observe=None):
+    def evaluate(self, folder, state, normaliser, observe=None):
         evaluated.append((self.config, state))
         return None, {"seed": self.config.training.seed}
 
@@ -453,7 +453,7 @@ def test_what_is_saved_of_a_part_is_gone_on_with(fit, tmp_path, monkeypatch):
 def test_of_a_resumed_part_those_that_are_done_are_not_evaluated_again(fit, tmp_path, monkeypatch):
     members = full(tmp_path, 2)
 
-    def broken(self, state, normaliser, observe=None):
+    def broken(self, folder, state, normaliser, observe=None):
         if self.config.training.seed == 1:
             raise InterruptedError
         return None, {"seed": 0}
@@ -519,6 +519,12 @@ def test_all_parts_have_one_teacher(fit, tmp_path, monkeypatch):
     seed, folder = asked[0]
     assert seed == 4
     assert folder.parent == tmp_path / "teachers"
+    # It stays the same where the licence of the data is stated later.
+    data = dataclasses.replace(members[0].config.data, licence="CC BY 4.0")
+    config = dataclasses.replace(members[0].config, data=data)
+    later = ablation.Member.make(tmp_path, "later", config, 4)
+    train(tmp_path, [later])
+    assert asked[2] == (4, folder)
     asked.clear()
     train(tmp_path, full(tmp_path, 1))  # FSRF has none
     assert asked == []

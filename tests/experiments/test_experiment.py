@@ -137,7 +137,7 @@ def test_a_recipe_counts_the_steps():
 
 def test_results_of_a_restored_run_are_those_it_has(run, trained):
     states, normaliser = restore(run, trained.folder / "checkpoints")
-    evaluation, results = run.evaluate(loop.member(states, 0), normaliser)
+    evaluation, results = run.evaluate(trained.folder, loop.member(states, 0), normaliser)
     expected = read_json(trained.folder / "results.json")
     assert results["method"] == expected["method"] == "fsrf"
     assert results["data_fingerprint"] == run.source.fingerprint

@@ -1,6 +1,7 @@
 """Floors of a run's data: in its results, saved like runs, and measured once for many."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def only(config, **changes):
 def evaluated(config, source, normaliser):
     """Results of a run that was not trained."""
     run = Experiment.make(config, source, of(config, source)[0])
-    return run.evaluate(loop.member(run.initial_states([0]), 0), normaliser)
+    return run.evaluate(Path("none"), loop.member(run.initial_states([0]), 0), normaliser)
 
 
 def test_a_run_has_them_in_its_results(config, source):
@@ -121,7 +122,7 @@ def test_without_a_split_to_fit_to_there_are_none_and_nothing_fails(config, sour
     protocol, *_ = of(config, source)
     shapes, rest = source.shapes, without(source, *names)
     run = Experiment.make(config, rest, protocol, shapes)
-    results = run.evaluate(loop.member(run.initial_states([0]), 0), normaliser)[1]
+    results = run.evaluate(Path("none"), loop.member(run.initial_states([0]), 0), normaliser)[1]
     assert not any("floors" in entry for entry in results["conditions"])
     assert evaluate_floors(rest, normaliser, *of(config, source)) == {}
     assert fits == []

@@ -1,5 +1,4 @@
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -47,9 +46,10 @@ def test_an_opened_folder_holds_config_and_environment(folder):
         ("--training.epochs", "99"),
         ("--output.progress", "false", "--output.checkpoint_every", "9"),
         ("--output.directory", "elsewhere"),
+        ("--data.licence", "CC BY 4.0"),
     ],
 )
-def test_paths_verbosity_and_epochs_may_differ(folder, argv):
+def test_paths_licence_verbosity_and_epochs_may_differ(folder, argv):
     run_folder.check_same(folder, config(*argv))
 
 
@@ -132,22 +132,3 @@ def test_setting_aside_twice_in_a_second_keeps_both(tmp_path):
         run_folder.set_aside(tmp_path / "run")
     found = {path.read_text() for path in tmp_path.glob("run.old-*/x")}
     assert found == {"first", "second", "third"}
-
-
-def test_the_commit_is_recorded(tmp_path):
-    def git(*words):
-        identity = ("-c", "user.name=a", "-c", "user.email=a@b")
-        command = ["git", "-C", str(tmp_path), *identity, *words]
-        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
-
-    assert run_folder._commit(tmp_path) is None
-    git("init")
-    assert run_folder._commit(tmp_path) is None  # nothing is committed yet
-    (tmp_path / "a").write_text("1")
-    git("add", "a")
-    git("commit", "-m", "a")
-    head = git("rev-parse", "HEAD")
-    (tmp_path / "beside").touch()
-    assert run_folder._commit(tmp_path) == head
-    (tmp_path / "a").write_text("2")
-    assert run_folder._commit(tmp_path) == f"{head}-changed"

@@ -72,7 +72,7 @@ def fit(monkeypatch):
     fake = Fit()
     fake.evaluated = []
 
-    def evaluate(self, state, normaliser, observe=None):
+    def evaluate(self, folder, state, normaliser, observe=None):
         fake.evaluated.append((state, normaliser))
         return None, {
             **RESULTS,
@@ -91,7 +91,7 @@ def test_results_of_another_epoch_are_not_the_finished_ones(tmp_path):
     path.write_text(json.dumps(RESULTS))
     assert train._finished_results(tmp_path, 2) == RESULTS
     assert train._finished_results(tmp_path, 3) is None
-    for text in ('{"epochs_trained": 2}', '{"version": 4, "epochs_tr', ""):  # older, damaged
+    for text in ('{"epochs_trained": 2}', '{"version": 5, "epochs_tr', ""):  # older, damaged
         path.write_text(text)
         assert train._finished_results(tmp_path, 2) is None
 
@@ -369,7 +369,8 @@ def taught(run, fit, tmp_path):
 def test_a_teacher_that_is_given_is_not_trained(run, fit, taught, tmp_path):
     """It may have been trained otherwise, as long as it is the same network for the same data."""
     other = dataclasses.replace(run.config.training, seed=8)
-    student = learning(run, str(taught / "teacher"), training=other)
+    data = dataclasses.replace(run.config.data, licence="CC BY 4.0")
+    student = learning(run, str(taught / "teacher"), training=other, data=data)
     assert train.train_run(student, tmp_path / "other") == RESULTS
     ((_, _, kwargs),) = fit.calls
     own = learning(run, None)

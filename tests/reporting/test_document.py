@@ -105,6 +105,14 @@ def test_markdown_has_the_tables_and_tells_of_the_pictures():
     assert "```\nx: <y>\nz: 1\n```" in text
 
 
+def test_what_is_folded_can_stay_so_in_markdown():
+    text = to_markdown(DOCUMENT, "page.html", foldable=True)
+    table = markdown_table(TABLE)
+    assert text.endswith(f"<details><summary>More & more</summary>\n\n{table}\n\n</details>\n")
+    plain = to_markdown(DOCUMENT, "page.html")
+    assert plain.endswith(f"### More & more\n\n{table}\n")
+
+
 def test_a_markdown_table_keeps_its_columns():
     assert markdown_table(TABLE).splitlines() == [
         "**A | b <c>**",

@@ -29,6 +29,8 @@ def grouped(*runs):
 def test_runs_that_differ_in_the_seed_alone_are_one_method():
     elsewhere = config_with(seed=2)
     data = dataclasses.replace(elsewhere.data, source="file", path="a.pkl")
+    licensed = dataclasses.replace(elsewhere.data, licence="CC BY 4.0")
+    elsewhere = dataclasses.replace(elsewhere, data=licensed)
     output = dataclasses.replace(elsewhere.output, directory="there", progress=False)
     moved = dataclasses.replace(elsewhere, output=output)
     runs = run("full-0", 0), run("other-0", 0, config_with(seed=0, epochs=3)), run("full-1", 1)

@@ -1,0 +1,62 @@
+"""Which program this is, and which one trained a run."""
+
+import functools
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from fsrf_jax.errors import RunError
+from fsrf_jax.evaluation.results import Program
+from fsrf_jax.reading.text import read_json
+
+PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "chex", "numpy", "fsrf-jax")
+
+
+def own_program() -> Program:
+    """This program: its commit and the versions of what it computes with."""
+    return {
+        "python": platform.python_version(),
+        "versions": {package: metadata.version(package) for package in PACKAGES},
+        "commit": _own_commit(),
+    }
+
+
+def trained_by(folder: Path) -> tuple[Program | None, str | None]:
+    """The program that trained a run, and the fingerprint of its data; None where it is unknown.
+
+    Raises:
+        RunError: environment.json is damaged.
+    """
+    path = folder / "environment.json"
+    found: Any = read_json(path, RunError) if path.exists() else None
+    if not isinstance(found, dict):
+        return None, None
+    program: Program | None = None
+    if Program.__required_keys__ <= found.keys():
+        program = {key: found[key] for key in ("python", "versions", "commit")}  # type: ignore[assignment]
+    return program, found.get("data_fingerprint")
+
+
+@functools.cache  # what runs is what was there at the start
+def _own_commit() -> str | None:
+    return _commit(Path(__file__).parents[2])
+
+
+def _commit(checkout: Path) -> str | None:
+    """The commit of this program, with -changed behind it if files differ from it.
+
+    None where it does not run from a git checkout of its own, or there is no git.
+    """
+    if not (checkout / ".git").exists():
+        return None
+    git = ("git", "-C", str(checkout))
+    try:
+        head, status = (
+            subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout
+            for words in (("rev-parse", "HEAD"), ("status", "--porcelain", "-uno"))
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head.strip() + ("-changed" if status else "")
