@@ -84,7 +84,12 @@ def card_results(
     floors = {"length": measured(0.0), "ridge": measured(0.9)}
     results = summarise(measured(share), "test", 7, "abc", resamples=resamples, floors=floors)
     results["method"] = config.method.name
-    results |= {"epochs_trained": 9, "best_epoch": 4, "validation_error": 0.625}
+    results |= {
+        "epochs_trained": 9,
+        "best_epoch": 4,
+        "validation_error": 0.625,
+        "selection": "protocol",
+    }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "environment.json").write_text(json.dumps(ENVIRONMENT))
     results["run"] = run_record(config, protocol, source, source.shapes, folder)
