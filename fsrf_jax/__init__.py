@@ -6,6 +6,7 @@ and `methods`. `errors` are what is raised. All else may change without notice.
 """
 
 import importlib
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from fsrf_jax.config import Config as Config
     from fsrf_jax.evaluation import metrics as metrics
     from fsrf_jax.experiments.model import Model as Model
+
+    __version__: str
 
 _HOMES = {
     "Config": "fsrf_jax.config",
@@ -40,6 +43,8 @@ __all__ = sorted(_HOMES)
 
 def __getattr__(name: str) -> Any:
     """What is public, imported when it is asked for: a reader of data needs no JAX."""
+    if name == "__version__":
+        return metadata.version("fsrf-jax")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -49,4 +54,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *__all__]
+    return [*globals(), *__all__, "__version__"]

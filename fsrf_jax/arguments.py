@@ -18,6 +18,7 @@ import numpy as np
 import yaml
 
 from fsrf_jax import config as configuration
+from fsrf_jax import packaged
 from fsrf_jax.config import Config
 from fsrf_jax.errors import ConfigError
 from fsrf_jax.methods import METHODS
@@ -63,7 +64,11 @@ def make_parser(
         exit_on_error=False,
         print_config=None,
     )
-    parser.add_argument("--config", action=_ConfigFile, help="YAML file; later options override it")
+    parser.add_argument(
+        "--config",
+        action=_ConfigFile,
+        help="YAML file, or the name of a packaged one, as demo; later options override it",
+    )
     parser.add_argument(
         "--print_config", action="store_true", help="print the resolved config as YAML, and exit"
     )
@@ -99,7 +104,7 @@ def method_name(argv: Sequence[str]) -> str:
         if option == "--method.name":
             found = value
         elif option == "--config":
-            found = _method_of_file(Path(value)) or found
+            found = _method_of_file(value) or found
     return _known_method(found)
 
 
@@ -124,7 +129,7 @@ def parse(
     method = method_name(argv)
     _check_options(parser, argv, method)
     for path in _config_paths(argv):
-        _check_file(Path(path), method)
+        _check_file(path, method)
     try:
         parsed = parser.instantiate(parser.parse_args(list(argv)))
     except argparse.ArgumentError as error:
@@ -159,8 +164,8 @@ def load(
     """The checked config, with defaults for what is left out.
 
     Args:
-        config: a config; a mapping, whose keys are sections or dotted names; a YAML file; or a list
-            of these, each on top of those before it.
+        config: a config; a mapping, whose keys are sections or dotted names; a YAML file, by path
+            or by the name of a packaged one; or a list of these, each on top of those before it.
         overrides: values by dotted name, in place of those of the config.
 
     Raises:
@@ -224,10 +229,10 @@ def _config_paths(argv: Sequence[str]) -> list[str]:
     return [value for name, value in _values(argv) if name == "--config"]
 
 
-def _method_of_file(path: Path) -> Any:
+def _method_of_file(name: str) -> Any:
     """`method.name` of a YAML file; None where there is none, or what is wrong is told later."""
     try:
-        content = read_yaml(path, ConfigError, "--config")
+        content = read_yaml(packaged.find(name), ConfigError, "--config")
     except (OSError, ConfigError):
         return None
     return _name_in(content)
@@ -256,7 +261,7 @@ def _content(source: ConfigLike) -> Mapping[str, Any]:
         return dataclasses.asdict(source)
     if isinstance(source, Mapping):
         return source
-    content = _read_file(Path(source), "config")
+    content = _read_file(source, "config")
     if not isinstance(content, dict):
         _check_keys(content, _sections(DEFAULT_METHOD), str(source), "", DEFAULT_METHOD)
     return content
@@ -323,9 +328,9 @@ def _elsewhere(key: str, method: str) -> str | None:
     return None
 
 
-def _check_file(path: Path, method: str) -> None:
+def _check_file(path: str, method: str) -> None:
     content = _read_file(path)
-    _check_keys(content, _sections(method), str(path), "", method)
+    _check_keys(content, _sections(method), path, "", method)
     named = _name_in(content)
     if named is not None and named != method:
         raise ConfigError(
@@ -333,7 +338,8 @@ def _check_file(path: Path, method: str) -> None:
         )
 
 
-def _read_file(path: Path, key: str = "--config") -> Any:
+def _read_file(name: str | Path, key: str = "--config") -> Any:
+    path = packaged.find(name, key=key)
     if not path.is_file():
         others = [str(p) for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         hint = f"; {_nearest(str(path), others)}" if others else ""
@@ -396,7 +402,7 @@ class _ConfigFile(jsonargparse.ActionConfigFile):
     @staticmethod
     def apply_config(parser: Any, cfg: Any, dest: str, value: str) -> None:
         # In ASCII, since the library first asks whether there is a file of that name.
-        text = yaml.safe_dump(read_yaml(Path(value), ConfigError, "--config"))
+        text = yaml.safe_dump(read_yaml(packaged.find(value), ConfigError, "--config"))
         jsonargparse.ActionConfigFile.apply_config(parser, cfg, dest, text)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.markdown import Markdown
 
-from fsrf_jax import arguments
+from fsrf_jax import arguments, packaged
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.cli.several import check_counts, without
 from fsrf_jax.errors import InterruptedTraining
@@ -45,7 +45,8 @@ def command(argv: Sequence[str]) -> int:
         "--ablation",
         metavar="FILE",
         required=True,
-        help="YAML: variants: {name: {section.field: value, ...}, ...}; the first is the reference",
+        help="YAML: variants: {name: {section.field: value, ...}, ...}; the first is the reference"
+        "; or a packaged one by name, as terms",
     )
     parser.add_argument("--seeds", type=int, default=5, help="training seeds of each variant")
     parser.add_argument(
@@ -62,7 +63,7 @@ def command(argv: Sequence[str]) -> int:
     config, options = arguments.parse(parser, argv)
     check_counts(seeds=options.seeds, together=options.together)
     resolve(config.evaluation.protocol, config.data.modalities)  # or an error before all else
-    path = Path(options.ablation)
+    path = packaged.find(options.ablation, "ablations", "--ablation")
     folder = run_folder.choose(config, f"{arguments.config_name(argv)}-{path.stem}")
     base = without(argv, OWN, ("--probes",))
     members = [

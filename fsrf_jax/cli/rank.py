@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.markdown import Markdown
 
-from fsrf_jax import arguments
+from fsrf_jax import arguments, packaged
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.cli.several import check_counts, without
 from fsrf_jax.config import Config
@@ -41,7 +41,6 @@ network has a run folder of its own; the same command goes on where it was inter
   rank --config configs/demo.yaml --methods fsrf,task_only,late_fusion --seeds 3"""
 
 OWN = ("--methods", "--search", "--seeds", "--folds", "--figures", "--together")
-CONFIGS = Path(__file__).parents[2] / "configs" / "methods"
 
 
 def command(argv: Sequence[str]) -> int:
@@ -51,11 +50,11 @@ def command(argv: Sequence[str]) -> int:
     _add_options(parser)
     config, options = arguments.parse(parser, argv)
     _check(argv, config, options)
-    names = _listed(options.methods)
     base = without(argv, OWN)
-    files = {name: _method_file(name) for name in names}
-    candidates = read_search(options.search and Path(options.search), files, base)
-    first = next(iter(candidates[names[0]].values()))
+    files = _method_files(options.methods)
+    search = packaged.find(options.search, "searches", "--search") if options.search else None
+    candidates = read_search(search, files, base)
+    first = next(iter(candidates[next(iter(files))].values()))
     resolve(first.evaluation.protocol, first.data.modalities)  # or an error before all else
     folder = run_folder.choose(config, f"{arguments.config_name(argv)}-ranking")
     seeds = [config.training.seed + number for number in range(options.seeds)]
@@ -85,7 +84,8 @@ def _add_options(parser: Any) -> None:
         metavar="FILE",
         default=None,
         help="YAML: candidates: {name: {section.option: value, ...}, ...}, which every method "
-        "tries on the validation split; methods: {METHOD: {...}} names others for one method",
+        "tries on the validation split; methods: {METHOD: {...}} names others for one method; or a "
+        "packaged one by name, as regularisation",
     )
     add("--seeds", type=int, default=3, help="training seeds of each method")
     add("--folds", default="", help="which folds, as 0,1; empty: all of data.folds")
@@ -100,12 +100,6 @@ def _add_options(parser: Any) -> None:
 
 def _check(argv: Sequence[str], config: Config, options: argparse.Namespace) -> None:
     check_counts(seeds=options.seeds, together=options.together)
-    names = _listed(options.methods)
-    if len(names) < 2 or len(set(names)) < len(names):
-        raise ConfigError(
-            f"--methods: found {options.methods!r}, expected two different names or more, as "
-            "fsrf,task_only."
-        )
     given = [one for one in argv if one.startswith("--method.")]
     if given:
         raise ConfigError(
@@ -119,6 +113,17 @@ def _listed(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
+def _method_files(text: str) -> dict[str, Path]:
+    """The config file of every method, by the name that its row and its folder have."""
+    paths = [packaged.find(name, "methods", "--methods") for name in _listed(text)]
+    files = {path.stem: path for path in paths}
+    if len(files) < 2 or len(files) < len(paths):
+        raise ConfigError(
+            f"--methods: found {text!r}, expected two different names or more, as fsrf,task_only."
+        )
+    return files
+
+
 def _folds(text: str, count: int) -> list[int | None]:
     """Numbers of the folds; [None] without any."""
     asked = _listed(text)
@@ -130,18 +135,6 @@ def _folds(text: str, count: int) -> list[int | None]:
         if not one.isdigit() or int(one) >= count or asked.count(one) > 1:
             raise ConfigError(f"--folds: found {text}, expected numbers from 0 to {count - 1}.")
     return [int(one) for one in asked] or list(range(count))
-
-
-def _method_file(name: str) -> Path:
-    """The config file of a method: a path, or a name in configs/methods."""
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml"):
-        return path
-    path = CONFIGS / f"{name}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in CONFIGS.glob("*.yaml")))
-        raise ConfigError(f"--methods: found {name!r}, expected some of {known}, or a path.yaml.")
-    return path
 
 
 def _write(folder: Path, ranked: Sequence[Ranked], resamples: int, figures: Sequence[str]) -> str:

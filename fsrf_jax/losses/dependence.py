@@ -125,3 +125,4 @@ DEPENDENCE: dict[str, Dependence] = {
     "hsic": hsic,
     "orthogonality": orthogonality,
 }
+"""By the name that `method.redundancy.dependence` takes."""

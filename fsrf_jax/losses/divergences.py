@@ -41,6 +41,7 @@ DIVERGENCES: dict[str, Divergence] = {
     "sinkhorn": sinkhorn,
     "sliced_wasserstein": sliced_wasserstein,
 }
+"""By the name that `method.homogeneous.divergence` takes."""
 
 
 @dataclass(frozen=True)

@@ -23,3 +23,4 @@ METHODS: dict[str, type] = {
     "late_fusion": LateFusion,
     "misa": Misa,
 }
+"""The dataclass of every method by its name."""

@@ -4,13 +4,18 @@ import dataclasses
 import importlib.util
 import re
 
+import pytest
 from command_case import ROOT
 
+from fsrf_jax import packaged
+from fsrf_jax.evaluation.protocols.registry import PROTOCOLS
 from fsrf_jax.losses import DEPENDENCE, DIVERGENCES
 from fsrf_jax.losses.task import ERRORS
 from fsrf_jax.methods import Fsrf
 
 PAGE = (ROOT / "docs" / "losses.md").read_text("utf-8")
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+KINDS = {"config": "", "ablation": "ablations", "search": "searches", "evaluation.protocol": ""}
 
 
 def numbers(line):
@@ -56,3 +61,17 @@ def test_every_form_of_every_term_has_its_row():
         assert f"| `{choice}` |" in PAGE
     for choice in ("direction: both", "direction: to_less_complete", "direction: off"):
         assert f"| `{choice}` |" in PAGE
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_configs_that_are_named_exist(page):
+    text = page.read_text("utf-8")
+    for name in re.findall(r"(?<![/\w])(?:bin/|fsrf-)([a-z]+)\b(?![-/])", text):
+        assert (ROOT / "bin" / name).is_file() or name == "jax", name
+    for path in re.findall(r"\bconfigs/[a-z_/]+\.yaml", text):
+        assert (ROOT / path).is_file(), path
+    options = "|".join(re.escape(name) for name in KINDS)
+    for option, name in re.findall(rf"--({options}) ([a-z_/]+)(?=[\s`,;:)]|$)", text):
+        packed = [*packaged.names(), *packaged.names(KINDS[option])]
+        own = option == "evaluation.protocol" and name in (*PROTOCOLS, "protocols/own/fading")
+        assert name in packed or own, f"--{option} {name}"

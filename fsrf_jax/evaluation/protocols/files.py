@@ -17,11 +17,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from fsrf_jax import options
+from fsrf_jax import options, packaged
 from fsrf_jax.errors import ConfigError
 from fsrf_jax.evaluation.metrics.families import FAMILIES
 from fsrf_jax.evaluation.protocols.registry import PROTOCOLS, Condition, Protocol, Rule
 from fsrf_jax.reading.text import read_yaml
+
+OWN = "protocols/own"
+"""Folder of the packaged protocols that are files."""
 
 FORMS = "modalities (with frame_rate or without), modality_rate, or subset_odds"
 WORDS = {
@@ -35,26 +38,32 @@ def resolve(name: str, modalities: Sequence[str]) -> Protocol:
     """The protocol of that name, or the one that a YAML file of that name describes.
 
     Args:
-        name: a key of `PROTOCOLS`, or a path that ends in .yaml or .yml.
+        name: a key of `PROTOCOLS`, a path that ends in .yaml or .yml, or the name of a packaged
+            file, as protocols/own/fading.
         modalities: names of the modalities, in the order of the config.
 
     Raises:
         ConfigError: there is no such protocol or file, or the file describes none.
     """
     if is_file(name):
-        return read_protocol(Path(name), modalities)
+        path = packaged.find(name, OWN, "evaluation.protocol")
+        return read_protocol(path, modalities)
     if name not in PROTOCOLS:
-        close = difflib.get_close_matches(name, PROTOCOLS, 1, cutoff=0.5)
+        known = [*PROTOCOLS, *_packaged()]
+        close = difflib.get_close_matches(name, known, 1, cutoff=0.5)
         hint = f"; the nearest is {close[0]}" if close else ""
-        known = ", ".join(PROTOCOLS)
-        expected = f"one of {known}, or a path to a .yaml file{hint}"
+        expected = f"one of {', '.join(known)}, or a path to a .yaml file{hint}"
         raise ConfigError(f"evaluation.protocol: found {name!r}, expected {expected}.")
     return PROTOCOLS[name](modalities)
 
 
 def is_file(name: str) -> bool:
-    """Whether the name of a protocol is a path to a file of the user's own."""
-    return name.endswith((".yaml", ".yml"))
+    """Whether the name of a protocol is a path to a file, or the name of a packaged one."""
+    return name.endswith((".yaml", ".yml")) or name in _packaged()
+
+
+def _packaged() -> list[str]:
+    return [f"{OWN}/{name}" for name in packaged.names(OWN)]
 
 
 def read_protocol(path: Path, modalities: Sequence[str]) -> Protocol:
