@@ -26,6 +26,8 @@ import numpy as np
 import yaml
 
 from fsrf_jax.data import load, store
+from fsrf_jax.data.streaming.stream import stream
+from fsrf_jax.data.streaming.wanted import Wanted
 from fsrf_jax.errors import UserError
 from fsrf_jax.evaluation.external import read_predictions
 from fsrf_jax.evaluation.protocols.files import describe, read_protocol
@@ -201,10 +203,20 @@ def kinds(folder):
     def pickled(path):
         return load.load(path, MODALITIES, format="mmsa")
 
+    widths = {m: x.shape[2] for m, x in split.features.items()}
+
+    def streamed(path):
+        return list(stream(path, Wanted(widths, MODALITIES, rows=3)))
+
     pickles = [(".pkl", pickle.dumps(mmsa(), protocol)) for protocol in range(6)]
+    npz = [(".npz", p.read_bytes()) for p in (plain, packed)]
     return {
+        "streamed pickle": Kind(pickles, program_changed, streamed),
+        "streamed npz": Kind(npz, members_changed, streamed),
+        "streamed hdf5": Kind([(".h5", hdf5.read_bytes())], bytes_changed, streamed),
+        "streamed store": Kind([(".h5", own.read_bytes())], bytes_changed, streamed),
         "pickle": Kind(pickles, program_changed, pickled),
-        "npz": Kind([(".npz", p.read_bytes()) for p in (plain, packed)], members_changed, data),
+        "npz": Kind(npz, members_changed, data),
         "hdf5": Kind([(".h5", hdf5.read_bytes())], bytes_changed, data),
         "store": Kind([(".h5", own.read_bytes())], bytes_changed, data),
         "masks": Kind([(".npz", masks.read_bytes())], members_changed, read_masks),
