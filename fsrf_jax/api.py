@@ -239,9 +239,7 @@ def load_run(folder: str | Path, *, data_path: str | Path | None = None) -> Run:
         )
     saved = folder / "config.yaml"
     if not saved.is_file():
-        raise RunError(
-            f"{folder}: found no config.yaml, expected a run folder made by train, or an export."
-        )
+        raise RunError(f"{folder}: found no config.yaml, expected a run folder made by train.")
     config = arguments.load(saved)
     if data_path is not None:
         data = dataclasses.replace(config.data, path=str(data_path))

@@ -270,10 +270,11 @@ def _content(source: ConfigLike) -> Mapping[str, Any]:
 def _merge(content: dict[str, Any], later: Mapping[str, Any]) -> None:
     """Put the values of a later source in place of those of earlier ones.
 
-    Another method's name takes all options of the earlier method away.
+    Another method's name takes all options of the earlier method away, if that was named: options
+    without a name are meant for whichever it will be, as in configs/demo.yaml.
     """
-    named, before = _name_in(_nested(later)), _name_in(content) or DEFAULT_METHOD
-    if named is not None and named != before:
+    named, before = _name_in(_nested(later)), _name_in(content)
+    if before is not None and named is not None and named != before:
         content.pop("method", None)
     for key, value in later.items():
         _set(content, str(key), _plain(value))

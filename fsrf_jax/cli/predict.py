@@ -37,7 +37,7 @@ def command(argv: Sequence[str]) -> int:
     parser = jsonargparse.ArgumentParser(
         prog="predict", description=DESCRIPTION, exit_on_error=False
     )
-    parser.add_argument("run", metavar="RUN", help="run folder, made by train")
+    parser.add_argument("run", metavar="RUN", help="run folder, made by train, or an export")
     parser.add_argument("inputs", metavar="INPUT", nargs="+", help="file or folder to predict")
     parser.add_argument(
         "--output", metavar="FILE", required=True, help=".csv, .jsonl or .npz; must not exist"

@@ -22,7 +22,7 @@ def test_what_is_refused_with_one_message(trained, tmp_path):
     new = tmp_path / "new"
     (tmp_path / "empty").mkdir()
     done = call("export", tmp_path / "empty", "--output", new)
-    refused(done, 2, "found no config.yaml, expected a run folder made by train, or an export")
+    refused(done, 2, "found no config.yaml, expected a run folder made by train")
     done = call("export", trained.folder, "--output", tmp_path)
     refused(done, 2, f"{tmp_path}: exists already; remove it, or choose another name")
     done = call("export", trained.folder, "--output", new / "below")
