@@ -55,10 +55,10 @@ def utterance(rng, sentiment, habits, directions):
     features = {}
     for m, (shortest, longest) in FRAMES.items():
         frames = rng.integers(shortest, longest, endpoint=True)
-        heard = CLARITY[m] * sentiment * directions[m] + 0.7 * habits[m] + rng.normal(size=WIDTHS[m])
+        heard = CLARITY[m] * sentiment * directions[m] + 0.7 * habits[m]
+        heard = heard + rng.normal(size=WIDTHS[m])
         features[m] = heard + 2 * rng.normal(size=(frames, WIDTHS[m]))
-    if "audio" in features:
-        features["audio"][:, 5] = 16000  # the sampling rate, which a tool wrote beside the features
+    features["audio"][:, 5] = 16000  # the sampling rate, which a tool wrote beside the features
     return features
 
 
