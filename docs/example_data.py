@@ -79,4 +79,6 @@ def write_labels(folder, rows):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or Path(sys.argv[1]).exists():
+        sys.exit(f"expected one folder that is not there yet, found {sys.argv[1:]}")
     main(Path(sys.argv[1]))

@@ -103,7 +103,7 @@ def checkout(tmp_path, monkeypatch):
 
 
 def walked(folder, name):
-    """The text of a page, all of whose steps were done in this folder, and how many lines it quotes."""
+    """The text of a page whose steps were done in this folder, and how many lines it quotes."""
     text = (ROOT / "docs" / f"{name}.md").read_text("utf-8")
     quotes = follow(text)
     for path in re.findall(r"`(example/[^`]+)`", text):
