@@ -183,7 +183,9 @@ def train(
     """
     config, name = arguments.load(config, overrides), _name(config)
     place = run_folder.choose(config, name) if folder is None else Path(folder)
-    if not overwrite:
+    if overwrite:
+        run_folder.check_own(place)
+    else:
         run_folder.check_same(place, config)
     experiment = open_experiment(config)
     console = Console()

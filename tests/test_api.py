@@ -162,7 +162,7 @@ def test_a_run_starts_from_another_one_with_frozen_encoders(trained, tmp_path, c
     old = fsrf_jax.load(trained.folder)
     run = fsrf_jax.train(trained.folder / "config.yaml", changes, folder=tmp_path / "run")
     assert run.config.training.init_from == str(trained.folder)
-    there, here = old._network.parameters, run._network.parameters
+    there, here = old.network.parameters, run.network.parameters
     for found, expected in zip(
         *(jax.tree.leaves(p["encoders"]) for p in (here, there)), strict=True
     ):

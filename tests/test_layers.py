@@ -125,7 +125,7 @@ def test_what_a_user_gives_is_read_by_the_guarded_loaders_alone():
     }
     assert {module for module, _ in found} == {
         *(f"reading.{name}" for name in ("hdf5", "npz", "tensors", "text")),
-        "data.store",  # which writes with h5py.File
+        *("data.store", "reporting.prediction_files"),  # which write
         "reporting.published",  # a file of the package
     }
 

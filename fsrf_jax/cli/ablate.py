@@ -65,6 +65,7 @@ def command(argv: Sequence[str]) -> int:
     resolve(config.evaluation.protocol, config.data.modalities)  # or an error before all else
     path = packaged.find(options.ablation, "ablations", "--ablation")
     folder = run_folder.choose(config, f"{arguments.config_name(argv)}-{path.stem}")
+    run_folder.check_several(folder)
     base = without(argv, OWN, ("--probes",))
     members = [
         Member.make(folder, name, variant, config.training.seed + number)

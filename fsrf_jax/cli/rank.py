@@ -57,6 +57,7 @@ def command(argv: Sequence[str]) -> int:
     first = next(iter(candidates[next(iter(files))].values()))
     resolve(first.evaluation.protocol, first.data.modalities)  # or an error before all else
     folder = run_folder.choose(config, f"{arguments.config_name(argv)}-ranking")
+    run_folder.check_several(folder)
     seeds = [config.training.seed + number for number in range(options.seeds)]
     folds = _folds(options.folds, config.data.folds)
     console = Console()

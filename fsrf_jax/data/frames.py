@@ -168,7 +168,7 @@ def span(real: np.ndarray) -> np.ndarray:
 
 
 def within_lengths(
-    features: np.ndarray, lengths: Any, name: str
+    features: np.ndarray, lengths: Any, name: str, at_front: bool | None = None
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """The frames that the lengths of the sequences declare real.
 
@@ -179,6 +179,7 @@ def within_lengths(
         features: [n, t, f].
         lengths: integers [n], each from 0 to t.
         name: of the features, for messages.
+        at_front: whether padding is at the front, where that is known.
 
     Returns:
         Bool [n, t], and notes on what was assumed.
@@ -186,13 +187,11 @@ def within_lengths(
     Raises:
         DataError: the lengths do not fit the features.
     """
-    n, t, _ = features.shape
-    lengths_n1 = _checked_lengths(lengths, (n, t), name)[:, None]
-    frame_1t = np.arange(t)[None, :]
     real = filled(features)
-    end, front = frame_1t < lengths_n1, frame_1t >= t - lengths_n1
+    end, front = _sides(features, lengths, name)
     lost_end, lost_front = (int((real & ~inside).sum()) for inside in (end, front))
-    at_front = lost_front < lost_end
+    if at_front is None:
+        at_front = lost_front < lost_end
     valid, lost = (front, lost_front) if at_front else (end, lost_end)
     notes = [f"{name}: padding is at the front"] if at_front else []
     if lost:
@@ -200,8 +199,22 @@ def within_lengths(
     return valid & real.any(axis=1, keepdims=True), tuple(notes)
 
 
+def lost_beyond(features: np.ndarray, lengths: Any, name: str) -> tuple[int, int]:
+    """How many frames that are not zero are left out where padding is at the end, and in front."""
+    real = filled(features)
+    end, front = _sides(features, lengths, name)
+    return int((real & ~end).sum()), int((real & ~front).sum())
+
+
+def _sides(features: np.ndarray, lengths: Any, name: str) -> tuple[np.ndarray, np.ndarray]:
+    n, t, _ = features.shape
+    lengths_n1 = _checked_lengths(lengths, (n, t), name)[:, None]
+    frame_1t = np.arange(t)[None, :]
+    return frame_1t < lengths_n1, frame_1t >= t - lengths_n1
+
+
 def _checked_lengths(lengths: Any, shape: tuple[int, int], name: str) -> np.ndarray:
-    array = as_numbers(lengths, f"the lengths of {name}")
+    array = np.atleast_1d(as_numbers(lengths, f"the lengths of {name}"))
     if array.size == len(array):
         array = array.reshape(-1)
     if array.shape != shape[:1]:

@@ -30,7 +30,7 @@ def to_ids(dataset: Dataset) -> tuple[Dataset, dict[str, int]]:
     splits, notes = dict(dataset.splits), list(dataset.notes)
     vocabulary: dict[str, int] = {}
     for m in dataset.tokens:
-        ids = {name: _ids(f"{name} {m}", split.features[m]) for name, split in splits.items()}
+        ids = {name: as_ids(f"{name} {m}", split.features[m]) for name, split in splits.items()}
         known = [ids["train"]] if "train" in ids else ids.values()
         largest = max(int(x.max(initial=UNKNOWN)) for x in known)
         vocabulary[m] = largest + 1
@@ -46,7 +46,8 @@ def to_ids(dataset: Dataset) -> tuple[Dataset, dict[str, int]]:
     return dataclasses.replace(dataset, splits=splits, notes=tuple(notes)), vocabulary
 
 
-def _ids(where: str, x: np.ndarray) -> np.ndarray:
+def as_ids(where: str, x: np.ndarray) -> np.ndarray:
+    """Token ids as int32, or a DataError if a frame has other than one whole number."""
     wrong = (x < 0) | (x > LARGEST_ID) | (x != np.floor(x))
     if x.shape[2] != 1 or wrong.any():
         found = f"{x.shape[2]} numbers" if x.shape[2] != 1 else f"{x[wrong][0]:g}"

@@ -10,6 +10,7 @@ RUN/report.html, RUN/report.md, RUN/card.md, RUN/table.md, RUN/table.tex.
 import contextlib
 import dataclasses
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +23,7 @@ import jax
 
 from fsrf_jax import arguments
 from fsrf_jax.config import Config, flatten
+from fsrf_jax.data.names import listed
 from fsrf_jax.errors import RunError
 from fsrf_jax.experiments.environment import own_program
 from fsrf_jax.files import write_text
@@ -78,13 +80,59 @@ def check_same(folder: Path, config: Config) -> None:
         )
 
 
-def set_aside(folder: Path) -> Path | None:
-    """Rename an existing folder to NAME.old-TIME, and return the new name.
+def check_several(folder: Path) -> None:
+    """Nothing, if the folder is new, empty, or holds runs of `ablate` or `rank`.
 
     Raises:
-        RunError: another process trains in it.
+        RunError: it holds something else.
     """
-    if not folder.exists():
+    if not os.path.lexists(folder):
+        return
+    if not folder.is_dir():
+        raise RunError(f"{folder}: is no folder; {ELSEWHERE}.")
+    found = sorted(path.name for path in folder.iterdir() if path.name != ".lock")
+    if found and "members" not in found and not any(name.startswith("fold-") for name in found):
+        raise RunError(
+            f"{folder}: holds {listed(found)}, which is nothing of ablate or rank; {ELSEWHERE}."
+        )
+
+
+def check_own(folder: Path) -> None:
+    """Nothing, if the folder is new, empty, or a run: what may be renamed.
+
+    Raises:
+        RunError: it is anything else, also a link to a run, or where the program works.
+    """
+    if not os.path.lexists(folder):
+        return
+    place, here = folder.resolve(), Path.cwd()
+    problem = ""
+    if folder.is_symlink():
+        problem = f"is a link to {place}"
+    elif not folder.is_dir():
+        problem = "is a file"
+    elif place in (here, *here.parents, Path.home()):
+        problem = "is the home folder, or that of the command, or one that it is in"
+    elif not _is_run(place) and any(path.name != ".lock" for path in place.iterdir()):
+        names = listed(sorted(path.name for path in place.iterdir()))
+        problem = f"is no run (a run has config.yaml and environment.json): it holds {names}"
+    if problem:
+        raise RunError(f"{folder}: {problem}, so it is not renamed; {ELSEWHERE}.")
+
+
+def _is_run(folder: Path) -> bool:
+    made = ("environment.json", "checkpoints")
+    return (folder / "config.yaml").is_file() and any((folder / name).exists() for name in made)
+
+
+def set_aside(folder: Path) -> Path | None:
+    """Rename the folder of a run to NAME.old-TIME, and return the new name; None for a new one.
+
+    Raises:
+        RunError: another process trains in it, or it is none that may be renamed.
+    """
+    check_own(folder)
+    if not folder.exists() or not _is_run(folder):
         return None
     if (folder / ".lock").exists():
         with locked(folder):

@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 
 from fsrf_jax import inference, sharding
 from fsrf_jax.config import Config
-from fsrf_jax.data import frames
+from fsrf_jax.data import frames, tokens
 from fsrf_jax.data.dataset import Masks, Split
 from fsrf_jax.data.normalise import Normaliser
 from fsrf_jax.errors import DataError
@@ -225,6 +225,9 @@ class Network:
         self, arrays: Mapping[str, np.ndarray], lengths: Mapping[str, Any], alone: bool
     ) -> Split:
         """The samples with their valid frames."""
+        for m in lengths:
+            if m not in arrays:
+                raise DataError(f"lengths: found {m!r}, expected some of {', '.join(arrays)}.")
         n = len(next(iter(arrays.values())))
         features, valid = {}, {}
         for m, width in self.shapes.features.items():
@@ -240,7 +243,7 @@ class Network:
     def _cleaned(self, m: str, x: np.ndarray, finite: np.ndarray) -> np.ndarray:
         """Token ids, or numbers of which those that are not finite are the training mean."""
         if m in self.shapes.vocabulary:
-            return np.where(finite, x, 0).astype(np.int32)
+            return tokens.as_ids(m, np.where(finite, x, 0))
         mean = self.normaliser.mean[m].astype(np.float32)
         return np.where(finite, x, mean[None, None])
 

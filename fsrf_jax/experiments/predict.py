@@ -1,6 +1,7 @@
 """Files in, a file of predictions out: any number of samples, some at a time."""
 
 import csv
+import dataclasses
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from fsrf_jax.data.names import hint, listed
 from fsrf_jax.data.streaming.stream import stream
 from fsrf_jax.data.streaming.wanted import Unread, Wanted
 from fsrf_jax.errors import ConfigError, DataError
+from fsrf_jax.evaluation.shapley import MOST_PLAYERS
 from fsrf_jax.experiments.explain import Explanation
 from fsrf_jax.experiments.network import Network, Prediction
 from fsrf_jax.files import write_text
@@ -94,12 +96,12 @@ def predict_files(
     seen = dict.fromkeys(network.shapes.features, False)
     owed = _Owed(tuple(network.shapes.features))
     with writer(output) as append:
-        for part in _parts(network, inputs, asked):
+        for part, of_input in _parts(network, inputs, asked):
             if isinstance(part, Unread):
                 summary.unread.append(part)
                 continue
             found = network.predict_split(part, codes=asked.codes)
-            columns = _columns(network, part, found)
+            columns = {"id": part.ids, **of_input, **_columns(network, found)}
             if asked.explain:
                 explanation = network.explain_split(part)
                 columns |= _explained(network, found, explanation, lists=output.suffix != ".csv")
@@ -112,16 +114,16 @@ def predict_files(
             step(f"{summary.predicted} samples predicted")
         if not summary.predicted:
             raise DataError(_nothing_read(inputs, summary.unread))
+        # Before the output, which is there only once all else is.
+        summary.files.append(output)
+        if summary.unread:
+            write_unread(path := output.with_suffix(".unread.csv"), summary.unread)
+            summary.files.append(path)
+        if asked.explain:
+            drawn = owed.drawn(network.recipe.task.form)
+            save_explained(path := output.with_suffix(".explained.png"), drawn)
+            summary.files.append(path)
     summary.without = tuple(m for m, some in seen.items() if not some)
-    summary.files.append(output)
-    if summary.unread:
-        write_unread(path := output.with_suffix(".unread.csv"), summary.unread)
-        summary.files.append(path)
-    if asked.explain:
-        save_explained(
-            path := output.with_suffix(".explained.png"), owed.drawn(network.recipe.task.form)
-        )
-        summary.files.append(path)
     return summary
 
 
@@ -141,8 +143,13 @@ def _check(network: Network, output: Path, asked: Asked) -> None:
             f"--output: found {output}, expected a file ending in {listed(WRITERS)} in a folder "
             "that is there."
         )
-    if output.exists():
-        raise ConfigError(f"--output: {output} exists already; remove it, or choose another name.")
+    companions = [output.with_suffix(".unread.csv")]
+    companions += [output.with_suffix(".explained.png")] if asked.explain else []
+    for path in (output, *companions):
+        if path.exists():
+            raise ConfigError(
+                f"--output: {path} exists already; remove it, or choose another name."
+            )
     if asked.codes and output.suffix == ".csv":
         raise ConfigError(
             "--codes: a .csv has no room for codes; give --output FILE.npz or .jsonl."
@@ -150,6 +157,13 @@ def _check(network: Network, output: Path, asked: Asked) -> None:
     if asked.rows is not None and asked.rows < 1:
         raise ConfigError(f"--rows: found {asked.rows}, expected a number from 1.")
     known = tuple(network.shapes.features)
+    if asked.modalities == ():
+        raise ConfigError(f"--modalities: found none, expected some of {listed(known)}.")
+    if asked.explain and len(known) > MOST_PLAYERS:
+        raise ConfigError(
+            f"--explain: the run has {len(known)} modalities; expected at most {MOST_PLAYERS}, "
+            "because all of their subsets are predicted."
+        )
     for m in asked.modalities or ():
         if m not in known:
             raise ConfigError(
@@ -157,7 +171,10 @@ def _check(network: Network, output: Path, asked: Asked) -> None:
             )
 
 
-def _parts(network: Network, inputs: Sequence[Path], asked: Asked) -> Iterator[Split | Unread]:
+def _parts(
+    network: Network, inputs: Sequence[Path], asked: Asked
+) -> Iterator[tuple[Split | Unread, dict[str, np.ndarray]]]:
+    """The samples, and the column that tells of which input they are, where there are several."""
     shapes = network.shapes
     wanted = Wanted(
         widths=shapes.features,
@@ -168,11 +185,34 @@ def _parts(network: Network, inputs: Sequence[Path], asked: Asked) -> Iterator[S
         strict=asked.modalities is None,
     )
     for path in inputs:
-        yield from stream(path, wanted, asked.format)
+        seen: set[int] = set()  # digests take less room than the ids
+        for part in stream(path, wanted, asked.format):
+            if isinstance(part, Unread):
+                yield part, {}
+                continue
+            part = dataclasses.replace(part, ids=np.array([_printable(i) for i in part.ids]))
+            _check_new(path, part.ids, seen)
+            yield part, {"input": np.array([str(path)] * len(part))} if len(inputs) > 1 else {}
 
 
-def _columns(network: Network, part: Split, found: Prediction) -> dict[str, np.ndarray]:
-    columns = {"id": np.asarray(part.ids)}
+def _printable(name: str) -> str:
+    """An id that every file can hold: no control characters, and what is no text escaped."""
+    text = str(name).encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _check_new(path: Path, ids: np.ndarray, seen: set[int]) -> None:
+    for name in ids.tolist():
+        if hash(name) in seen:
+            raise DataError(
+                f"{path}: the id {name!r} occurs more than once; expected different ones: choose "
+                "among splits by --splits, or rename one"
+            )
+        seen.add(hash(name))
+
+
+def _columns(network: Network, found: Prediction) -> dict[str, np.ndarray]:
+    columns: dict[str, np.ndarray] = {}
     names = output_names(network)
     if names:
         columns |= {f"prediction_{name}": found.values[:, i] for i, name in enumerate(names)}

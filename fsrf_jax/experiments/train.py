@@ -186,6 +186,7 @@ def train_population(
     reporting: Reporting,
     teacher: Callable[[], Any],
     start: Callable[[TrainState], TrainState] = lambda states: states,
+    say: Say = silent,
 ) -> tuple[TrainState, normalise.Normaliser]:
     """Train runs as one program, or go on with it, up to the last epoch.
 
@@ -196,6 +197,7 @@ def train_population(
         reporting: epochs done to a context, inside which every epoch's record of a run is given.
         teacher: gives the teacher's inference parameters; called only if there is work left.
         start: fresh states to those that training begins with; not called on what goes on.
+        say: is given a line on a checkpoint that could not be used.
 
     Returns:
         The states of all the runs, and the normaliser that they were trained with.
@@ -207,6 +209,8 @@ def train_population(
             states = start(run.initial_states([one.config.training.seed for one in runs]))
         else:
             states, normaliser = run.restore(manager, len(runs))
+            for aside in manager.set_aside:
+                say(f"A damaged checkpoint is now {aside}; going on from the one before it.")
         if jax.device_get(is_complete(recipe, states)).all():
             return states, normaliser
         train, valid = (normaliser.apply(run.source.split(name)) for name in ("train", "valid"))
@@ -266,7 +270,7 @@ def _train_alone(
         return train_teacher(run, folder / "teacher", progress, say)
 
     start = partial(started, run, folders=[folder], say=say)
-    return train_population([run], normaliser, folder, reporting, teacher, start)
+    return train_population([run], normaliser, folder, reporting, teacher, start, say)
 
 
 def _finished_results(folder: Path, epochs: int) -> Results | None:

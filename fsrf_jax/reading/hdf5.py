@@ -94,7 +94,7 @@ def read_array(dataset: Any, rows: slice = slice(None)) -> np.ndarray:
     if h5py.check_string_dtype(dataset.dtype) is None:
         with limits.one_message(path, f"HDF5, array {dataset.name!r},"):
             plain.check_dtype(dataset.dtype)
-    return plain.checked(dataset[rows] if dataset.shape else dataset[()])
+    return plain.checked(dataset[rows] if dataset.shape else np.asarray(dataset[()]))
 
 
 class Rows:

@@ -4,7 +4,9 @@ import contextlib
 import math
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -90,11 +92,12 @@ class Arrays(Mapping[str, np.ndarray]):
     def rows(self, name: str) -> Iterator["Rows"]:
         """An array that is read some rows at a time."""
         entry = self._entries[name]
-        with (
-            limits.one_message(self._path, f".npz, array {name!r},", self._error),
-            self._archive.open(_written_by_numpy(entry)) as file,
-        ):
-            yield Rows(file, entry.file_size)
+        guard = partial(limits.one_message, self._path, f".npz, array {name!r},", self._error)
+        with contextlib.ExitStack() as stack:
+            with guard():
+                file = stack.enter_context(self._archive.open(_written_by_numpy(entry)))
+                rows = Rows(file, entry.file_size, guard)
+            yield rows
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
@@ -131,8 +134,10 @@ class Rows:
         shape: of all of it.
     """
 
-    def __init__(self, file: IO[bytes], size: int) -> None:
-        self._file = file
+    def __init__(
+        self, file: IO[bytes], size: int, guard: Callable[[], AbstractContextManager[None]]
+    ) -> None:
+        self._file, self._guard = file, guard
         self.shape, fortran, self._dtype = _header(file, size)
         self._whole = None
         if fortran and len(self.shape) > 1:  # its rows do not stand together
@@ -146,7 +151,8 @@ class Rows:
             self._at += count
             return plain.checked(self._whole[self._at - count : self._at])
         shape = (count, *self.shape[1:])
-        return plain.checked(_filled(self._file, math.prod(shape), self._dtype).reshape(shape))
+        with self._guard():
+            return plain.checked(_filled(self._file, math.prod(shape), self._dtype).reshape(shape))
 
 
 def _written_by_numpy(entry: zipfile.ZipInfo) -> zipfile.ZipInfo:

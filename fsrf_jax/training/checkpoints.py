@@ -3,10 +3,13 @@
 A checkpoint holds the whole training state (the best parameters with the current
 ones) and a tree of preparation arrays, such as the normaliser, without which the network is
 useless. Orbax restores a damaged file, or a target of another type, without complaint, so the
-type, the shape and a SHA-256 digest of every leaf are stored with the arrays and compared.
+type, the shape and a SHA-256 digest of every leaf are stored with the arrays and compared, and a
+digest of these and of the epoch beside them: so a checkpoint that is whole but of another network
+is told from one that is damaged, or copied from another epoch.
 
 FOLDER/EPOCH/ is a whole checkpoint: Orbax gives it this name when all of it is written. What was
-cut off is called FOLDER/EPOCH.orbax-checkpoint-tmp.
+cut off is called FOLDER/EPOCH.orbax-checkpoint-tmp, what turned out to be damaged when training
+went on FOLDER/EPOCH.damaged.
 """
 
 import contextlib
@@ -14,6 +17,7 @@ import dataclasses
 import functools
 import gc
 import hashlib
+import json
 import logging
 import shutil
 import sys
@@ -21,7 +25,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +36,9 @@ from orbax.checkpoint import v1 as ocp
 from fsrf_jax.errors import RunError
 
 KEPT = 2  # one that turns out to be damaged never takes the one before with it
+DAMAGED = ".damaged"
+WHOLE = "digests and epoch"
+"""The key of the digest of all digests; no path in a tree is called so."""
 UNFINISHED = ".orbax-checkpoint-tmp"  # Orbax's name; it begins with the number of epochs
 
 
@@ -43,6 +50,12 @@ class Manager:
     read_only: bool
     saving: tuple[int, ocp.AsyncResponse] | None = None
     """The save under way, with its number of epochs."""
+    set_aside: list[Path] = dataclasses.field(default_factory=list)
+    """Where damaged checkpoints are now that a restore has renamed."""
+
+
+class DamagedCheckpoint(RunError):
+    """A checkpoint is not what was saved."""
 
 
 @contextlib.contextmanager
@@ -87,7 +100,8 @@ def save(manager: Manager, epoch: int, arrays: Any) -> None:
     wait(manager)
     if epoch in _epochs(manager.folder):
         return
-    items = {"arrays": arrays, "digests": digests(arrays)}
+    found = digests(arrays)
+    items = {"arrays": arrays, "digests": {**found, WHOLE: _digest_of_all(found, epoch)}}
     with _failed_save_is_run_error(manager, epoch), _context():
         response = ocp.save_checkpointables_async(manager.folder / str(epoch), items)
     manager.saving = epoch, response
@@ -114,18 +128,24 @@ def wait(manager: Manager) -> None:
 def restore(manager: Manager, target: Any) -> Any:
     """The newest checkpoint, as a pytree like `target`.
 
+    For training, a damaged one is renamed, and the one before it taken, if there is one that is
+    whole: `Manager.set_aside` says so. Who only reads changes nothing.
+
     Args:
         manager: from `open_manager`.
         target: a pytree of arrays, or of `jax.ShapeDtypeStruct` with shardings: the shapes,
             types and devices to restore to.
 
     Raises:
-        RunError: there is no checkpoint, it has other leaves, shapes or types, or it is damaged.
+        RunError: there is no checkpoint, or it has other leaves, shapes or types.
+        DamagedCheckpoint: it is damaged; for training, all of them are.
     """
     wait(manager)
     epoch = latest(manager)
     if epoch is None:
         raise RunError(f"{manager.folder}: found no checkpoint; train the run first.")
+    if not manager.read_only:
+        return _restore_whole(manager, target)
     try:
         return _restore(manager.folder / str(epoch), target)
     except RunError:
@@ -133,6 +153,24 @@ def restore(manager: Manager, target: Any) -> Any:
             raise
     # Another process trains here, and newer checkpoints have replaced this one meanwhile.
     return restore(manager, target)
+
+
+def _restore_whole(manager: Manager, target: Any) -> Any:
+    """The newest whole checkpoint; those after it are renamed once it is restored."""
+    damaged: list[tuple[Path, DamagedCheckpoint]] = []
+    for epoch in sorted(_epochs(manager.folder), reverse=True):
+        place = manager.folder / str(epoch)
+        try:
+            arrays = _restore(place, target)
+        except DamagedCheckpoint as error:
+            damaged.append((place, error))
+            continue
+        for bad, _ in damaged if jax.process_index() == 0 else ():
+            aside = bad.with_name(bad.name + DAMAGED)
+            shutil.rmtree(aside, ignore_errors=True)
+            manager.set_aside.append(bad.rename(aside))
+        return arrays
+    raise damaged[0][1]
 
 
 def digests(arrays: Any) -> dict[str, str]:
@@ -146,31 +184,62 @@ def digests(arrays: Any) -> dict[str, str]:
     return {path: digest(leaf) for path, leaf in _leaves(arrays).items()}
 
 
+def _digest_of_all(found: Mapping[str, str], epoch: int) -> str:
+    text = json.dumps([epoch, sorted(found.items())])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _restore(place: Path, target: Any) -> Any:
-    remedy = f"Move the folder {place} away to go on from an earlier checkpoint."
-    expected = {path: _kind(leaf) for path, leaf in _leaves(target).items()}
-    stored = _load(place, "digests", None, remedy)
-    stored = stored if isinstance(stored, dict) else {}  # what is damaged may be anything
-    kinds = {path: str(value).partition(" ")[0] for path, value in stored.items()}
-    for path in sorted(expected.keys() | kinds.keys()):
-        if kinds.get(path) != expected.get(path):
-            raise RunError(
-                f"{place}: cannot restore the checkpoint: expected {path} to be "
-                f"{expected.get(path, 'absent')} and found {kinds.get(path, 'no digest of it')}; "
-                f"another config or other code saved it, or it is damaged. {remedy}"
-            )
-    arrays = _load(place, "arrays", target, remedy)
+    stored = _load(place, "digests", None)
+    stored = dict(stored) if isinstance(stored, dict) else {}  # what is damaged may be anything
+    whole = stored.pop(WHOLE, None)
+    if not all(isinstance(x, str) for x in stored.values()) or whole != _digest_of_all(
+        stored, int(place.name)
+    ):
+        raise _damaged(place, "its digests are not those of this epoch")
+    _check_kinds(place, stored, target)
+    arrays = _load(place, "arrays", target)
     found = digests(arrays)
     for path in stored:
         if found[path] != stored[path]:
-            raise RunError(
-                f"{place}: the checkpoint is damaged: {path} does not have the digest stored "
-                f"with it. {remedy}"
-            )
+            raise _damaged(place, f"{path} does not have the digest stored with it")
     return arrays
 
 
-def _load(place: Path, item: str, target: Any, remedy: str) -> Any:
+def _check_kinds(place: Path, stored: Mapping[str, str], target: Any) -> None:
+    """Raise RunError if a whole checkpoint has other leaves, shapes or types than wanted."""
+    expected = {path: _kind(leaf) for path, leaf in _leaves(target).items()}
+    kinds = {path: value.partition(" ")[0] for path, value in stored.items()}
+    differing = [
+        p for p in sorted(expected.keys() | kinds.keys()) if kinds.get(p) != expected.get(p)
+    ]
+    if not differing:
+        return
+    first = differing[0]
+    message = (
+        f"{place}: cannot restore the checkpoint, which is whole: expected {first} to be "
+        f"{expected.get(first, 'absent')} and found {kinds.get(first, 'nothing of that name')}"
+    )
+    pairs = [(kinds.get(path, ""), expected.get(path, "")) for path in differing]
+    if all(there.replace("64", "32") == here.replace("64", "32") for there, here in pairs):
+        bits = "without" if "64" in pairs[0][1] else "with"
+        raise RunError(
+            f"{message}. The run was trained {bits} JAX_ENABLE_X64: set it as it was then."
+        )
+    raise RunError(
+        f"{message}. Its network is another one: the method, the sizes of the model, the widths or "
+        "classes of the data, or the version of this package are not those that it was trained by."
+    )
+
+
+def _damaged(place: Path, what: str) -> DamagedCheckpoint:
+    return DamagedCheckpoint(
+        f"{place}: the checkpoint is damaged: {what}. The same bin/train command goes on from the "
+        "newest one that is whole, if there is one."
+    )
+
+
+def _load(place: Path, item: str, target: Any) -> Any:
     with _quiet():
         try:
             with _context():
@@ -181,7 +250,7 @@ def _load(place: Path, item: str, target: Any, remedy: str) -> Any:
         # Orbax gives up at the first error and leaves reads under way and coroutines behind.
         time.sleep(0.2)
         gc.collect()
-    raise RunError(f"{place}: cannot restore the checkpoint: {failure}. {remedy}")
+    raise _damaged(place, f"it cannot be restored: {failure}")
 
 
 _SILENCE = threading.RLock()

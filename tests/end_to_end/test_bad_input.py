@@ -264,21 +264,41 @@ def test_evaluation_without_checkpoints(run, keep_folder):
 
 
 def damage(run):
-    """Flip one bit in the largest file of arrays."""
-    files = (p for p in (run / "checkpoints").glob("*/arrays/**/d/*") if p.is_file())
+    """Flip one bit in the largest file of the newest arrays."""
+    newest = max((run / "checkpoints").iterdir(), key=lambda place: int(place.name))
+    files = (p for p in newest.glob("arrays/**/d/*") if p.is_file())
     path = max(files, key=lambda p: p.stat().st_size)
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 4
     path.write_bytes(content)
 
 
+def test_training_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path_factory):
+    """To the same results, byte by byte, and the same curves."""
+    run = tmp_path_factory.mktemp("several") / "run"
+    argv = (*TINY, "--training.epochs", "3", "--output.checkpoint_every", "1")
+    argv = (*argv, "--output.directory", run)
+    assert call("train", *argv).status == 0
+    kept = ("results.json", "predictions.csv", "metrics.jsonl")
+    before = {name: (run / name).read_bytes() for name in kept}
+    damage(run)
+    refused(call("evaluate", run), 2, f"{run}/checkpoints/3", "is damaged", "same bin/train")
+    done = call("train", *argv, "--output.progress", "true")
+    assert done.status == 0, done.err
+    aside = run / "checkpoints" / "3.damaged"
+    assert f"A damaged checkpoint is now {aside}; going on from the one before it." in done.out
+    assert {name: (run / name).read_bytes() for name in kept} == before
+    assert aside.is_dir()
+    assert call("evaluate", run).status == 0
+
+
 def test_a_damaged_checkpoint(run, trained):
     damage(run)
     before = snapshot(run)
-    refused(call("evaluate", run), 2, f"{run}/checkpoints/2", "Move the folder")
+    refused(call("evaluate", run), 2, f"{run}/checkpoints/2", "is damaged")
     assert snapshot(run) == before
     done = call("train", *trained.argv, "--output.directory", run, "--training.epochs", "3")
-    refused(done, 2, f"{run}/checkpoints/2", "Move the folder")
+    refused(done, 2, f"{run}/checkpoints/2", "is damaged")
     assert read_arrays(run / "predictions.npz")
     assert before[run / "results.json"] == (run / "results.json").read_bytes()
     assert before[run / "metrics.jsonl"] == (run / "metrics.jsonl").read_bytes()

@@ -125,10 +125,73 @@ def test_setting_aside_keeps_everything(folder, tmp_path):
     assert run_folder.set_aside(folder) is None
 
 
+def make_run(folder, text="x"):
+    folder.mkdir(parents=True)
+    for name in ("config.yaml", "environment.json"):
+        (folder / name).write_text("{}")
+    (folder / "x").write_text(text)
+    return folder
+
+
 def test_setting_aside_twice_in_a_second_keeps_both(tmp_path):
     for text in ("first", "second", "third"):
-        (tmp_path / "run").mkdir()
-        (tmp_path / "run" / "x").write_text(text)
+        make_run(tmp_path / "run", text)
         run_folder.set_aside(tmp_path / "run")
     found = {path.read_text() for path in tmp_path.glob("run.old-*/x")}
     assert found == {"first", "second", "third"}
+
+
+def tree(folder):
+    return sorted((str(p), p.is_file() and p.read_bytes()) for p in folder.rglob("*"))
+
+
+def test_what_is_no_run_is_not_renamed(tmp_path, monkeypatch):
+    home = make_run(tmp_path / "home")
+    make_run(home / "work" / "run")
+    (home / "notes").mkdir()
+    (home / "notes" / "mine.txt").write_text("mine")
+    (home / "config.txt").write_text("mine")
+    (home / "link").symlink_to(home / "work" / "run")
+    (home / "dangling").symlink_to(home / "nothing")
+    (home / "only").mkdir()
+    (home / "only" / "config.yaml").write_text("mine: 1")  # some other program's
+    monkeypatch.setattr(Path, "home", lambda: home)
+    monkeypatch.chdir(home / "work")
+    before = tree(tmp_path)
+    for given, part in (
+        (home, "is the home folder"),
+        (Path(), "is the home folder, or that of the command"),
+        (Path(".."), "is the home folder, or that of the command"),
+        (Path("/"), "is the home folder, or that of the command"),
+        (home / "notes", "is no run .* it holds mine.txt"),
+        (home / "only", "is no run .* it holds config.yaml"),
+        (home / "config.txt", "is a file"),
+        (home / "link", "is a link to"),
+        (home / "dangling", "is a link to"),
+    ):
+        with pytest.raises(RunError, match=f"{part}.*so it is not renamed; choose another folder"):
+            run_folder.set_aside(given)
+    assert tree(tmp_path) == before
+    assert run_folder.set_aside(Path("run")).name.startswith("run.old-")
+
+
+def test_an_empty_folder_is_used_as_it_is(tmp_path):
+    (tmp_path / "run").mkdir()
+    assert run_folder.set_aside(tmp_path / "run") is None
+    assert (tmp_path / "run").is_dir()
+
+
+def test_several_runs_go_into_a_folder_of_their_own(tmp_path):
+    for name in ("members", "fold-3"):
+        (tmp_path / name / name).mkdir(parents=True)
+        (tmp_path / name / "notes.txt").write_text("mine")
+        run_folder.check_several(tmp_path / name)
+    (tmp_path / "empty").mkdir()
+    run_folder.check_several(tmp_path / "empty")
+    run_folder.check_several(tmp_path / "new")
+    other = make_run(tmp_path / "other")
+    with pytest.raises(RunError, match=r"holds config.yaml, environment.json, x, which is nothing"):
+        run_folder.check_several(other)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(RunError, match="is no folder"):
+        run_folder.check_several(tmp_path / "file")

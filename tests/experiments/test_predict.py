@@ -4,6 +4,7 @@ import contextlib
 import csv
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from command_case import TINY, call, read_arrays
 
 import fsrf_jax
 from fsrf_jax import inference
+from fsrf_jax.data.tokens import as_ids
 from fsrf_jax.errors import ConfigError, DataError
 from fsrf_jax.experiments.predict import Asked, predict_files
 from fsrf_jax.reporting.prediction_files import writer
@@ -158,6 +160,7 @@ def test_several_inputs_follow_each_other_and_what_is_unread_is_listed(network, 
     summary = predict_files(network, [folder, path], out, Asked())
     rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [row["id"].replace("_", "/") for row in rows] == samples.ids[:5].tolist()
+    assert [row["input"] for row in rows] == 3 * [str(folder)] + 2 * [str(path)]
     (unread,) = summary.unread
     assert unread.id == "broken"
     assert summary.files == [out, tmp_path / "out.unread.csv"]
@@ -178,13 +181,18 @@ def test_what_does_not_fit_is_refused_before_anything_is_read(network, samples, 
     path = write(tmp_path / "x.npz", samples)
     there = tmp_path / "there.csv"
     there.write_text("mine")
+    (tmp_path / "z.unread.csv").write_text("mine")
+    (tmp_path / "w.explained.png").write_text("mine")
     for out, asked, message in (
         (tmp_path / "x.txt", Asked(), "expected a file ending in .csv, .jsonl, .npz"),
         (tmp_path / "no" / "x.csv", Asked(), "in a folder that is there"),
         (there, Asked(), "exists already"),
         (tmp_path / "y.csv", Asked(codes=True), "a .csv has no room"),
         (tmp_path / "y.csv", Asked(modalities=("sound",)), "found 'sound', expected some of"),
+        (tmp_path / "y.csv", Asked(modalities=()), "--modalities: found none"),
         (tmp_path / "y.csv", Asked(rows=0), "--rows: found 0"),
+        (tmp_path / "z.jsonl", Asked(), "z.unread.csv exists already"),
+        (tmp_path / "w.jsonl", Asked(explain=True), "w.explained.png exists already"),
     ):
         with pytest.raises(ConfigError, match=message):
             predict_files(network, [path], out, asked)
@@ -302,3 +310,33 @@ def test_a_write_that_fails_leaves_nothing(tmp_path):
             append({"id": np.array(["a"]), "x": np.ones(1, np.float32)})
             raise KeyError
     assert list(tmp_path.iterdir()) == []
+
+
+def test_ids_are_different_and_can_be_written(network, samples, tmp_path):
+    few = dataclasses.replace(samples.take(slice(0, 2)), ids=np.array(["a", "a"]))
+    path = write(tmp_path / "x.npz", few)
+    with pytest.raises(DataError, match="the id 'a' occurs more than once"):
+        predict_files(network, [path], tmp_path / "a.csv", Asked(rows=1))
+    assert not (tmp_path / "a.csv").exists()
+    few = dataclasses.replace(few, ids=np.array(["a\r\nb", "ü \x01"]))
+    predict_files(network, [write(tmp_path / "y.npz", few)], tmp_path / "a.csv", Asked())
+    assert read(tmp_path / "a.csv")["id"] == ["a\\r\\nb", "ü \\x01"]
+    folder = write_folder(tmp_path / "one", samples.take(slice(0, 1)))
+    (file,) = folder.iterdir()
+    file.rename(folder / os.fsdecode(b"caf\xe9.npz"))
+    predict_files(network, [folder], tmp_path / "b.csv", Asked(explain=True))
+    assert read(tmp_path / "b.csv")["id"] == ["caf\\udce9"]
+
+
+def test_token_ids_are_checked_as_in_the_data():
+    assert as_ids("x", np.array([[[3.0]]])).dtype == np.int32
+    for wrong in (3.7, -5.0):
+        with pytest.raises(DataError, match="expected one whole number"):
+            as_ids("x", np.array([[[wrong]]]))
+
+
+def test_lengths_of_what_is_not_given_are_refused(network):
+    with pytest.raises(DataError, match="lengths: found 'langage', expected some of language"):
+        network.predict({"language": np.ones((2, 3, 32))}, {"langage": [1, 2]})
+    one = network.predict({"language": np.ones((1, 3, 32))}, {"language": 3})
+    assert one.values.shape == (1,)

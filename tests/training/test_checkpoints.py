@@ -113,7 +113,7 @@ def damage_every_file(saved, scratch):
             try:
                 restored = restore(folder)
             except RunError as error:
-                found += str(folder / "5") in str(error) and "Move the folder" in str(error)
+                found += str(folder / "5") in str(error) and "is damaged: " in str(error)
             else:
                 chex.assert_trees_all_equal(as_numpy(restored), expected)
     print(found)
@@ -151,17 +151,21 @@ def test_damaged_files(saved, tmp_path):
 def change_digests(folder, change):
     (file,) = [p for p in files_of(folder / "5" / "digests") if "kernel" in p.read_text()]
     content = json.loads(file.read_text())
-    assert set(content) == set(checkpoints.digests(example()))
+    assert set(content) == {*checkpoints.digests(example()), checkpoints.WHOLE}
     file.write_text(json.dumps(change(content)))
 
 
 def test_other_bits_than_the_digest_says(copied):
     """What Orbax reads without complaint."""
     leaf = "['state']['kernel']"
-    change_digests(copied, lambda content: content | {leaf: "float32[30,40] " + "0" * 64})
-    with pytest.raises(
-        RunError, match=r"damaged: \['state'\]\['kernel'\].*Move the folder .*5 away"
-    ):
+
+    def other(content):
+        changed = content | {leaf: "float32[30,40] " + "0" * 64}
+        del changed[checkpoints.WHOLE]
+        return changed | {checkpoints.WHOLE: checkpoints._digest_of_all(changed, 5)}
+
+    change_digests(copied, other)
+    with pytest.raises(RunError, match=r"5: the checkpoint is damaged: \['state'\]\['kernel'\]"):
         restore(copied)
 
 
@@ -178,8 +182,54 @@ def test_other_bits_than_the_digest_says(copied):
 )
 def test_digests_of_other_leaves(copied, change):
     change_digests(copied, change)
-    with pytest.raises(RunError, match=r"5: .*damaged.*Move the folder .*5 away"):
+    with pytest.raises(RunError, match=r"5: the checkpoint is damaged.*goes on from the newest"):
         restore(copied)
+
+
+def test_one_copied_from_another_epoch_is_not_the_newest(copied):
+    shutil.copytree(copied / "2", copied / "7")
+    with pytest.raises(RunError, match=r"7: .*damaged: its digests are not those of this epoch"):
+        restore(copied)
+
+
+def test_training_goes_on_from_the_newest_whole_one(copied):
+    shutil.copytree(copied / "2", copied / "7")
+    change_digests(copied, lambda content: {})
+    with checkpoints.open_manager(copied) as manager:
+        found = checkpoints.restore(manager, example())
+        assert manager.set_aside == [copied / "7.damaged", copied / "5.damaged"]
+        assert checkpoints.latest(manager) == 2
+        chex.assert_trees_all_equal(as_numpy(found), as_numpy(example(2)))
+        checkpoints.save(manager, 5, example(50))
+    chex.assert_trees_all_equal(as_numpy(restore(copied)), as_numpy(example(50)))
+    assert sorted(p.name for p in copied.iterdir()) == ["2", "5", "5.damaged", "7.damaged"]
+
+
+def test_where_none_is_whole_nothing_is_renamed(copied):
+    for epoch in ("2", "5"):
+        shutil.rmtree(copied / epoch / "digests")
+    before = sorted(copied.rglob("*"))
+    with (
+        pytest.raises(RunError, match=r"5: the checkpoint is damaged"),
+        checkpoints.open_manager(copied) as manager,
+    ):
+        checkpoints.restore(manager, example())
+    assert sorted(copied.rglob("*")) == before
+
+
+def test_what_is_whole_but_of_another_network_is_no_damage(copied):
+    wide = example(5)
+    wide["state"]["kernel"] = jnp.zeros((3, 4))
+    other = dict(example(5), new=jnp.zeros(3))
+    for target in (wide, other):
+        for read_only in (True, False):
+            with (
+                checkpoints.open_manager(copied, read_only=read_only) as manager,
+                pytest.raises(RunError, match=r"is whole: .* Its network is another one") as found,
+            ):
+                checkpoints.restore(manager, target)
+            assert not isinstance(found.value, checkpoints.DamagedCheckpoint)
+    assert not list(copied.glob("*.damaged"))
 
 
 @pytest.mark.parametrize("item", ["arrays", "digests"])
@@ -219,7 +269,7 @@ WRONG = {
     "narrower type": (("state", "kernel"), (30, 40), jnp.bfloat16, "bfloat16.*float32"),
     "type, equal numbers": (("state", "step"), (), jnp.float32, r"float32\[\].*int32\[\]"),
     "no key": (("state", "key"), (2,), jnp.uint32, r"uint32\[2\].*key<fry>\[\]"),
-    "another leaf": (("state", "new"), (3,), jnp.float32, r"\['new'\].*no digest of it"),
+    "another leaf": (("state", "new"), (3,), jnp.float32, r"\['new'\].*nothing of that name"),
 }
 
 
@@ -378,7 +428,7 @@ def test_an_error_without_a_message(saved, monkeypatch):
         raise AssertionError
 
     monkeypatch.setattr(checkpoints.ocp, "load_checkpointables", fail)
-    with pytest.raises(RunError, match="cannot restore the checkpoint: AssertionError"):
+    with pytest.raises(RunError, match="it cannot be restored: AssertionError"):
         restore(saved)
 
 

@@ -109,17 +109,26 @@ def read(
     unread = [str(name) for name in parts if str(name) not in tables]
     notes = [f"not read: {listed(unread)}"] if unread else []
 
+    if not labelled:
+        for modality in modalities:
+            if not any(_has(table, modality) for table in tables.values()):
+                _values(str(path), next(iter(tables.values())), modality, notes)  # or an error
+
     def split(name: str) -> Raw:
         table, where = tables[name], f"{path}, split {name!r}"
         if labelled:
             found = labels_of(where, table, notes)
             labels = frames.as_labels(found, f"{where}: the array of labels")
         else:
-            labels = np.zeros(len(_values(where, table, modalities[0], [])[0]), np.float32)
+            own = [m for m in modalities if _has(table, m)]
+            n = len(_values(where, table, own[0], [])[0]) if own else 0
+            labels = np.zeros(n, np.float32)
         if not len(labels):
             return Raw(labels, {})
         features, lengths, tokens = {}, {}, []
         for modality in modalities:
+            if not labelled and not _has(table, modality):
+                continue  # it is in another split
             values, key = _values(where, table, modality, notes)
             if key is None:
                 tokens.append(modality)
@@ -151,6 +160,11 @@ def attention_mask(bert: np.ndarray, notes: list[str]) -> np.ndarray | None:
             notes.append("text_bert: the attention mask is in row 2, not in row 1")
         return bert[:, row] == 1
     return None
+
+
+def _has(table: Table, modality: str) -> bool:
+    key = key_of(modality, table)
+    return key is not None or (modality == "language" and "text_bert" in table)
 
 
 def _values(where: str, table: Table, modality: str, notes: list[str]) -> tuple[Any, str | None]:

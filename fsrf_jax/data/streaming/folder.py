@@ -7,36 +7,45 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.data.formats import folders
 from fsrf_jax.data.load import DAMAGE, strange
-from fsrf_jax.data.names import listed
+from fsrf_jax.data.names import listed, split_names
 from fsrf_jax.data.streaming import keyed, parts
 from fsrf_jax.data.streaming.parts import Sample
 from fsrf_jax.data.streaming.wanted import Unread, Wanted
 from fsrf_jax.errors import DataError
 from fsrf_jax.reading import signature
+from fsrf_jax.reading.limits import check_regular
 from fsrf_jax.reading.text import read_csv
 
 _LIST = "labels.csv"
+_SUFFIXES = (".npy", ".csv")
+_MOST_FRAMES = 2**17  # of all samples of a part together, with padding
 
 
 def stream(path: Path, wanted: Wanted) -> Iterator[Split | Unread]:
     """The samples of a folder in the order of labels.csv, or else of their names."""
     entries = sorted(e for e in path.iterdir() if not e.name.startswith("."))
     inside = {entry.name: entry for entry in entries if entry.is_dir()}
-    if (path / _LIST).is_file() or not wanted.names.isdisjoint(inside):
+    ids = _listed(path, wanted)
+    if not wanted.names.isdisjoint(inside):
         chosen = {m: inside[name] for m, name in wanted.chosen(path, inside).items()}
-        samples = _in_folders(_ids(path, chosen, wanted), chosen, wanted)
-    else:
-        if not entries:
-            raise DataError(
-                f"{path}: holds no file; expected one a sample, with arrays named "
-                f"{listed(wanted.modalities)}, or a folder for each modality with one a sample"
-            )
-        wanted.check_splits(path, [""])
-        samples = _in_files(entries, wanted)
-    yield from _together(samples, wanted, path)
+        names = _in_all(path, chosen) if ids is None else ids
+        yield from _together(_in_folders(names, chosen, wanted), wanted, path)
+        return
+    files = [entry for entry in entries if entry.name != _LIST]
+    if not files:
+        raise DataError(
+            f"{path}: holds no file; expected one a sample, with arrays named "
+            f"{listed(wanted.modalities)}, or a folder for each modality with one a sample"
+        )
+    if ids is not None:
+        by_name = {entry.stem: entry for entry in files}
+        files = [by_name.get(name, path / name) for name in ids]
+    yield from _together(_in_files(files, wanted), wanted, path)
 
 
 def _in_folders(
@@ -49,40 +58,45 @@ def _in_folders(
                 m: parts.frames_of(x, m, wanted, name) for m, x in read.items() if x is not None
             }
             wanted.check_widths(name, features)
-        except DataError as error:
+        except (DataError, OSError) as error:
             yield Unread(name, str(error))
         else:
             yield name, features
 
 
-def _ids(path: Path, chosen: Mapping[str, Path], wanted: Wanted) -> list[str]:
-    """Those of labels.csv, else the names of all files."""
+def _listed(path: Path, wanted: Wanted) -> list[str] | None:
+    """The ids of labels.csv; None where there is none."""
     if not (path / _LIST).is_file():
         wanted.check_splits(path, [""])
-        entries = [entry for folder in chosen.values() for entry in folder.iterdir()]
-        names = {e.name if e.is_dir() else e.stem for e in entries if not e.name.startswith(".")}
-        if not names:
-            raise DataError(f"{path}: holds no sample; expected one file a sample in its folders")
-        return sorted(names)
+        return None
     rows = read_csv(path / _LIST)
     if not rows or "id" not in rows[0]:
         found = listed(rows[0]) if rows else "no row"
         raise DataError(f"{path / _LIST} has {found}; expected the column id and a row a sample")
-    wanted.check_splits(path, [row.get("split", "") for row in rows])
-    return [row["id"] for row in rows if not wanted.splits or row["split"] in wanted.splits]
+    name_of = split_names(dict.fromkeys(row.get("split", "") for row in rows))
+    wanted.check_splits(path, name_of.values())
+    splits = wanted.splits or tuple(name_of.values())
+    return [row["id"] for row in rows if name_of[row.get("split", "")] in splits]
+
+
+def _in_all(path: Path, chosen: Mapping[str, Path]) -> list[str]:
+    """The names of the files and folders of all modalities."""
+    entries = [entry for folder in chosen.values() for entry in folder.iterdir()]
+    names = {
+        entry.name if entry.is_dir() else entry.stem
+        for entry in entries
+        if not entry.name.startswith(".") and (entry.is_dir() or entry.suffix in _SUFFIXES)
+    }
+    if not names:
+        raise DataError(f"{path}: holds no sample; expected one file a sample in its folders")
+    return sorted(names)
 
 
 def _in_files(files: Sequence[Path], wanted: Wanted) -> Iterator[Sample | Unread]:
     for file in files:
         try:
-            with keyed.opened(file) as found:
-                if found is None:
-                    what = "a folder" if file.is_dir() else signature.describe(file)
-                    raise DataError(
-                        f"{file}: is {what}; expected .npz, HDF5 or a pickle of one sample"
-                    )
-                features = keyed.one(file, found, wanted)
-        except DataError as error:
+            features = _one(file, wanted)
+        except (DataError, OSError) as error:
             yield Unread(file.stem, str(error))
         except DAMAGE as error:
             yield Unread(file.stem, str(strange(file, "arrays", error)))
@@ -90,18 +104,33 @@ def _in_files(files: Sequence[Path], wanted: Wanted) -> Iterator[Sample | Unread
             yield file.stem, features
 
 
+def _one(file: Path, wanted: Wanted) -> dict[str, np.ndarray]:
+    check_regular(file)
+    with keyed.opened(file, wanted) as found:
+        if found is None:
+            raise DataError(
+                f"{file}: is {signature.describe(file)}; expected .npz, HDF5 or a pickle with "
+                f"arrays named {listed(wanted.modalities)}"
+            )
+        return keyed.one(file, found, wanted)
+
+
 def _together(
     samples: Iterator[Sample | Unread], wanted: Wanted, where: Any
 ) -> Iterator[Split | Unread]:
-    """So many samples at a time as one split."""
+    """So many samples at a time as one split; fewer of long ones, which all are padded to."""
     waiting: list[Sample] = []
+    longest = 1
     for sample in samples:
         if isinstance(sample, Unread):
             yield sample
             continue
-        waiting.append(sample)
-        if len(waiting) == wanted.rows:
+        own = max([1, *(len(x) for x in sample[1].values())])
+        full = len(waiting) == wanted.rows or (len(waiting) + 1) * max(longest, own) > _MOST_FRAMES
+        if waiting and full:
             yield parts.from_samples(waiting, wanted, where)
-            waiting = []
+            waiting, longest = [], 1
+        waiting.append(sample)
+        longest = max(longest, own)
     if waiting:
         yield parts.from_samples(waiting, wanted, where)

@@ -18,7 +18,7 @@ def from_samples(samples: Sequence[Sample], wanted: Wanted, where: Any) -> Split
     """Samples of any length; all of their frames are valid."""
     features, lengths = {}, {}
     for m in wanted.modalities:
-        own = [of.get(m) for _, of in samples]
+        own = [x if (x := of.get(m)) is not None and len(x) else None for _, of in samples]
         if any(x is not None for x in own):
             features[m], counts = frames.padded(own, f"{where}: {m}")
             lengths[m] = ("", counts)
@@ -59,7 +59,9 @@ def from_valid(
 def frames_of(x: Any, m: str, wanted: Wanted, where: Any) -> np.ndarray:
     """The features [t, f] of one sample; token ids may be [t]."""
     array = frames.as_numbers(x, f"{where}: {m}")
-    return array[:, None] if m in wanted.tokens and array.ndim == 1 else array
+    if m in wanted.tokens and array.ndim and array.size == max(array.shape):
+        return array.reshape(-1, 1)
+    return array
 
 
 def sequences_of(x: Any, m: str, wanted: Wanted, where: Any) -> np.ndarray:

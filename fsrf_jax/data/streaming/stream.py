@@ -53,7 +53,7 @@ def _of_format(path: Path, name: str, wanted: Wanted) -> Iterator[Split | Unread
     elif name == "store":
         yield from _of_store(path, wanted)
     elif name in ("arrays", "mmsa") and path.is_file():
-        with keyed.opened(path) as found:  # a pickle may be arrays without splits
+        with keyed.opened(path, wanted) as found:  # a pickle may be arrays without splits
             if found is not None:
                 yield from keyed.stream(path, found, wanted)
                 return

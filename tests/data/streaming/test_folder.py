@@ -1,5 +1,6 @@
 """Folders of one file a sample, of any kind; what cannot be read is listed."""
 
+import os
 import pickle
 
 import h5py
@@ -8,6 +9,7 @@ import pytest
 from format_case import WIDTHS, samples
 
 from fsrf_jax.data.dataset import Split
+from fsrf_jax.data.streaming import folder
 from fsrf_jax.data.streaming.stream import stream
 from fsrf_jax.data.streaming.wanted import Unread, Wanted
 from fsrf_jax.errors import DataError
@@ -72,13 +74,17 @@ def test_what_cannot_be_read_is_listed_and_all_others_are_read(tmp_path):
     renamed["sound"] = renamed.pop("audio")
     np.savez(tmp_path / "g.npz", **renamed)
     (tmp_path / "h.pkl").write_bytes(pickle.dumps(sample(3, audio={"x": 1})))
+    os.mkfifo(tmp_path / "i")
+    (tmp_path / "j").symlink_to(tmp_path / "nothing")
     np.savez(tmp_path / "z.npz", **sample(4))
     found, unread = read(tmp_path)
     assert list(found) == ["a", "z"]
     for name, part in (
         ("b", "cannot be read as .npz"),
-        ("c", "expected .npz, HDF5 or a pickle of one sample"),
+        ("c", "expected .npz, HDF5 or a pickle with arrays named language, audio, vision"),
         ("d", "is a folder"),
+        ("i", "is a pipe, socket or device"),
+        ("j", "found no file"),
         ("e", "audio has 9 features, the training data had 3"),
         ("f", "audio has shape (2, 3, 3); expected [t, f] of one sample"),
         ("g", "no modality 'audio'; found language, vision, sound"),
@@ -115,6 +121,7 @@ def test_a_folder_without_samples_is_refused(tmp_path):
     with pytest.raises(DataError, match="holds no file; expected one a sample"):
         read(tmp_path)
     (tmp_path / "audio").mkdir()
+    (tmp_path / "audio" / "README.txt").write_text("no sample")
     with pytest.raises(DataError, match="holds no sample"):
         read(tmp_path)
     (tmp_path / "labels.csv").write_text("name\nx\n")
@@ -126,3 +133,42 @@ def test_a_folder_without_splits_has_none_to_choose(tmp_path):
     np.savez(tmp_path / "a.npz", **sample(3))
     with pytest.raises(DataError, match="no split 'test'; found samples without splits"):
         read(tmp_path, Wanted(WIDTHS, tuple(WIDTHS), splits=("test",)))
+
+
+def test_a_list_chooses_among_files_of_samples(tmp_path):
+    for name in "abc":
+        np.savez(tmp_path / f"{name}.npz", **sample(3))
+    (tmp_path / "labels.csv").write_text("id,split\nc,dev\na,train\nlong" + 300 * "x" + ",dev\n")
+    found, unread = read(tmp_path, Wanted(WIDTHS, tuple(WIDTHS), splits=("valid",)))
+    assert list(found) == ["c"]
+    assert [name[:4] for name in unread] == ["long"]
+
+
+def test_samples_without_frames_lack_the_modality_whatever_is_beside_them(tmp_path):
+    for name in "abc":
+        np.savez(tmp_path / f"{name}.npz", **sample(3, audio=np.ones((0, 3))))
+    found, unread = read(tmp_path)
+    assert not unread
+    assert {len(features["audio"]) for features in found.values()} == {0}
+
+
+def test_long_samples_are_read_few_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder, "_MOST_FRAMES", 20)
+    for name, t in (("a", 2), ("b", 3), ("c", 15), ("d", 2), ("e", 30)):
+        np.savez(tmp_path / f"{name}.npz", **sample(t))
+    wanted = Wanted(WIDTHS, tuple(WIDTHS), rows=100)
+    assert [part.ids.tolist() for part in stream(tmp_path, wanted)] == [
+        ["a", "b"],
+        ["c"],
+        ["d"],
+        ["e"],
+    ]
+
+
+def test_token_ids_in_files_are_frames(tmp_path):
+    for m, x in (("language", np.array([5, 6, 7])), ("audio", np.ones((3, 3)))):
+        (tmp_path / m).mkdir()
+        np.save(tmp_path / m / "a.npy", x)
+    wanted = Wanted({"language": 1, "audio": 3}, ("language", "audio"), tokens=("language",))
+    (split,) = stream(tmp_path, wanted)
+    assert split.features["language"][0, :, 0].tolist() == [5, 6, 7]

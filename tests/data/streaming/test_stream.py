@@ -227,3 +227,96 @@ def test_token_ids_are_frames(tmp_path):
     path = CASES["mag"].write(tmp_path)
     with pytest.raises(DataError, match="number the words of its own training split"):
         list(stream(path, tokens))
+
+
+def test_what_an_array_of_another_name_ends_with_is_no_split(tmp_path):
+    content = arrays_of("train", WORLD["train"])
+    content |= {"train_raw_text": np.array(["x"] * 24), "train_regression_labels_A": np.ones(24)}
+    np.savez(tmp_path / "a.npz", **content)
+    found = joined(stream(tmp_path / "a.npz", wanted()))
+    assert list(found) == [sample.id for sample in WORLD["train"]]
+    content["train_text"] = content.pop("train_language")
+    content["train_text_lengths"] = content.pop("train_language_lengths")
+    np.savez(tmp_path / "b.npz", **content)
+    assert_same(joined(stream(tmp_path / "b.npz", wanted())), found)
+    (path,) = [CASES["mmsa unaligned"].write(tmp_path)]
+    pickled = pickle.loads(path.read_bytes()) | {"info": ["a", "b"]}
+    path.write_bytes(pickle.dumps(pickled))
+    assert len(joined(stream(path, wanted()))) == 40
+
+
+def test_every_split_has_its_own_names_and_modalities(tmp_path):
+    content = arrays_of("train", WORLD["train"]) | arrays_of("test", WORLD["test"])
+    expected = joined_of(tmp_path, content)
+    for key in ("", "_lengths"):
+        content[f"train_text{key}"] = content.pop(f"train_language{key}")
+    assert_same(joined_of(tmp_path, content), expected)
+    del content["test_vision"]
+    found = joined_of(tmp_path, content)
+    for split in ("train", "test"):
+        for sample in WORLD[split]:
+            count = len(found[sample.id]["vision"])
+            assert count == (len(sample.words) if split == "train" else 0)
+    path = CASES["mmsa unaligned"].write(tmp_path)
+    pickled = pickle.loads(path.read_bytes())
+    del pickled["test"]["vision"]
+    path.write_bytes(pickle.dumps(pickled))
+    found = joined(stream(path, wanted()))
+    lacking = [name for name, features in found.items() if not len(features["vision"])]
+    assert lacking == [f"{s.video}$_${s.number}" for s in WORLD["test"]]
+
+
+def joined_of(folder, content):
+    np.savez(folder / "x.npz", **content)
+    return joined(stream(folder / "x.npz", wanted(rows=5)))
+
+
+def test_the_name_of_a_modality_may_have_parts(tmp_path):
+    np.savez(tmp_path / "a.npz", test_left_eye=np.ones((2, 3, 4)), test_id=np.array(["x", "y"]))
+    (split,) = stream(tmp_path / "a.npz", Wanted({"left_eye": 4}, ("left_eye",)))
+    assert split.ids.tolist() == ["x", "y"]
+
+
+def test_which_side_padding_is_on_does_not_depend_on_the_parts(tmp_path):
+    x = np.ones((3, 6, 3), np.float32)
+    x[:, 0] = 0
+    x[0, 5] = 0  # a gap at the end of one
+    content = {"test_audio": x, "test_audio_lengths": np.array([5, 5, 5])}
+    np.savez(tmp_path / "a.npz", **content)
+    for rows in (1, 3):
+        parts = list(stream(tmp_path / "a.npz", wanted(("audio",), rows=rows, strict=False)))
+        valid = np.concatenate([split.valid["audio"] for split in parts])
+        np.testing.assert_array_equal(valid, [[False] + 5 * [True]] * 3)
+
+
+def test_lengths_cut_one_sample_as_well(tmp_path):
+    x = np.ones((7, 3))
+    np.savez(tmp_path / "a.npz", audio=x, audio_lengths=4, id="one")
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["audio"], file["audio_lengths"], file["id"] = x, 4, "one"
+    for name in ("a.npz", "b.h5"):
+        (split,) = stream(tmp_path / name, wanted(("audio",), strict=False))
+        assert split.ids.tolist() == ["one"]
+        assert split.valid["audio"].tolist() == [[True] * 4]
+
+
+def test_one_frame_a_sample_is_told_from_one_sample(tmp_path):
+    x = np.ones((5, 3))
+    ids = np.array(list("abcde"))
+    np.savez(tmp_path / "a.npz", audio=x, id=ids)
+    (split,) = stream(tmp_path / "a.npz", wanted(("audio",), strict=False))
+    assert (split.ids.tolist(), split.features["audio"].shape) == (list("abcde"), (5, 1, 3))
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["clip1/audio"] = x
+    with pytest.raises(DataError, match=r"can be .n, f. of n samples or .t, f. of one"):
+        list(stream(tmp_path / "b.h5", wanted(("audio",), strict=False)))
+
+
+def test_a_damaged_array_is_the_one_that_is_named(tmp_path):
+    content = arrays_of("test", WORLD["test"])
+    np.savez(tmp_path / "a.npz", **content)
+    whole = (tmp_path / "a.npz").read_bytes()
+    at = whole.index(content["test_language"].tobytes()) + 100
+    (tmp_path / "a.npz").write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    with pytest.raises(DataError, match="array 'test_language'"):
+        list(stream(tmp_path / "a.npz", wanted()))
