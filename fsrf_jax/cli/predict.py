@@ -82,6 +82,11 @@ def _lines(summary: Summary) -> list[str]:
     lines = [f"Predicted: {summary.predicted} samples"]
     if summary.without:
         lines.append(f"- without {listed(summary.without)}, which no sample has")
+    if summary.label_shift:
+        lines.append(
+            "- predictions are on the scale of training: subtract data.label_shift "
+            f"({summary.label_shift:g}) for that of the data"
+        )
     if summary.empty:
         lines.append(
             f"- {summary.empty} samples have nothing observed: what stands there is what the "

@@ -54,6 +54,7 @@ class Summary:
         predicted: number of samples.
         empty: of them, those with nothing observed: their prediction is the same for all.
         without: modalities that no sample has.
+        label_shift: what training added to every label, and is in predicted numbers as well.
         unread: samples that could not be read.
         files: what was written.
     """
@@ -61,6 +62,7 @@ class Summary:
     predicted: int = 0
     empty: int = 0
     without: tuple[str, ...] = ()
+    label_shift: float = 0.0
     unread: list[Unread] = field(default_factory=list)
     files: list[Path] = field(default_factory=list)
 
@@ -89,7 +91,8 @@ def predict_files(
         DataError: an input cannot be read or does not fit, or has no sample that can be read.
     """
     _check(network, output, asked)
-    summary = Summary()
+    numbers = network.recipe.task.form == "number"
+    summary = Summary(label_shift=network.config.data.label_shift if numbers else 0.0)
     seen = dict.fromkeys(network.shapes.features, False)
     owed = _Owed(tuple(network.shapes.features))
     with writer(output) as append:

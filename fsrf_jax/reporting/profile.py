@@ -67,7 +67,10 @@ def findings(found: Found) -> list[str]:
         notes.append(f"train, valid and test have as many samples as those of {found['release']}")
     ends = [end for split in found["splits"].values() for end in split["label_range"]]
     if found["labels"]["edges"] and (min(ends) < -3 or max(ends) > 3):
-        notes.append(f"labels lie in [{min(ends):g}, {max(ends):g}], beyond [-3, 3]")
+        notes.append(
+            f"labels lie in [{min(ends):g}, {max(ends):g}], beyond [-3, 3]; train adds "
+            "data.label_shift to them, -3 for a scale of 1 to 5, so that neutral is 0"
+        )
     for name, split in found["splits"].items():
         for m, of in split["modalities"].items():
             if of["coarse"]["count"]:

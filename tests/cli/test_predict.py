@@ -1,6 +1,7 @@
 """The command `predict`: statuses, messages and what it prints."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -58,6 +59,17 @@ def test_a_modality_that_no_sample_has_is_said(trained, folder, tmp_path):
     done = call("predict", trained.folder, folder, *argv)
     assert done.status == 0
     assert "- without audio, which no sample has" in done.out
+
+
+def test_a_shift_of_the_labels_is_said(trained, folder, tmp_path):
+    moved = shutil.copytree(trained.folder, tmp_path / "moved")
+    config = (moved / "config.yaml").read_text()
+    assert "label_shift: 0.0" in config
+    (moved / "config.yaml").write_text(config.replace("label_shift: 0.0", "label_shift: -2.5"))
+    done = call("predict", moved, folder, "--output", tmp_path / "out.csv")
+    assert done.status == 0, done.err
+    said = "- predictions are on the scale of training: subtract data.label_shift (-2.5) for"
+    assert said in done.out
 
 
 def test_what_does_not_fit_is_one_message(trained, folder, tmp_path):
