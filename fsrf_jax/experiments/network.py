@@ -226,8 +226,9 @@ class Network:
     ) -> Split:
         """The samples with their valid frames."""
         for m in lengths:
-            if m not in arrays:
-                raise DataError(f"lengths: found {m!r}, expected some of {', '.join(arrays)}.")
+            if m not in self.shapes.features:
+                known = ", ".join(self.shapes.features)
+                raise DataError(f"lengths: found {m!r}, expected some of {known}.")
         n = len(next(iter(arrays.values())))
         features, valid = {}, {}
         for m, width in self.shapes.features.items():

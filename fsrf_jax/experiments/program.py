@@ -79,9 +79,10 @@ def _masks(
 ) -> tuple[jax.Array, jax.Array]:
     """Which frames are inside their sequence, and which of those are there, bool [b, t]."""
     bad_btf = ~jnp.isfinite(x_btf)
-    real_bt = (bad_btf | (x_btf != 0)).any(axis=-1)
+    real_bt = (~bad_btf & (x_btf != 0)).any(axis=-1)
+    filled_bt = (x_btf != 0).any(axis=-1)  # as the lengths of a file are read: NaN is not zero
     inside_bt = jnp.arange(x_btf.shape[1])[None] < lengths_b[:, None]
-    inside_bt &= real_bt.any(axis=1, keepdims=True)
+    inside_bt &= filled_bt.any(axis=1, keepdims=True)
     there_bt = inside_bt & real_bt
     if network.config.data.bad_values == "frame":
         there_bt &= ~bad_btf.any(axis=-1)

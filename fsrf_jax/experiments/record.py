@@ -9,7 +9,6 @@ from fsrf_jax import arguments
 from fsrf_jax.config import Config, defaults, flatten
 from fsrf_jax.data.dataset import Split
 from fsrf_jax.data.labels import counts
-from fsrf_jax.evaluation.protocols.registry import PROTOCOLS
 from fsrf_jax.evaluation.results import RunRecord, SplitRecord
 from fsrf_jax.experiments.environment import own_program, trained_by
 from fsrf_jax.source import Shapes, Source
@@ -69,8 +68,7 @@ def without_places(config: Config, protocol: str) -> Config:
         data = dataclasses.replace(data, path=_name(data.path))
     if getattr(method, "teacher", None) is not None:
         method = dataclasses.replace(method, teacher=_name(method.teacher))  # type: ignore
-    used = protocol if protocol in PROTOCOLS else _name(evaluation.protocol)
-    evaluation = dataclasses.replace(evaluation, protocol=used)
+    evaluation = dataclasses.replace(evaluation, protocol=protocol)
     return dataclasses.replace(config, data=data, method=method, evaluation=evaluation)
 
 

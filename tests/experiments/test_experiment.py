@@ -195,7 +195,7 @@ def test_the_best_epoch_is_chosen_by_the_mean_over_the_protocols_conditions(run,
     )
     config = dataclasses.replace(run.config, evaluation=settings)
     other = dataclasses.replace(run, config=config)
-    _, results = other.evaluate(*run.load(trained.folder))
+    _, results = other.evaluate(trained.folder, *run.load(trained.folder))
     errors = [c["metrics"]["mae"] for c in results["conditions"] if c["name"] != "rate=1.0"]
     assert len(errors) == 16
     np.testing.assert_allclose(found["validation_error"], np.mean(errors), rtol=1e-5)
