@@ -1,10 +1,8 @@
 """A network for samples of the user's own: as in the evaluation, whatever their shapes."""
 
-import json
-
 import numpy as np
 import pytest
-from command_case import TINY, call, read_arrays
+from command_case import read_arrays
 
 import fsrf_jax
 from fsrf_jax import inference
@@ -121,27 +119,3 @@ def test_what_does_not_fit_has_one_message(run, samples):
             run.predict(**given)
     with pytest.raises(DataError, match="2 samples, but its lengths have shape"):
         run.predict({"audio": [1]}, audio=x["audio"][:2])
-
-
-@pytest.mark.parametrize(
-    ("kind", "width"), [("gaussian", None), ("cross_entropy", 3), ("binary_cross_entropy", 2)]
-)
-def test_what_is_predicted_follows_the_task(kind, width, tmp_path):
-    argv = (*TINY, "--task.kind", kind, "--method.name", "late_fusion")
-    argv = argv if width is None else (*argv, "--data.cuts", "[-0.5,0.5]")
-    done = call("train", *argv, "--output.directory", tmp_path / "run")
-    assert done.status == 0, done.err
-    run = fsrf_jax.load(tmp_path / "run")
-    samples = open_source(run.config.data, run.config.task.form).split("test")
-    found = run.predict(lengths_of(samples), **samples.features)
-    arrays = read_arrays(tmp_path / "run" / "predictions.npz")
-    place = arrays["conditions"].tolist().index("language+audio+vision")
-    np.testing.assert_allclose(found.values, arrays["predictions"][place, 0], atol=1e-5)
-    if width is None:
-        spread = np.exp(arrays["log_variances"][place, 0] / 2)
-        np.testing.assert_allclose(found.std, spread, rtol=1e-4)
-        assert run.predict(**{m: x[0] for m, x in samples.features.items()}).std.shape == ()
-    else:
-        assert found.std is None
-        assert found.values.shape == (24, width)
-    assert json.loads((tmp_path / "run" / "shapes.json").read_text())["samples"] == 40

@@ -263,9 +263,19 @@ def test_columns_follow_the_task(kind, options, names, tmp_path):
     arrays = read_arrays(tmp_path / "run" / "predictions.npz")
     place = arrays["conditions"].tolist().index("language+audio+vision")
     values = arrays["predictions"][place, 0].reshape(24, -1)
+    lengths = {m: v.sum(axis=1) for m, v in samples.valid.items()}
+    direct = run.predict(lengths, **samples.features)
+    np.testing.assert_allclose(direct.values, arrays["predictions"][place, 0], atol=1e-5)
+    assert json.loads((tmp_path / "run" / "shapes.json").read_text())["samples"] == 40
+    alone = run.predict(**{m: x[0] for m, x in samples.features.items()})
     if kind == "gaussian":
         spread = np.exp(arrays["log_variances"][place, 0] / 2)
         values = np.stack([values[:, 0], spread], axis=1)
+        np.testing.assert_allclose(direct.std, spread, rtol=1e-4)
+        assert alone.std.shape == ()
+    else:
+        assert (direct.std, alone.std) == (None, None)
+        assert direct.values.shape == (24, len(names))
     for i, name in enumerate(names):
         np.testing.assert_allclose(found[name], values[:, i], atol=1e-5)
     of = [""] if kind == "gaussian" else [name.removeprefix("prediction") for name in names]
