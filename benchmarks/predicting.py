@@ -58,8 +58,10 @@ def write_npz(path: Path, n: int) -> None:
 def peak(run: Path, data: Path, output: Path) -> tuple[float, float]:
     """Peak resident memory in MB and seconds of predicting a file."""
     code = (
-        "import resource, sys; from fsrf_jax.cli.predict import main; status = main(); "
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024); sys.exit(status)"
+        "import re, sys; from fsrf_jax.cli.predict import main; status = main(); "
+        # Not ru_maxrss, which a process has from the one that started it.
+        "print(int(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1]) / 1024); "
+        "sys.exit(status)"
     )
     argv = [sys.executable, "-c", code, str(run), str(data), "--output", str(output)]
     begun = time.perf_counter()
