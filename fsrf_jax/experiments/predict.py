@@ -1,8 +1,6 @@
 """Files in, a file of predictions out: any number of samples, some at a time."""
 
-import csv
 import dataclasses
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +13,14 @@ from fsrf_jax.data.streaming.stream import stream
 from fsrf_jax.data.streaming.wanted import Unread, Wanted
 from fsrf_jax.errors import ConfigError, DataError
 from fsrf_jax.evaluation.shapley import MOST_PLAYERS
-from fsrf_jax.experiments.explain import Explanation
-from fsrf_jax.experiments.network import Network, Prediction
-from fsrf_jax.files import write_text
+from fsrf_jax.experiments.network import Network
+from fsrf_jax.experiments.prediction_columns import (
+    explained_columns,
+    prediction_columns,
+    shapley_of_prediction,
+)
 from fsrf_jax.reporting.explain_plot import SHOWN, Explained, save_explained
-from fsrf_jax.reporting.prediction_files import WRITERS, writer
-from fsrf_jax.types import Codes
-
-CODES = ("pooled", "homogeneous", "heterogeneous", "noise")
+from fsrf_jax.reporting.prediction_files import WRITERS, write_unread, writer
 
 
 @dataclass(frozen=True)
@@ -101,11 +99,13 @@ def predict_files(
                 summary.unread.append(part)
                 continue
             found = network.predict_split(part, codes=asked.codes)
-            columns = {"id": part.ids, **of_input, **_columns(network, found)}
+            columns = {"id": part.ids, **of_input, **prediction_columns(network, found)}
             if asked.explain:
                 explanation = network.explain_split(part)
-                columns |= _explained(network, found, explanation, lists=output.suffix != ".csv")
-                owed.add(part.ids, _shapley_of_prediction(network, found, explanation))
+                columns |= explained_columns(
+                    network, found, explanation, lists=output.suffix != ".csv"
+                )
+                owed.add(part.ids, shapley_of_prediction(network, found, explanation))
             append(columns)
             there = {m: share > 0 for m, share in found.observed.items()}
             seen = {m: seen[m] or bool(some.any()) for m, some in there.items()}
@@ -125,16 +125,6 @@ def predict_files(
             summary.files.append(path)
     summary.without = tuple(m for m, some in seen.items() if not some)
     return summary
-
-
-def output_names(network: Network) -> tuple[str, ...]:
-    """Names of the classes or tasks that probabilities are of; none for numbers."""
-    form, outputs = network.recipe.task.form, network.shapes.outputs
-    if form == "number":
-        return ()
-    if form == "binary":
-        return network.config.data.tasks or tuple(f"task{i}" for i in range(outputs))
-    return network.shapes.classes or tuple(str(i) for i in range(outputs))
 
 
 def _check(network: Network, output: Path, asked: Asked) -> None:
@@ -211,75 +201,6 @@ def _check_new(path: Path, ids: np.ndarray, seen: set[int]) -> None:
         seen.add(hash(name))
 
 
-def _columns(network: Network, found: Prediction) -> dict[str, np.ndarray]:
-    columns: dict[str, np.ndarray] = {}
-    names = output_names(network)
-    if names:
-        columns |= {f"prediction_{name}": found.values[:, i] for i, name in enumerate(names)}
-    else:
-        columns["prediction"] = found.values
-    if found.std is not None:
-        columns["std"] = found.std
-    columns |= {f"observed_{m}": share for m, share in found.observed.items()}
-    if found.codes is not None:
-        columns |= _codes(found.codes)
-    return columns
-
-
-def _codes(codes: Codes) -> dict[str, np.ndarray]:
-    given = {name: getattr(codes, name) for name in CODES}
-    columns = {
-        f"{name}_{m}": np.asarray(x[i])
-        for name, x in given.items()
-        if x is not None
-        for i, m in enumerate(codes.modalities)
-    }
-    return columns if codes.fused is None else {**columns, "fused": np.asarray(codes.fused)}
-
-
-def _explained(
-    network: Network, found: Prediction, explanation: Explanation, *, lists: bool
-) -> dict[str, np.ndarray]:
-    names = output_names(network)
-    columns = _by_name("nothing", explanation.nothing, names)
-    for m, x in explanation.shapley.items():
-        columns |= _by_name(f"shapley_{m}", x, names)
-    for m, x in explanation.occlusion.items():
-        of_prediction = _of_prediction(x, found.values, network.recipe.task.form)
-        frame = np.abs(of_prediction).argmax(axis=1)
-        change = np.take_along_axis(of_prediction, frame[:, None], axis=1)[:, 0]
-        columns[f"frame_{m}"] = np.where(change != 0, frame, -1)
-        columns[f"change_{m}"] = change.astype(np.float32)
-        if lists:
-            columns[f"occlusion_{m}"] = of_prediction.astype(np.float32)
-    return columns
-
-
-def _by_name(start: str, x: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-    x = x.astype(np.float32)
-    if not names:
-        return {start: x}
-    return {f"{start}_{name}": x[:, i] for i, name in enumerate(names)}
-
-
-def _of_prediction(occlusion: np.ndarray, values: np.ndarray, form: str) -> np.ndarray:
-    """[n, t]: of a number; of the likeliest class; of the task that the frame matters most to."""
-    if form == "number":
-        return occlusion
-    if form == "class":
-        return np.take_along_axis(occlusion, values.argmax(axis=1)[:, None, None], axis=2)[:, :, 0]
-    task = np.abs(occlusion).argmax(axis=2)
-    return np.take_along_axis(occlusion, task[:, :, None], axis=2)[:, :, 0]
-
-
-def _shapley_of_prediction(
-    network: Network, found: Prediction, explanation: Explanation
-) -> dict[str, np.ndarray]:
-    form = network.recipe.task.form
-    of_frame = {m: x[:, None] for m, x in explanation.shapley.items()}
-    return {m: _of_prediction(x, found.values, form)[:, 0] for m, x in of_frame.items()}
-
-
 class _Owed:
     """What the figure shows: of all samples the sums, of the first ones all."""
 
@@ -305,14 +226,6 @@ class _Owed:
         }
         mean = {m: total / self._n for m, total in self._sums.items()}
         return Explained(what[form], self._n, mean, self._ids, self._first)
-
-
-def write_unread(path: Path, unread: Sequence[Unread]) -> None:
-    """Samples that could not be read, and why, as comma-separated values."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerows([("id", "reason"), *unread])
-    write_text(path, text.getvalue())
 
 
 def _nothing_read(inputs: Sequence[Path], unread: Sequence[Unread]) -> str:

@@ -5,18 +5,19 @@ in .jsonl rows may be lists; in .npz arrays of unequal length are filled up with
 """
 
 import csv
+import io
 import json
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from fsrf_jax.files import replacing
+from fsrf_jax.files import replacing, write_text
 
 Columns = Mapping[str, np.ndarray]
 
@@ -121,3 +122,11 @@ class _Waiting:
 
 WRITERS = {".csv": _csv, ".jsonl": _jsonl, ".npz": _npz}
 """By the ending of the file."""
+
+
+def write_unread(path: Path, unread: Sequence[tuple[str, str]]) -> None:
+    """Samples that could not be read, and why, as comma-separated values."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerows([("id", "reason"), *unread])
+    write_text(path, text.getvalue())

@@ -22,18 +22,8 @@ def from_samples(samples: Sequence[Sample], wanted: Wanted, where: Any) -> Split
         if any(x is not None for x in own):
             features[m], counts = frames.padded(own, f"{where}: {m}")
             lengths[m] = ("", counts)
-    return from_arrays([name for name, _ in samples], features, lengths, wanted, where)
-
-
-def from_arrays(
-    ids: Any,
-    features: Mapping[str, np.ndarray],
-    lengths: Mapping[str, tuple[str, Any]],
-    wanted: Wanted,
-    where: Any,
-) -> Split:
-    """Sequences [n, t, f] that are padded, with their lengths [n] where they are known."""
     wanted.check_widths(where, features)
+    ids = [name for name, _ in samples]
     raw = Raw(np.zeros(len(ids), np.float32), {}, lengths, ids)
     absent = {m: (1, width) for m, width in wanted.widths.items()}
     return to_split(str(where), raw, features, absent, [])
