@@ -172,3 +172,12 @@ def test_token_ids_in_files_are_frames(tmp_path):
     wanted = Wanted({"language": 1, "audio": 3}, ("language", "audio"), tokens=("language",))
     (split,) = stream(tmp_path, wanted)
     assert split.features["language"][0, :, 0].tolist() == [5, 6, 7]
+
+
+def test_an_id_that_no_file_can_have_is_listed(tmp_path):
+    (tmp_path / "audio").mkdir()
+    np.save(tmp_path / "audio" / "a.npy", np.ones((2, 3)))
+    (tmp_path / "labels.csv").write_text("id\na\nlong" + 300 * "x" + "\n")
+    found, unread = read(tmp_path)
+    assert list(found) == ["a"]
+    assert [name[:4] for name in unread] == ["long"]
