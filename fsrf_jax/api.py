@@ -8,7 +8,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from rich.console import Console
 
@@ -16,6 +16,7 @@ from fsrf_jax import arguments
 from fsrf_jax.config import Config
 from fsrf_jax.config import check as check_config
 from fsrf_jax.data.dataset import Masks
+from fsrf_jax.data.normalise import Normaliser
 from fsrf_jax.errors import ConfigError, RunError
 from fsrf_jax.evaluation.protocols.files import resolve
 from fsrf_jax.evaluation.results import Results, read_results
@@ -24,12 +25,13 @@ from fsrf_jax.experiments.experiment import Experiment, open_experiment, protoco
 from fsrf_jax.experiments.exported import is_export, read_config, read_manifest
 from fsrf_jax.experiments.model import Model
 from fsrf_jax.experiments.network import Network
-from fsrf_jax.experiments.start import silent
 from fsrf_jax.experiments.train import train_run
-from fsrf_jax.progress import training_progress
+from fsrf_jax.progress import Say, silent, training_progress
 from fsrf_jax.reading.text import parse_json, read_text
 from fsrf_jax.reporting.profile import describe
 from fsrf_jax.source import Shapes, Source, open_source
+from fsrf_jax.training.checkpoints import Which
+from fsrf_jax.training.state import TrainState
 from fsrf_jax.types import Codes
 
 
@@ -41,6 +43,7 @@ class Run(Model):
     Attributes:
         folder: the run folder.
         config: the experiment.
+        checkpoint: which one the network is read from: the `newest`, or the `last_whole` one.
 
     Example:
         >>> run.config.method.name
@@ -50,6 +53,13 @@ class Run(Model):
         >>> run.codes().fused.shape == (run.results["n"], run.config.model.width)
         True
     """
+
+    def __init__(
+        self, folder: str | Path, config: Config, checkpoint: Which = "newest", say: Say = silent
+    ) -> None:
+        super().__init__(folder, config)
+        self.checkpoint = checkpoint
+        self._say = say
 
     @property
     def results(self) -> Results:
@@ -105,7 +115,7 @@ class Run(Model):
         else:
             resolved = resolve(protocol, config.data.modalities)
         experiment = Experiment.make(config, self._source, resolved, self._shapes)
-        return experiment.evaluate(self.folder, *experiment.load(self.folder))[1]
+        return experiment.evaluate(self.folder, *self._load(experiment))[1]
 
     def codes(self, split: str | None = None, observed: Masks | None = None) -> Codes:
         """The codes that the best network so far makes of a split, as NumPy arrays.
@@ -126,7 +136,7 @@ class Run(Model):
             )
         any_protocol = resolve("corrkd", self.config.data.modalities)  # codes are of none
         experiment = Experiment.make(self.config, self._source, any_protocol, self._shapes)
-        encoder = experiment.encoder(*experiment.load(self.folder), samples)
+        encoder = experiment.encoder(*self._load(experiment), samples)
         return encoder(samples.present if observed is None else observed)
 
     @cached_property
@@ -137,7 +147,10 @@ class Run(Model):
             RunError: there is no checkpoint yet, or it is damaged.
         """
         shapes = self._shapes or self._source.shapes
-        return Network.open(self.folder, self.config, shapes)
+        return Network.open(self.folder, self.config, shapes, self.checkpoint, self._say)
+
+    def _load(self, experiment: Experiment) -> tuple[TrainState, Normaliser]:
+        return experiment.load(self.folder, self.checkpoint, self._say)
 
     @property
     def _fingerprint(self) -> str | None:
@@ -202,12 +215,20 @@ def train(
     return Run(place, config)
 
 
-def load(folder: str | Path, *, data_path: str | Path | None = None) -> Run | Model:
+def load(
+    folder: str | Path,
+    *,
+    data_path: str | Path | None = None,
+    checkpoint: Which = "newest",
+    say: Say = silent,
+) -> Run | Model:
     """Open a run folder that `train` made, finished or not, as a `Run`; or an export as a `Model`.
 
     Args:
         folder: the run folder, or that of an export.
         data_path: of a run: the data file, if it was moved.
+        checkpoint: of a run: `last_whole` reads the newest one that is not damaged.
+        say: is given a line on a damaged checkpoint that was passed over.
 
     Raises:
         RunError: it is neither, or an export that is damaged or of another version.
@@ -218,20 +239,33 @@ def load(folder: str | Path, *, data_path: str | Path | None = None) -> Run | Mo
     """
     folder = Path(folder)
     if not is_export(folder):
-        return load_run(folder, data_path=data_path)
+        return load_run(folder, data_path=data_path, checkpoint=checkpoint, say=say)
     if data_path is not None:
         raise RunError(f"{folder}: is an export, which has no data: leave data_path out.")
+    if checkpoint != "newest":
+        raise RunError(f"{folder}: is an export, which has no checkpoints: leave checkpoint out.")
     read_manifest(folder)
     return Model(folder, read_config(folder))
 
 
-def load_run(folder: str | Path, *, data_path: str | Path | None = None) -> Run:
+def load_run(
+    folder: str | Path,
+    *,
+    data_path: str | Path | None = None,
+    checkpoint: Which = "newest",
+    say: Say = silent,
+) -> Run:
     """As `load`, of a run folder alone.
 
     Raises:
+        ConfigError: there is no such choice of a checkpoint.
         RunError: it is no run folder.
     """
     folder = Path(folder)
+    if checkpoint not in get_args(Which):
+        raise ConfigError(
+            f"checkpoint: found {checkpoint!r}, expected one of {', '.join(get_args(Which))}."
+        )
     if is_export(folder):
         raise RunError(
             f"{folder}: is an export, which has no data and no results, expected a run folder made "
@@ -244,7 +278,7 @@ def load_run(folder: str | Path, *, data_path: str | Path | None = None) -> Run:
     if data_path is not None:
         data = dataclasses.replace(config.data, path=str(data_path))
         config = check_config(dataclasses.replace(config, data=data))
-    return Run(folder, config)
+    return Run(folder, config, checkpoint, say)
 
 
 def evaluate(run: Model | str | Path, protocol: str | None = None, **settings: Any) -> Results:

@@ -20,7 +20,15 @@ from rich.progress import (
 
 from fsrf_jax.training.loop import EpochRecord
 
+Say = Callable[[str], None]
+"""Is given a line about what happens."""
+
 BAR_WIDTH = 30  # characters, in a notebook
+
+
+def silent(line: str) -> None:
+    """Say nothing."""
+    del line
 
 
 @contextlib.contextmanager

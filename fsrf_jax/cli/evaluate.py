@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import jsonargparse
@@ -25,6 +26,7 @@ from fsrf_jax.experiments.outputs import write_probes, write_recovery, write_res
 from fsrf_jax.experiments.score import score_file
 from fsrf_jax.reporting.terminal import terminal_results
 from fsrf_jax.source import open_source
+from fsrf_jax.training.checkpoints import Which
 
 DESCRIPTION = """Evaluate the best network of a run folder and write the results into it, or
 elsewhere with --output. Settings of the evaluation can be changed if the results go elsewhere.
@@ -49,6 +51,7 @@ class Request:
         masks: a file of masks, in place of drawing them.
         predictions: a file of predictions, in place of the run's network.
         more: what else to measure, of probes and recovery.
+        checkpoint: of the run, that is evaluated.
     """
 
     folder: Path | None
@@ -58,6 +61,7 @@ class Request:
     masks: Path | None
     predictions: Path | None
     more: tuple[str, ...]
+    checkpoint: Which = "newest"
 
 
 def command(argv: Sequence[str]) -> int:
@@ -83,19 +87,20 @@ def command(argv: Sequence[str]) -> int:
         run_folder.check_data(request.folder, source.fingerprint, remedy)
     shapes = run_folder.read_shapes(request.folder)
     run = Experiment.make(config, source, protocol, shapes)
-    state, normaliser = run.load(request.folder)
+    say = partial(console.out, highlight=False)
+    state, normaliser = run.load(request.folder, request.checkpoint, say)
     evaluation, results = run.evaluate(request.folder, state, normaliser, observe)
     write_results(request.output, evaluation, results)
     console.print(terminal_results(results))
-    console.out(f"Results: {request.output}", highlight=False)
+    say(f"Results: {request.output}")
     if "probes" in request.more:
         place = file_beside(request.output, "probes.json")
         write_probes(place, run.probe(state, normaliser))
-        console.out(f"Probes: {place}", highlight=False)
+        say(f"Probes: {place}")
     if "recovery" in request.more:
         found = run.recovery(state, normaliser, observe)
         write_recovery(place := file_beside(request.output, "recovery.json"), found)
-        console.out(f"Recovery: {place}", highlight=False)
+        say(f"Recovery: {place}")
     return 0
 
 
@@ -133,6 +138,12 @@ def _parse(argv: Sequence[str]) -> Request:
         "--recovery",
         action="store_true",
         help="also measure how close the codes of incomplete samples are to the complete ones'",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Which,
+        default="newest",
+        help="last_whole evaluates the newest one that is not damaged",
     )
     parser.add_argument(
         "--masks", metavar="FILE.npz", help="take protocol, split, seeds and masks from this file"
@@ -179,6 +190,7 @@ def _parse(argv: Sequence[str]) -> Request:
             masks=masks,
             predictions=predictions,
             more=tuple(name for name in MORE if getattr(parsed, name)),
+            checkpoint=parsed.checkpoint,
         )
     )
 
@@ -216,6 +228,8 @@ def _check(request: Request) -> Request:
     if request.masks is not None and decided:
         raise ConfigError(f"--evaluation.{decided[0]}: the file of --masks decides it.")
     if request.predictions is not None:
+        if request.checkpoint != "newest":
+            raise ConfigError("--checkpoint: predictions are of none: leave it out.")
         if request.more:
             raise ConfigError(f"--{request.more[0]}: predictions have no codes: leave it out.")
         if request.predictions.resolve() == file_beside(output, "predictions.npz").resolve():

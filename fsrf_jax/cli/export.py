@@ -1,6 +1,7 @@
 """`export`: the network of a run in a folder of its own, to be kept and to be given to others."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import jsonargparse
@@ -10,6 +11,7 @@ from fsrf_jax import arguments
 from fsrf_jax.api import load
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.reading.limits import readable
+from fsrf_jax.training.checkpoints import Which
 
 DESCRIPTION = """Write the best network of a run folder into a folder of its own: weights, config
 and a description, which last, and a program that JAX runs without this package. RUN may be such a
@@ -28,11 +30,17 @@ def command(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--output", metavar="FOLDER", required=True, help="folder to write; must not exist"
     )
+    parser.add_argument(
+        "--checkpoint",
+        type=Which,
+        default="newest",
+        help="of a run: last_whole reads the newest one that is not damaged",
+    )
     parsed = arguments.parse_plain(parser, argv)
-    load(parsed.run).export(parsed.output)
-    console = Console()
+    say = partial(Console().out, highlight=False)
+    load(parsed.run, checkpoint=parsed.checkpoint, say=say).export(parsed.output)
     for path in sorted(Path(parsed.output).iterdir()):
-        console.out(f"Written: {path} ({readable(path.stat().st_size)})", highlight=False)
+        say(f"Written: {path} ({readable(path.stat().st_size)})")
     return 0
 
 

@@ -1,6 +1,7 @@
 """`predict`: samples of any file or folder, with or without labels, by a run's best network."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import jsonargparse
@@ -13,6 +14,7 @@ from fsrf_jax.data.load import Format
 from fsrf_jax.data.names import listed
 from fsrf_jax.experiments.predict import Asked, Summary, predict_files
 from fsrf_jax.progress import steps
+from fsrf_jax.training.checkpoints import Which
 
 DESCRIPTION = """Predict samples by the best network of a run folder. An input is any file or folder
 that bin/train reads, whose labels are not looked at; an .npz, HDF5 or pickled file with arrays
@@ -59,8 +61,16 @@ def command(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--rows", type=int | None, default=None, help="samples at a time; default: the run's"
     )
+    parser.add_argument(
+        "--checkpoint",
+        type=Which,
+        default="newest",
+        help="of a run: last_whole reads the newest one that is not damaged",
+    )
     parsed = arguments.parse_plain(parser, argv)
-    network = load(parsed.run).network
+    console = Console()
+    say = partial(console.out, highlight=False)
+    network = load(parsed.run, checkpoint=parsed.checkpoint, say=say).network
     asked = Asked(
         codes=parsed.codes,
         explain=parsed.explain,
@@ -72,9 +82,8 @@ def command(argv: Sequence[str]) -> int:
     with steps(Console(stderr=True)) as step:
         inputs = [Path(path) for path in parsed.inputs]
         summary = predict_files(network, inputs, Path(parsed.output), asked, step)
-    console = Console()
     for line in _lines(summary):
-        console.out(line, highlight=False)
+        say(line)
     return 1 if summary.unread else 0
 
 

@@ -29,6 +29,7 @@ from fsrf_jax.experiments.floors import measure_floors
 from fsrf_jax.experiments.record import run_record
 from fsrf_jax.losses.task import Task
 from fsrf_jax.options import Hyper, split
+from fsrf_jax.progress import Say, silent
 from fsrf_jax.reading.text import read_json
 from fsrf_jax.source import Shapes, Source, open_source
 from fsrf_jax.training import checkpoints
@@ -117,14 +118,23 @@ class Experiment:
         """States and normaliser of the newest checkpoint."""
         return restore(self.recipe, self.shapes, self.mesh, manager, members)
 
-    def load(self, folder: Path) -> tuple[TrainState, Normaliser]:
-        """State (without the axis p) and normaliser of the newest checkpoint of a run folder.
+    def load(
+        self, folder: Path, which: checkpoints.Which = "newest", say: Say = silent
+    ) -> tuple[TrainState, Normaliser]:
+        """State (without the axis p) and normaliser of a checkpoint of a run folder.
+
+        Args:
+            folder: of the run.
+            which: checkpoint of it.
+            say: is given a line on a damaged checkpoint that was passed over.
 
         Raises:
             RunError: there is none, or it is of another config, or damaged.
         """
-        with checkpoints.open_manager(folder / "checkpoints", read_only=True) as manager:
+        place = folder / "checkpoints"
+        with checkpoints.open_manager(place, read_only=True, which=which) as manager:
             states, normaliser = self.restore(manager)
+            checkpoints.say_passed_over(manager, say)
         return member(states, 0), normaliser
 
     def evaluate(

@@ -23,6 +23,7 @@ from fsrf_jax.errors import DataError
 from fsrf_jax.experiments.experiment import make_recipe, restore
 from fsrf_jax.experiments.explain import Explanation, explain
 from fsrf_jax.options import split
+from fsrf_jax.progress import Say, silent
 from fsrf_jax.source import Shapes
 from fsrf_jax.training import checkpoints
 from fsrf_jax.training.loop import member
@@ -72,16 +73,25 @@ class Network:
     normaliser: Normaliser
 
     @classmethod
-    def open(cls, folder: Path, config: Config, shapes: Shapes) -> "Network":
-        """Read it from the newest checkpoint of a run folder.
+    def open(
+        cls,
+        folder: Path,
+        config: Config,
+        shapes: Shapes,
+        which: checkpoints.Which = "newest",
+        say: Say = silent,
+    ) -> "Network":
+        """Read it from a checkpoint of a run folder; arguments as of `Experiment.load`.
 
         Raises:
             RunError: there is none, or it is of another config, or damaged.
         """
         recipe, _ = split(make_recipe(config, shapes))
         mesh = sharding.data_mesh()
-        with checkpoints.open_manager(folder / "checkpoints", read_only=True) as manager:
+        place = folder / "checkpoints"
+        with checkpoints.open_manager(place, read_only=True, which=which) as manager:
             states, normaliser = restore(recipe, shapes, mesh, manager)
+            checkpoints.say_passed_over(manager, say)
         return cls(config, shapes, recipe, mesh, member(states, 0).best, normaliser)
 
     def predict(

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +16,15 @@ from fsrf_jax.experiments.experiment import Experiment, initial_states, make_rec
 from fsrf_jax.files import write_text
 from fsrf_jax.methods.method import Parameters
 from fsrf_jax.options import split
+from fsrf_jax.progress import Say, silent
 from fsrf_jax.source import Shapes
 from fsrf_jax.training import checkpoints, frozen, transfer
 from fsrf_jax.training.loop import member
 from fsrf_jax.training.state import TrainState, start_from
 
-Say = Callable[[str], None]
 WIDTH = 7
 """Features of the modality that is only thought of: a number that nothing else is likely to be."""
 FOLDS = ("folds", "fold", "fold_seed", "pooled", "valid_share")
-
-
-def silent(line: str) -> None:
-    """Say nothing."""
-    del line
 
 
 @dataclasses.dataclass(frozen=True)

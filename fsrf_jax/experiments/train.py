@@ -18,8 +18,9 @@ from fsrf_jax.evaluation.results import Results, read_results
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.experiment import Experiment, teacher_config
 from fsrf_jax.experiments.outputs import averages_of, write_results
-from fsrf_jax.experiments.start import Say, check_start, describe_frozen, silent, started
+from fsrf_jax.experiments.start import check_start, describe_frozen, started
 from fsrf_jax.inference import make_batch
+from fsrf_jax.progress import Say, silent
 from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.journal import open_journal
 from fsrf_jax.training.loggers import Loggers, check_packages
@@ -75,7 +76,10 @@ def train_run(
     ):
         run_in = _Place(folder, record, loggers)
         states, normaliser = _train_alone(run, normaliser, run_in, progress, say)
-        results = _finished_results(folder, loop.epochs_done(run.recipe, states))
+        done, asked = loop.epochs_done(run.recipe, states), run.config.training.epochs
+        if done > asked:
+            say(f"Nothing is trained: the run has {done} epochs, training.epochs asks for {asked}.")
+        results = _finished_results(folder, done)
         if results is None:
             evaluation, results = run.evaluate(folder, loop.member(states, 0), normaliser)
             write_results(folder / "results.json", evaluation, results)
@@ -209,7 +213,7 @@ def train_population(
             states = start(run.initial_states([one.config.training.seed for one in runs]))
         else:
             states, normaliser = run.restore(manager, len(runs))
-            for aside in manager.set_aside:
+            for aside in manager.passed_over:
                 say(f"A damaged checkpoint is now {aside}; going on from the one before it.")
         if jax.device_get(is_complete(recipe, states)).all():
             return states, normaliser

@@ -25,15 +25,18 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from fsrf_jax.errors import RunError
+
+Which = Literal["newest", "last_whole"]
+"""The checkpoint to read: the newest, or, if it is damaged, the newest of those that are not."""
 
 KEPT = 2  # one that turns out to be damaged never takes the one before with it
 DAMAGED = ".damaged"
@@ -48,10 +51,11 @@ class Manager:
 
     folder: Path
     read_only: bool
+    which: Which = "last_whole"
     saving: tuple[int, ocp.AsyncResponse] | None = None
     """The save under way, with its number of epochs."""
-    set_aside: list[Path] = dataclasses.field(default_factory=list)
-    """Where damaged checkpoints are now that a restore has renamed."""
+    passed_over: list[Path] = dataclasses.field(default_factory=list)
+    """Damaged checkpoints, newer than the one restored; for training, where they are now."""
 
 
 class DamagedCheckpoint(RunError):
@@ -59,18 +63,25 @@ class DamagedCheckpoint(RunError):
 
 
 @contextlib.contextmanager
-def open_manager(folder: Path, *, read_only: bool = False) -> Iterator[Manager]:
+def open_manager(
+    folder: Path, *, read_only: bool = False, which: Which = "newest"
+) -> Iterator[Manager]:
     """The checkpoints in `folder`; leaving the context waits for the save under way.
 
     Opening for writing creates the folder and removes what a save that was cut off left behind:
     one process at a time. Others may read meanwhile, with `read_only`.
+
+    Args:
+        folder: of the checkpoints.
+        read_only: change nothing.
+        which: what is read; training always goes on from the last that is whole.
 
     Raises:
         RunError: `read_only` and there is no such folder; or, on leaving, the save failed.
     """
     if read_only and not folder.is_dir():
         raise RunError(f"{folder}: found no checkpoints; train the run first.")
-    manager = Manager(folder.absolute(), read_only)
+    manager = Manager(folder.absolute(), read_only, which if read_only else "last_whole")
     if not read_only:
         folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(f"*{UNFINISHED}") if jax.process_index() == 0 else ():
@@ -126,10 +137,10 @@ def wait(manager: Manager) -> None:
 
 
 def restore(manager: Manager, target: Any) -> Any:
-    """The newest checkpoint, as a pytree like `target`.
+    """The checkpoint that `Manager.which` asks for, as a pytree like `target`.
 
-    For training, a damaged one is renamed, and the one before it taken, if there is one that is
-    whole: `Manager.set_aside` says so. Who only reads changes nothing.
+    `Manager.passed_over` has the damaged ones that are newer. For training they are renamed; who
+    only reads changes nothing.
 
     Args:
         manager: from `open_manager`.
@@ -138,25 +149,23 @@ def restore(manager: Manager, target: Any) -> Any:
 
     Raises:
         RunError: there is no checkpoint, or it has other leaves, shapes or types.
-        DamagedCheckpoint: it is damaged; for training, all of them are.
+        DamagedCheckpoint: it is damaged; of `last_whole`, all of them are.
     """
     wait(manager)
-    epoch = latest(manager)
-    if epoch is None:
+    newest = latest(manager)
+    if newest is None:
         raise RunError(f"{manager.folder}: found no checkpoint; train the run first.")
-    if not manager.read_only:
-        return _restore_whole(manager, target)
     try:
-        return _restore(manager.folder / str(epoch), target)
+        return _restore_asked(manager, target)
     except RunError:
-        if latest(manager) == epoch:
+        if not manager.read_only or latest(manager) == newest:
             raise
     # Another process trains here, and newer checkpoints have replaced this one meanwhile.
     return restore(manager, target)
 
 
-def _restore_whole(manager: Manager, target: Any) -> Any:
-    """The newest whole checkpoint; those after it are renamed once it is restored."""
+def _restore_asked(manager: Manager, target: Any) -> Any:
+    """As `restore`; those passed over are renamed once there is one that is whole."""
     damaged: list[tuple[Path, DamagedCheckpoint]] = []
     for epoch in sorted(_epochs(manager.folder), reverse=True):
         place = manager.folder / str(epoch)
@@ -164,13 +173,27 @@ def _restore_whole(manager: Manager, target: Any) -> Any:
             arrays = _restore(place, target)
         except DamagedCheckpoint as error:
             damaged.append((place, error))
+            if manager.which == "newest":
+                break
             continue
-        for bad, _ in damaged if jax.process_index() == 0 else ():
-            aside = bad.with_name(bad.name + DAMAGED)
-            shutil.rmtree(aside, ignore_errors=True)
-            manager.set_aside.append(bad.rename(aside))
+        bad = [place for place, _ in damaged]
+        if not manager.read_only:
+            bad = list(map(_set_aside, bad)) if jax.process_index() == 0 else []
+        manager.passed_over = bad
         return arrays
     raise damaged[0][1]
+
+
+def say_passed_over(manager: Manager, say: Callable[[str], None]) -> None:
+    """Say which damaged checkpoints the restored one was read in place of."""
+    for place in manager.passed_over:
+        say(f"{place} is damaged: reading the checkpoint before it.")
+
+
+def _set_aside(place: Path) -> Path:
+    aside = place.with_name(place.name + DAMAGED)
+    shutil.rmtree(aside, ignore_errors=True)
+    return place.rename(aside)
 
 
 def digests(arrays: Any) -> dict[str, str]:
@@ -234,8 +257,8 @@ def _check_kinds(place: Path, stored: Mapping[str, str], target: Any) -> None:
 
 def _damaged(place: Path, what: str) -> DamagedCheckpoint:
     return DamagedCheckpoint(
-        f"{place}: the checkpoint is damaged: {what}. The same bin/train command goes on from the "
-        "newest one that is whole, if there is one."
+        f"{place}: the checkpoint is damaged: {what}. If one before it is whole, the same "
+        "bin/train command goes on from there, and --checkpoint last_whole reads it."
     )
 
 

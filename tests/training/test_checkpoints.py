@@ -197,7 +197,7 @@ def test_training_goes_on_from_the_newest_whole_one(copied):
     change_digests(copied, lambda content: {})
     with checkpoints.open_manager(copied) as manager:
         found = checkpoints.restore(manager, example())
-        assert manager.set_aside == [copied / "7.damaged", copied / "5.damaged"]
+        assert manager.passed_over == [copied / "7.damaged", copied / "5.damaged"]
         assert checkpoints.latest(manager) == 2
         chex.assert_trees_all_equal(as_numpy(found), as_numpy(example(2)))
         checkpoints.save(manager, 5, example(50))
