@@ -40,8 +40,11 @@ Which = Literal["newest", "last_whole"]
 
 KEPT = 2  # one that turns out to be damaged never takes the one before with it
 DAMAGED = ".damaged"
-WHOLE = "digests and epoch"
-"""The key of the digest of all digests; no path in a tree is called so."""
+VERSION = "1"
+"""Of what a checkpoint holds. Later ones keep the digest of all digests, which is checked first."""
+
+WHOLE, FORMAT = "digests and epoch", "format"
+"""Keys beside the digests, of the digest of them all and of the version; no path is called so."""
 UNFINISHED = ".orbax-checkpoint-tmp"  # Orbax's name; it begins with the number of epochs
 
 
@@ -111,7 +114,7 @@ def save(manager: Manager, epoch: int, arrays: Any) -> None:
     wait(manager)
     if epoch in _epochs(manager.folder):
         return
-    found = digests(arrays)
+    found = {**digests(arrays), FORMAT: VERSION}
     items = {"arrays": arrays, "digests": {**found, WHOLE: _digest_of_all(found, epoch)}}
     with _failed_save_is_run_error(manager, epoch), _context():
         response = ocp.save_checkpointables_async(manager.folder / str(epoch), items)
@@ -220,6 +223,12 @@ def _restore(place: Path, target: Any) -> Any:
         stored, int(place.name)
     ):
         raise _damaged(place, "its digests are not those of this epoch")
+    version = stored.pop(FORMAT, "1")  # those of package 0.2.0 have none
+    if version != VERSION:
+        raise RunError(
+            f"{place}: the checkpoint is whole, but of format {version}, and this version of the "
+            f"package reads {VERSION}: use the one that made it (see environment.json)."
+        )
     _check_kinds(place, stored, target)
     arrays = _load(place, "arrays", target)
     found = digests(arrays)

@@ -151,7 +151,7 @@ def test_damaged_files(saved, tmp_path):
 def change_digests(folder, change):
     (file,) = [p for p in files_of(folder / "5" / "digests") if "kernel" in p.read_text()]
     content = json.loads(file.read_text())
-    assert set(content) == {*checkpoints.digests(example()), checkpoints.WHOLE}
+    assert set(content) == {*checkpoints.digests(example()), checkpoints.FORMAT, checkpoints.WHOLE}
     file.write_text(json.dumps(change(content)))
 
 
@@ -182,7 +182,7 @@ def test_other_bits_than_the_digest_says(copied):
 )
 def test_digests_of_other_leaves(copied, change):
     change_digests(copied, change)
-    with pytest.raises(RunError, match=r"5: the checkpoint is damaged.*goes on from the newest"):
+    with pytest.raises(RunError, match=r"5: the checkpoint is damaged.*goes on from there, and"):
         restore(copied)
 
 
@@ -190,6 +190,46 @@ def test_one_copied_from_another_epoch_is_not_the_newest(copied):
     shutil.copytree(copied / "2", copied / "7")
     with pytest.raises(RunError, match=r"7: .*damaged: its digests are not those of this epoch"):
         restore(copied)
+
+
+def test_a_later_format(copied):
+    def later(content):
+        content[checkpoints.FORMAT] = "2"
+        del content[checkpoints.WHOLE]
+        return content | {checkpoints.WHOLE: checkpoints._digest_of_all(content, 5)}
+
+    change_digests(copied, later)
+    for read_only in (True, False):
+        with (
+            checkpoints.open_manager(copied, read_only=read_only) as manager,
+            pytest.raises(RunError, match=r"5: the checkpoint is whole, but of format 2, and .* 1"),
+        ):
+            checkpoints.restore(manager, example())
+    assert sorted(p.name for p in copied.iterdir()) == ["2", "5"]
+
+
+def test_without_a_format_it_is_the_first(copied):
+    def first(content):
+        del content[checkpoints.FORMAT], content[checkpoints.WHOLE]
+        return content | {checkpoints.WHOLE: checkpoints._digest_of_all(content, 5)}
+
+    change_digests(copied, first)
+    chex.assert_trees_all_equal(as_numpy(restore(copied)), as_numpy(example(5)))
+
+
+def test_reading_passes_over_what_is_damaged_only_if_asked(copied):
+    change_digests(copied, lambda content: {})
+    before = sorted(copied.rglob("*"))
+    with (
+        checkpoints.open_manager(copied, read_only=True) as manager,
+        pytest.raises(checkpoints.DamagedCheckpoint, match=r"5: .*--checkpoint last_whole"),
+    ):
+        checkpoints.restore(manager, example())
+    with checkpoints.open_manager(copied, read_only=True, which="last_whole") as manager:
+        found = checkpoints.restore(manager, example())
+        chex.assert_trees_all_equal(as_numpy(found), as_numpy(example(2)))
+        assert manager.passed_over == [copied / "5"]
+    assert sorted(copied.rglob("*")) == before
 
 
 def test_training_goes_on_from_the_newest_whole_one(copied):
