@@ -1,4 +1,4 @@
-"""A disk that is full, of ten sizes: one message, and the same command goes on when there is space."""
+"""A full disk, of ten sizes: one message, and the same command goes on once there is space."""
 
 import shlex
 import subprocess

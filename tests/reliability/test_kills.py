@@ -1,6 +1,7 @@
 """SIGKILL at any moment: what goes on afterwards ends as if nothing had happened."""
 
 import random
+from functools import partial
 
 import pytest
 from command_case import call, finish, refused, start
@@ -57,41 +58,39 @@ def test_training(undisturbed, tmp_path):
 def test_evaluation(undisturbed, tmp_path):
     folder = copied(undisturbed, tmp_path / "run")
     rng, kills = random.Random(0), 0
-    for _ in range(number_of("FSRF_KILLS", 50) // 8):
+    for _ in range(KILLS // 8):
         part = rng.choice([".results.json.*.part", ".predictions.npz.*.part", "results.json"])
-        done = killed(
-            "evaluate", (folder,), lambda: any(folder.glob(part)), rng.choice([0, 0.001, 0.01, 3])
-        )
-        kills += done is None
+        moment = partial(there_is, folder, part)
+        kills += killed("evaluate", (folder,), moment, rng.choice([0, 0.001, 0.01, 3])) is None
         done = call("evaluate", folder)
         assert (done.status, done.err) == (0, "")
         same(folder, undisturbed)
     print(f"\n{kills} kills of an evaluation, 0 differences")
 
 
+def there_is(folder, pattern):
+    return folder.is_dir() and any(folder.glob(pattern))
+
+
 def test_ablation(tmp_path):
     variants = tmp_path / "variants.yaml"
     variants.write_text("variants:\n  all: {}\n  no DHF: {method.weights.homogeneous: 0}\n")
     argv = ("--ablation", variants, *RUN, *SMALL, "--output.directory")
-    done = call("ablate", *argv, tmp_path / "whole")
+    whole, folder = tmp_path / "whole", tmp_path / "killed"
+    done = call("ablate", *argv, whole)
     assert done.status == 0, done.err
-    rng, kills, folder = random.Random(0), 0, tmp_path / "killed"
-    while kills < number_of("FSRF_KILLS", 50) // 10:
-        members = folder / "members"
-
-        def begun():
-            return any(members.rglob("metrics.jsonl")) if members.is_dir() else False
-
-        done = killed("ablate", (*argv, folder), begun, rng.uniform(0, 6))
+    rng, kills = random.Random(0), 0
+    while kills < KILLS // 10:
+        moment = partial(there_is, folder, "members/*/*/metrics.jsonl")
+        done = killed("ablate", (*argv, folder), moment, rng.uniform(0, 6))
         if done is not None:
             assert (done.status, done.err) == (0, "")
             break
         kills += 1
     done = call("ablate", *argv, folder)
     assert (done.status, done.err) == (0, "")
-    assert (folder / "ablation.json").read_bytes() == (
-        tmp_path / "whole/ablation.json"
-    ).read_bytes()
+    for name in ("ablation.json", "ablation.md"):
+        assert (folder / name).read_bytes() == (whole / name).read_bytes()
     print(f"\n{kills} kills of an ablation, 0 differences")
 
 
