@@ -4,20 +4,19 @@ Figures are fractions, and None where they are undefined. A row is a condition o
 an average over several.
 """
 
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast
 
+from fsrf_jax import sealed
 from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.metrics.collapse import Collapse
 from fsrf_jax.evaluation.metrics.families import MetricFamily, family_of
 from fsrf_jax.evaluation.metrics.figures import Metrics
-from fsrf_jax.files import write_text
-from fsrf_jax.reading.text import read_json
 
 VERSION = 5
 """Of what a results file holds: raised with every key that readers need."""
+
+ANEW = "evaluate the run again with bin/evaluate"
 
 AVERAGE, EVERYTHING = "average", "all_conditions"
 """Rows that stand for several conditions, by their key in the results."""
@@ -204,10 +203,10 @@ def read_results(path: Path) -> Results:
     """What a results file holds.
 
     Raises:
-        RunError: it cannot be read, lacks something, or is of another version.
+        RunError: it is damaged, lacks something, or is of another version.
     """
     try:
-        found = read_json(path, RunError)
+        found: Any = sealed.read(path, ANEW)
         version = found.get("version", 1)
         if version == VERSION:
             lacking = [Results.__required_keys__ - found.keys()]
@@ -219,17 +218,7 @@ def read_results(path: Path) -> Results:
             if missing:
                 raise KeyError(", ".join(sorted(missing)))
             return cast(Results, found)
-    except (RunError, AttributeError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{path}: cannot read the results ({type(error).__name__}: {error}); evaluate the run "
-            "again with bin/evaluate."
-        ) from error
-    raise RunError(
-        f"{path}: holds results of version {version}, expected {VERSION}: evaluate the run again "
-        "with bin/evaluate."
-    )
-
-
-def save_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file whole; a NaN is an error."""
-    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    except (AttributeError, KeyError, TypeError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise sealed.damaged(path, what, ANEW) from error
+    raise RunError(f"{path}: holds results of version {version}, expected {VERSION}: {ANEW}.")

@@ -15,7 +15,7 @@ from fsrf_jax.config import Config
 from fsrf_jax.errors import ConfigError, RunError
 from fsrf_jax.evaluation.floors import FLOORS
 from fsrf_jax.evaluation.results import read_results
-from fsrf_jax.experiments.ablation import Member, train_members
+from fsrf_jax.experiments.ablation import Member, is_evaluated, train_members
 from fsrf_jax.experiments.experiment import open_experiment
 from fsrf_jax.experiments.floors import evaluate_floors, normaliser_of
 from fsrf_jax.experiments.outputs import write_results
@@ -164,7 +164,7 @@ def _floors(place: Path, config: Config) -> dict[str, Path]:
     if not config.evaluation.floors:
         return {}
     folders = {name: place / name for name in FLOORS}
-    if not all((folder / "results.json").exists() for folder in folders.values()):
+    if not all(map(is_evaluated, folders.values())):
         run = open_experiment(config)
         settings = config.evaluation
         measured = evaluate_floors(

@@ -143,7 +143,7 @@ def _config_of(folder: Path) -> Config:
         raise RunError(
             f"training.init_from: found no run folder {folder}, with a config.yaml in it."
         )
-    return arguments.load(folder / "config.yaml")
+    return arguments.load_saved(folder / "config.yaml")
 
 
 def _opened(run: Experiment) -> Started:

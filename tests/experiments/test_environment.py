@@ -11,10 +11,13 @@ from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.results import Program
 from fsrf_jax.experiments import environment
 from fsrf_jax.experiments import folder as run_folder
+from fsrf_jax.source import Shapes
+
+SHAPES = Shapes(32, {"audio": 5}, {"audio": 3}, 1, (), {})
 
 
 def test_what_trained_a_run_is_what_its_folder_says(tmp_path):
-    with run_folder.opened(tmp_path / "run", Config(), "abc"):
+    with run_folder.opened(tmp_path / "run", Config(), "abc", SHAPES):
         pass
     program, fingerprint = environment.trained_by(tmp_path / "run")
     assert (program, fingerprint) == (environment.own_program(), "abc")

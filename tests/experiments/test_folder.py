@@ -7,6 +7,9 @@ from fsrf_jax import arguments
 from fsrf_jax.config import Config
 from fsrf_jax.errors import RunError
 from fsrf_jax.experiments import folder as run_folder
+from fsrf_jax.source import Shapes
+
+SHAPES = Shapes(32, {"audio": 5}, {"audio": 3}, 1, (), {})
 
 
 def config(*argv):
@@ -16,7 +19,7 @@ def config(*argv):
 @pytest.fixture
 def folder(tmp_path):
     """The folder of a run with the default config that has begun."""
-    with run_folder.opened(tmp_path / "run", Config(), "abc"):
+    with run_folder.opened(tmp_path / "run", Config(), "abc", SHAPES):
         pass
     return tmp_path / "run"
 
@@ -55,7 +58,7 @@ def test_paths_licence_verbosity_and_epochs_may_differ(folder, argv):
 
 def test_the_path_of_the_data_may_differ(tmp_path):
     argv = ("--data.source", "file", "--data.path")
-    with run_folder.opened(tmp_path / "run", config(*argv, "a.npz"), "abc"):
+    with run_folder.opened(tmp_path / "run", config(*argv, "a.npz"), "abc", SHAPES):
         pass
     run_folder.check_same(tmp_path / "run", config(*argv, "b.npz"))
 
@@ -95,23 +98,23 @@ def test_the_data_must_be_those_it_began_with(folder):
     before = content(folder)
     with (
         pytest.raises(RunError, match=r"other data \(fingerprint abc, now xyz\).*--overwrite"),
-        run_folder.opened(folder, Config(), "xyz"),
+        run_folder.opened(folder, Config(), "xyz", SHAPES),
     ):
         pass
     assert content(folder) == before
 
 
 def test_one_process_at_a_time(folder):
-    with run_folder.opened(folder, Config(), "abc"):
+    with run_folder.opened(folder, Config(), "abc", SHAPES):
         with (
             pytest.raises(RunError, match="another process is training in this folder"),
-            run_folder.opened(folder, Config(), "abc"),
+            run_folder.opened(folder, Config(), "abc", SHAPES),
         ):
             pass
         with pytest.raises(RunError, match="another process is training in this folder"):
             run_folder.set_aside(folder)
         assert folder.exists()
-    with run_folder.opened(folder, Config(), "abc"):
+    with run_folder.opened(folder, Config(), "abc", SHAPES):
         pass
 
 

@@ -11,7 +11,7 @@ def record(epoch):
 
 
 def write(folder, done, epochs):
-    with open_journal(folder, done) as report:
+    with open_journal(folder, done, print) as report:
         for epoch in epochs:
             report(record(epoch))
 
@@ -55,6 +55,6 @@ def test_a_line_cut_off_is_dropped(tmp_path, rest):
 
 
 def test_the_line_is_there_while_training_goes_on(tmp_path):
-    with open_journal(tmp_path, 0) as report:
+    with open_journal(tmp_path, 0, print) as report:
         report(record(1))
         assert read(tmp_path) == [line(1)]
