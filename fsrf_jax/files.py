@@ -8,20 +8,45 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fsrf_jax.errors import WriteError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path next to `path`, and move it there only if all went well.
 
     A temporary file that a killed process left for the same `path` is removed first.
+
+    Raises:
+        WriteError: it cannot be written.
     """
-    _remove_left(path)
-    temporary = _temporary(path)
+    with writing(path):
+        _remove_left(path)
+        temporary = _temporary(path)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError of writing into one message; one that names another file stays as it is.
+
+    Raises:
+        WriteError: `path` cannot be written.
+    """
     try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        if error.filename not in (None, str(path), str(_temporary(path))):
+            raise
+        raise WriteError(
+            f"{path}: cannot be written: {error.strerror or error}: make room, or look after the "
+            "folder and its rights."
+        ) from error
 
 
 @contextmanager

@@ -33,7 +33,8 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from fsrf_jax.errors import RunError
+from fsrf_jax.errors import RunError, WriteError
+from fsrf_jax.files import writing
 
 KEPT = 2  # one that turns out to be damaged never takes the one before with it
 DAMAGED = ".damaged"
@@ -66,19 +67,37 @@ def open_manager(folder: Path, *, read_only: bool = False) -> Iterator[Manager]:
     one process at a time. Others may read meanwhile, with `read_only`.
 
     Raises:
-        RunError: `read_only` and there is no such folder; or, on leaving, the save failed.
+        RunError: `read_only` and there is no such folder.
+        WriteError: the folder cannot be made; or, on leaving, the save failed.
     """
     if read_only and not folder.is_dir():
         raise RunError(f"{folder}: found no checkpoints; train the run first.")
     manager = Manager(folder.absolute(), read_only)
     if not read_only:
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(f"*{UNFINISHED}") if jax.process_index() == 0 else ():
             shutil.rmtree(left)
+    logger = logging.getLogger("absl")
+    logger.addFilter(_not_of_orbax)
     try:
         yield manager
-    finally:
         wait(manager)
+    except WriteError as error:
+        wait(manager)
+        if str(manager.folder) in str(error):
+            raise
+        raise WriteError(f"{error} {_left(manager)}") from error
+    finally:
+        try:
+            wait(manager)
+        finally:
+            logger.removeFilter(_not_of_orbax)
+
+
+def _not_of_orbax(record: logging.LogRecord) -> bool:
+    """Leave out the traceback that each thread of a failed save logs: `wait` raises the reason."""
+    return "orbax" not in record.pathname
 
 
 def latest(manager: Manager) -> int | None:
@@ -93,16 +112,16 @@ def save(manager: Manager, epoch: int, arrays: Any) -> None:
     afterwards. Does nothing if the epoch is already saved.
 
     Raises:
-        RunError: this save or the one before cannot be written.
+        WriteError: this save or the one before cannot be written.
     """
     if manager.read_only:
         raise ValueError(f"{manager.folder} was opened read_only.")
     wait(manager)
-    if epoch in _epochs(manager.folder):
-        return
-    found = digests(arrays)
-    items = {"arrays": arrays, "digests": {**found, WHOLE: _digest_of_all(found, epoch)}}
-    with _failed_save_is_run_error(manager, epoch), _context():
+    with _failed_save_is_write_error(manager, epoch), _context():
+        if epoch in _epochs(manager.folder):
+            return
+        found = digests(arrays)
+        items = {"arrays": arrays, "digests": {**found, WHOLE: _digest_of_all(found, epoch)}}
         response = ocp.save_checkpointables_async(manager.folder / str(epoch), items)
     manager.saving = epoch, response
 
@@ -111,15 +130,14 @@ def wait(manager: Manager) -> None:
     """Wait for the save under way, then remove all but the newest KEPT checkpoints.
 
     Raises:
-        RunError: the checkpoint cannot be written.
+        WriteError: the checkpoint cannot be written.
     """
     if manager.saving is None:
         return
     (epoch, response), manager.saving = manager.saving, None
-    with _failed_save_is_run_error(manager, epoch):
+    with _failed_save_is_write_error(manager, epoch):
         response.result()
-    if jax.process_index() == 0:
-        for old in sorted(_epochs(manager.folder))[:-KEPT]:
+        for old in sorted(_epochs(manager.folder))[:-KEPT] if jax.process_index() == 0 else ():
             # Renamed first: a kill while removing leaves nothing that looks like a checkpoint.
             place = manager.folder / str(old)
             shutil.rmtree(place.rename(place.with_name(place.name + UNFINISHED)))
@@ -284,14 +302,28 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _failed_save_is_run_error(manager: Manager, epoch: int) -> Iterator[None]:
+def _failed_save_is_write_error(manager: Manager, epoch: int) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise RunError(
-            f"{manager.folder / str(epoch)}: cannot save the checkpoint: {_first_line(error)}. "
-            "Look after space and rights, then train on from the checkpoint before."
-        ) from error
+        failure = _first_line(error)
+    else:
+        return
+    raise WriteError(
+        f"{manager.folder / str(epoch)}: cannot save the checkpoint: {failure}. Make room, or look "
+        f"after the folder and its rights. {_left(manager)}"
+    )
+
+
+def _left(manager: Manager) -> str:
+    """What there is to go on from after a failed save."""
+    try:
+        epoch = latest(manager)
+    except OSError:
+        return "The folder is gone, and with it all checkpoints."
+    if epoch is None:
+        return "There is no checkpoint yet to go on from."
+    return f"The same command goes on from epoch {epoch}, whose checkpoint is whole."
 
 
 def _first_line(error: Exception) -> str:

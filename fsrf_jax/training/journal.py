@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsrf_jax.errors import RunError
-from fsrf_jax.files import write_text
+from fsrf_jax.files import write_text, writing
 from fsrf_jax.reading.limits import check_regular
 from fsrf_jax.reading.text import parse_json
 
@@ -37,7 +37,7 @@ def open_journal(
         say(f"{path} {gaps}; training does not depend on it.")
 
     def write(record: "EpochRecord") -> None:
-        with path.open("a", encoding="utf-8") as file:
+        with writing(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line_of(record)) + "\n")
 
     yield write

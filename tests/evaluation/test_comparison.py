@@ -238,7 +238,7 @@ def test_files_that_are_missing_damaged_or_strangers_are_refused(tmp_path, folde
     (tmp_path / "predictions.npz").write_bytes(whole)
     results = json.loads((source / "results.json").read_text())
     del results["metrics"]
-    (tmp_path / "results.json").write_text(json.dumps(results))
+    sealed.write(tmp_path / "results.json", results)
     with pytest.raises(RunError, match="KeyError: 'metrics'"):
         read_evaluated(tmp_path)
 

@@ -34,7 +34,7 @@ def test_the_folder_is_as_given_or_named_by_config_and_time():
 
 
 def test_an_opened_folder_holds_config_and_environment(folder):
-    assert sorted(content(folder)) == [".lock", "config.yaml", "environment.json"]
+    assert sorted(content(folder)) == [".lock", "config.yaml", "environment.json", "shapes.json"]
     assert arguments.load(folder / "config.yaml") == Config()
     run_folder.check_data(folder, "abc", "")
     environment = (folder / "environment.json").read_text()
