@@ -94,6 +94,11 @@ def _another_runs(number: int) -> bool:
     return True
 
 
+def is_text(text: str) -> bool:
+    """Whether it can be written in UTF-8; the name of a file need not be of that."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole, in UTF-8 whatever the locale."""
     with replacing(path) as temporary:

@@ -4,8 +4,11 @@ Figures are fractions, and None where they are undefined. A row is a condition o
 an average over several.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast
+
+import numpy as np
 
 from fsrf_jax import sealed
 from fsrf_jax.errors import RunError
@@ -149,7 +152,8 @@ class RunRecord(TypedDict):
 class Results(TypedDict):
     """A whole file. `unit` is what intervals resample: sample, or group of samples.
 
-    `averages` are more averages by name, which a comparison asked for.
+    `predictions_digest` is of the array in the file of predictions; results of earlier versions
+    have none. `averages` are more averages by name, which a comparison asked for.
 
     `n_non0`, labels that are not 0, belongs to numbers. What a run adds stands last; floors, and
     predictions of another program, have no `run`.
@@ -173,6 +177,7 @@ class Results(TypedDict):
     n: int
     conditions: list[ConditionRow]
     average: Average
+    predictions_digest: NotRequired[str]
     n_non0: NotRequired[int]
     averages: NotRequired[dict[str, AverageRow]]
     predictions: NotRequired[dict[str, str]]
@@ -183,6 +188,11 @@ class Results(TypedDict):
     validation_error: NotRequired[float]
     selection: NotRequired[str]
     run: NotRequired[RunRecord]
+
+
+def predictions_digest(predictions: np.ndarray) -> str:
+    """SHA-256 of the array `predictions`, by which results know those that they are of."""
+    return hashlib.sha256(np.ascontiguousarray(predictions).tobytes()).hexdigest()
 
 
 def rows_of(results: Results) -> dict[str, Row]:

@@ -49,7 +49,8 @@ def _commit(checkout: Path) -> str | None:
     """
     if not (checkout / ".git").exists():
         return None
-    git = ("git", "-C", str(checkout))
+    # Without a lock on the index, which a killed process would leave there.
+    git = ("git", "--no-optional-locks", "-C", str(checkout))
     try:
         head, status = (
             subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout

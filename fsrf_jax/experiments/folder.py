@@ -31,7 +31,9 @@ from fsrf_jax.errors import RunError, UserError
 from fsrf_jax.evaluation import environment
 from fsrf_jax.evaluation.environment import read_environment
 from fsrf_jax.experiments.environment import own_program
+from fsrf_jax.files import writing
 from fsrf_jax.source import Shapes
+from fsrf_jax.training import checkpoints
 
 VERSION = 1
 """Of shapes.json."""
@@ -193,7 +195,7 @@ def opened(
     Raises:
         RunError: another process trains in it, or the data set is not the one it began with.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    checkpoints.check_path(folder)
     with locked(folder):
         check_data(folder, fingerprint, ANEW)
 
@@ -279,7 +281,8 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         RunError: another process holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / ".lock", blocking=False)
     try:
         lock.acquire()
@@ -331,7 +334,8 @@ def read_fingerprint(folder: Path) -> str | None:
 
 def _environment() -> dict[str, Any]:
     return {
-        "command": sys.argv,
+        # The name of a file need not be UTF-8.
+        "command": [os.fsencode(a).decode("utf-8", "backslashreplace") for a in sys.argv],
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         **own_program(),
         "devices": [device.device_kind for device in jax.local_devices()],

@@ -34,7 +34,7 @@ import numpy as np
 from orbax.checkpoint import v1 as ocp
 
 from fsrf_jax.errors import RunError, WriteError
-from fsrf_jax.files import writing
+from fsrf_jax.files import is_text, writing
 
 KEPT = 2  # one that turns out to be damaged never takes the one before with it
 DAMAGED = ".damaged"
@@ -70,6 +70,7 @@ def open_manager(folder: Path, *, read_only: bool = False) -> Iterator[Manager]:
         RunError: `read_only` and there is no such folder.
         WriteError: the folder cannot be made; or, on leaving, the save failed.
     """
+    check_path(folder)
     if read_only and not folder.is_dir():
         raise RunError(f"{folder}: found no checkpoints; train the run first.")
     manager = Manager(folder.absolute(), read_only)
@@ -98,6 +99,20 @@ def open_manager(folder: Path, *, read_only: bool = False) -> Iterator[Manager]:
 def _not_of_orbax(record: logging.LogRecord) -> bool:
     """Leave out the traceback that each thread of a failed save logs: `wait` raises the reason."""
     return "orbax" not in record.pathname
+
+
+def check_path(folder: Path) -> None:
+    """Nothing, if checkpoints can lie in the folder.
+
+    Raises:
+        RunError: its whole path is no text in UTF-8, which TensorStore needs, or has a NUL.
+    """
+    path = str(folder.absolute())
+    if "\0" in path or not is_text(path):
+        raise RunError(
+            f"{path!r}: found a path that is no text in UTF-8, expected one for a run: rename the "
+            "folder, or choose another."
+        )
 
 
 def latest(manager: Manager) -> int | None:
