@@ -41,7 +41,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.filename not in (None, str(path), str(_temporary(path))):
+        named = str(error.filename or path)
+        if named != str(path) and not named.startswith(str(_temporary(path))):
             raise
         raise WriteError(
             f"{path}: cannot be written: {error.strerror or error}: make room, or look after the "
@@ -56,16 +57,19 @@ def new_folder(path: Path) -> Iterator[Path]:
     What a killed process left for the same `path` is removed first.
 
     Raises:
-        OSError: there is a file or a folder that is not empty at `path`.
+        WriteError: it cannot be written, or there is something at `path` already.
     """
-    _remove_left(path)
     temporary = _temporary(path)
-    temporary.mkdir()
-    try:
-        yield temporary
-        temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with writing(path):
+        _remove_left(path)
+        temporary.mkdir()
+        try:
+            yield temporary
+            temporary.rename(path)
+        except WriteError as error:  # of a file in it
+            raise WriteError(str(error).replace(temporary.name, path.name)) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _temporary(path: Path) -> Path:

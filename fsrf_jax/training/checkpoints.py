@@ -79,26 +79,39 @@ def open_manager(folder: Path, *, read_only: bool = False) -> Iterator[Manager]:
             folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(f"*{UNFINISHED}") if jax.process_index() == 0 else ():
             shutil.rmtree(left)
-    logger = logging.getLogger("absl")
-    logger.addFilter(_not_of_orbax)
-    try:
-        yield manager
-        wait(manager)
-    except WriteError as error:
-        wait(manager)
-        if str(manager.folder) in str(error):
-            raise
-        raise WriteError(f"{error} {_left(manager)}") from error
-    finally:
+    with _quiet_saving():
         try:
+            yield manager
             wait(manager)
+        except WriteError as error:
+            wait(manager)
+            if str(manager.folder) in str(error):
+                raise
+            raise WriteError(f"{error} {_left(manager)}") from error
         finally:
-            logger.removeFilter(_not_of_orbax)
+            wait(manager)
 
 
-def _not_of_orbax(record: logging.LogRecord) -> bool:
-    """Leave out the traceback that each thread of a failed save logs: `wait` raises the reason."""
-    return "orbax" not in record.pathname
+@contextlib.contextmanager
+def _quiet_saving() -> Iterator[None]:
+    """Leave out what the threads of a failed save print meanwhile: `wait` raises the reason."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "orbax" not in record.pathname
+
+    def hook(kind: Any, error: BaseException, trace: Any) -> None:
+        if str(error) != "Event loop is closed":  # TensorStore, of what it still writes then
+            before(kind, error, trace)
+
+    logger, before = logging.getLogger("absl"), sys.excepthook
+    logger.addFilter(keep)
+    sys.excepthook = hook
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
+        if sys.excepthook is hook:
+            sys.excepthook = before
 
 
 def check_path(folder: Path) -> None:
@@ -318,12 +331,15 @@ def _quiet() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _failed_save_is_write_error(manager: Manager, epoch: int) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        failure = _first_line(error)
-    else:
-        return
+    with _quiet():
+        try:
+            yield
+            return
+        except Exception as error:  # as in `_load`
+            failure = _first_line(error)
+            traceback.clear_frames(error.__traceback__)
+        time.sleep(0.2)
+        gc.collect()
     raise WriteError(
         f"{manager.folder / str(epoch)}: cannot save the checkpoint: {failure}. Make room, or look "
         f"after the folder and its rights. {_left(manager)}"
