@@ -27,10 +27,10 @@ from fsrf_jax.experiments.model import Model
 from fsrf_jax.experiments.network import Network
 from fsrf_jax.experiments.train import train_run
 from fsrf_jax.progress import Say, silent, training_progress
-from fsrf_jax.reading.text import parse_json, read_text
 from fsrf_jax.reporting.profile import describe
 from fsrf_jax.source import Shapes, Source, open_source
 from fsrf_jax.training.checkpoints import Which
+from fsrf_jax.training.journal import read_journal
 from fsrf_jax.training.state import TrainState
 from fsrf_jax.types import Codes
 
@@ -80,16 +80,14 @@ class Run(Model):
     def history(self) -> list[dict[str, float]]:
         """What every epoch so far gave: `epoch`, `validation_error`, `best_epoch` and all terms.
 
+        Lines that were cut off or damaged are left out.
+
         Raises:
             RunError: the folder is gone.
         """
         if not self.folder.is_dir():
             raise RunError(f"{self.folder}: found no such folder, expected that of a run.")
-        path = self.folder / "metrics.jsonl"
-        text = read_text(path, RunError) if path.is_file() else ""
-        # A process that trains may be in the middle of a line.
-        lines = [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
-        return [parse_json(line, str(path), RunError) for line in lines]
+        return read_journal(self.folder)
 
     def evaluate(self, protocol: str | None = None, **settings: Any) -> Results:
         """Evaluate the best network so far; nothing is written.
@@ -274,7 +272,7 @@ def load_run(
     saved = folder / "config.yaml"
     if not saved.is_file():
         raise RunError(f"{folder}: found no config.yaml, expected a run folder made by train.")
-    config = arguments.load(saved)
+    config = arguments.load_saved(saved)
     if data_path is not None:
         data = dataclasses.replace(config.data, path=str(data_path))
         config = check_config(dataclasses.replace(config, data=data))

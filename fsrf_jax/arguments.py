@@ -18,11 +18,12 @@ import numpy as np
 import yaml
 
 from fsrf_jax import config as configuration
-from fsrf_jax import packaged
+from fsrf_jax import packaged, sealed
 from fsrf_jax.config import Config
-from fsrf_jax.errors import ConfigError
+from fsrf_jax.errors import ConfigError, UserError
+from fsrf_jax.files import write_text
 from fsrf_jax.methods import METHODS
-from fsrf_jax.reading.text import read_yaml
+from fsrf_jax.reading.text import read_text, read_yaml
 
 jsonargparse.set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
@@ -36,6 +37,8 @@ RENAMED = {
     "missing.clean_view": "method.complete_view",
 }
 """Keys of version 0.1 by their beginning, and what they are now; the first that fits holds."""
+
+_DIGEST = "# digest of what follows: "
 
 MAPPINGS = ("--missing.subset_weights.", "--method.weights.feature_distillation.")
 """Options whose own keys may be given one by one."""
@@ -187,6 +190,38 @@ def load(
     except argparse.ArgumentError as error:
         raise ConfigError(f"{where}: {_one_line(str(error))}") from error
     return _checked(parsed)
+
+
+def save(path: Path, config: Config) -> None:
+    """Write the config of a run: its digest as a comment in the first line, then YAML."""
+    text = to_yaml(config)
+    write_text(path, f"{_DIGEST}{sealed.digest(text)}\n{text}")
+
+
+def load_saved(path: Path) -> Config:
+    """The config that `save` wrote.
+
+    A file without a digest, of an earlier version or by hand, is taken as it is.
+
+    Raises:
+        DamagedFile: there is none, it does not have its digest, or it is no YAML.
+        ConfigError: see `load`.
+    """
+    try:
+        first, _, rest = read_text(path, ConfigError).partition("\n")
+        if first.startswith(_DIGEST) and first.removeprefix(_DIGEST) != sealed.digest(rest):
+            raise ConfigError("it does not have the digest in its first line")
+        found = read_yaml(path, ConfigError)
+        if not isinstance(found, dict):
+            raise ConfigError(f"found {found!r}, expected settings")
+    except UserError as error:
+        what = str(error).removeprefix(f"{path}: ")
+        remedy = (
+            "the same bin/train command writes it anew; if it was changed by hand, remove its "
+            "first line"
+        )
+        raise sealed.damaged(path, what, remedy) from error
+    return load(path)
 
 
 def to_yaml(config: Config) -> str:

@@ -7,7 +7,7 @@ options that must fit each other. Tuples that hold one value per modality follow
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from fsrf_jax.data.clean import BadValues
 from fsrf_jax.data.load import Format
 from fsrf_jax.data.synthetic import SyntheticOptions
 from fsrf_jax.errors import ConfigError
+from fsrf_jax.files import is_text
 from fsrf_jax.losses.task import Task, TaskOptions
 from fsrf_jax.methods import Fsrf, Method
 from fsrf_jax.missing import Missing
@@ -202,6 +203,10 @@ class Config:
 
 def check(config: Config) -> Config:
     """The config itself, or a ConfigError that names the first key whose value does not fit."""
+    for key, value in flatten(config).items():
+        for text in _texts(value):
+            if "\0" in text or not is_text(text):
+                raise ConfigError(f"{key}: found {text!r}, expected text in UTF-8 without a NUL.")
     try:
         options.check(config)
         with prefixed("missing"):
@@ -211,6 +216,18 @@ def check(config: Config) -> Config:
     except ValueError as error:
         raise ConfigError(str(error)) from error
     return config
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """The texts in the value of an option."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in (*value, *value.values()):
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)
 
 
 def defaults(config: Config) -> dict[str, Any]:

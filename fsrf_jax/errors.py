@@ -37,6 +37,10 @@ class OutOfMemory(UserError):
     """What was asked for needs more memory than there is."""
 
 
+class WriteError(UserError):
+    """A file cannot be written: the disk is full, its folder is gone, or is not ours to write."""
+
+
 class InterruptedTraining(Exception):
     """Training was asked to stop by a signal; the state is saved, and the same call goes on."""
 

@@ -8,20 +8,46 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from fsrf_jax.errors import WriteError
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path next to `path`, and move it there only if all went well.
 
     A temporary file that a killed process left for the same `path` is removed first.
+
+    Raises:
+        WriteError: it cannot be written.
     """
-    _remove_left(path)
-    temporary = _temporary(path)
+    with writing(path):
+        _remove_left(path)
+        temporary = _temporary(path)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an OSError of writing into one message; one that names another file stays as it is.
+
+    Raises:
+        WriteError: `path` cannot be written.
+    """
     try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        named = str(error.filename or path)
+        if named != str(path) and not named.startswith(str(_temporary(path))):
+            raise
+        raise WriteError(
+            f"{path}: cannot be written: {error.strerror or error}: make room, or look after the "
+            "folder and its rights."
+        ) from error
 
 
 @contextmanager
@@ -31,16 +57,19 @@ def new_folder(path: Path) -> Iterator[Path]:
     What a killed process left for the same `path` is removed first.
 
     Raises:
-        OSError: there is a file or a folder that is not empty at `path`.
+        WriteError: it cannot be written, or there is something at `path` already.
     """
-    _remove_left(path)
     temporary = _temporary(path)
-    temporary.mkdir()
-    try:
-        yield temporary
-        temporary.rename(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with writing(path):
+        _remove_left(path)
+        temporary.mkdir()
+        try:
+            yield temporary
+            temporary.rename(path)
+        except WriteError as error:  # of a file in it
+            raise WriteError(str(error).replace(temporary.name, path.name)) from error
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _temporary(path: Path) -> Path:
@@ -67,6 +96,11 @@ def _another_runs(number: int) -> bool:
     except OSError:  # it is another user's
         return True
     return True
+
+
+def is_text(text: str) -> bool:
+    """Whether it can be written in UTF-8; the name of a file need not be of that."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def write_text(path: Path, text: str) -> None:

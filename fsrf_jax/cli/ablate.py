@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.markdown import Markdown
 
-from fsrf_jax import arguments, packaged
+from fsrf_jax import arguments, packaged, sealed
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.cli.several import check_counts, without
 from fsrf_jax.errors import InterruptedTraining
@@ -16,7 +16,6 @@ from fsrf_jax.evaluation.ablation_table import ablation_table
 from fsrf_jax.evaluation.comparison import compare_methods
 from fsrf_jax.evaluation.probes.compare import compare_probes
 from fsrf_jax.evaluation.protocols.files import resolve
-from fsrf_jax.evaluation.results import save_json
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.ablation import Member, probe_members, train_members
 from fsrf_jax.experiments.variants import read_variants
@@ -103,7 +102,7 @@ def _write(folder: Path, members: Sequence[Member], probes: Mapping[str, Any]) -
     text = to_markdown(ablation_document(groups, comparisons, table["matched"], more))
     write_text(folder / "ablation.md", text)
     save_ablation_plot(folder / "ablation.png", table)
-    save_json(folder / "ablation.json", table)
+    sealed.write(folder / "ablation.json", table)
     return text
 
 

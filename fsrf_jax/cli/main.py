@@ -1,5 +1,6 @@
 """How every command ends: a status, and one message in place of a traceback."""
 
+import io
 import logging
 import os
 import re
@@ -24,6 +25,10 @@ def guarded(command: Callable[[Sequence[str]], int]) -> Callable[[], int]:
 
     def main() -> int:
         logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells of every file it writes
+        for stream in (sys.stdout, sys.stderr):
+            # A terminal may know less than UTF-8, and the name of a file need not be of that.
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
         try:
             return command(sys.argv[1:])
         except UserError as error:

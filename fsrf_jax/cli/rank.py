@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.markdown import Markdown
 
-from fsrf_jax import arguments, packaged
+from fsrf_jax import arguments, packaged, sealed
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.cli.several import check_counts, without
 from fsrf_jax.config import Config
@@ -23,7 +23,6 @@ from fsrf_jax.evaluation.ranking import (
     ranking_table,
     with_frame_rates,
 )
-from fsrf_jax.evaluation.results import save_json
 from fsrf_jax.evaluation.runs import Evaluated, read_evaluated
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.ranking import Ranked, rank, shares_taken
@@ -155,7 +154,7 @@ def _write(folder: Path, ranked: Sequence[Ranked], resamples: int, figures: Sequ
     table = ranking_table(methods, comparisons, rows, metrics)
     choices = [{"fold": r.fold, "chosen": r.chosen, "validation_errors": r.errors} for r in ranked]
     write_text(folder / "ranking.md", text)
-    save_json(folder / "ranking.json", {**table, "choices": choices})
+    sealed.write(folder / "ranking.json", {**table, "choices": choices})
     return text
 
 

@@ -1,8 +1,10 @@
 """The project's own file: one HDF5 file a data set, exactly what is in memory, with checksums."""
 
+import io
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -39,15 +41,61 @@ def write(
         step: is called with what is written next.
 
     Raises:
-        DataError: the file exists already, or cannot be written.
+        DataError: the file exists already, or there is no such folder.
+        WriteError: it cannot be written.
     """
     path = Path(path)
     check_new(path)
-    try:
-        with replacing(path) as part, h5py.File(part, "x", track_order=True) as file:
-            _write(file, dataset, step)
-    except OSError as error:
-        raise DataError(f"{path} cannot be written: {error}") from None
+    with replacing(path) as part, part.open("x+b", buffering=0) as target:
+        sink = _Sink(target)
+
+        def checked(what: str) -> None:
+            sink.check()
+            step(what)
+
+        with h5py.File(sink, "w", track_order=True) as file:
+            _write(file, dataset, checked)
+        sink.check()
+
+
+class _Sink:
+    """A file for HDF5, which crashes the process if it cannot write what it still holds at its end.
+
+    After a write that failed all others are left out, as if they had gone well; `check` raises it.
+    """
+
+    def __init__(self, file: io.FileIO) -> None:
+        # Without a buffer, which would be written, and fail, in any other call.
+        self._file = file
+        self._failure: OSError | None = None
+        self.read, self.seek, self.tell = file.read, file.seek, file.tell
+
+    def check(self) -> None:
+        """Raise the OSError of the first write that failed."""
+        if self._failure is not None:
+            raise self._failure
+
+    def write(self, data: Any) -> int:
+        """Write all of it; HDF5 sees success."""
+        left = memoryview(data)
+        while left and self._failure is None:
+            try:
+                left = left[self._file.write(left) :]
+            except OSError as error:
+                self._failure = error
+        return len(data)
+
+    def truncate(self, size: int) -> int:
+        """Set the length; HDF5 sees success."""
+        if self._failure is None:
+            try:
+                self._file.truncate(size)
+            except OSError as error:
+                self._failure = error
+        return size
+
+    def flush(self) -> None:
+        """Nothing is held back."""
 
 
 def _write(file: h5py.File, dataset: Dataset, step: Callable[[str], None]) -> None:

@@ -76,6 +76,11 @@ class Evaluation:
     conditions: tuple[ConditionResult, ...]
     masks_digest: str
 
+    @property
+    def predictions(self) -> np.ndarray:
+        """Of all conditions: [c, s, n], or [c, s, n, o], for s mask seeds."""
+        return np.stack([result.predictions for result in self.conditions])
+
 
 def evaluate(
     protocol: Protocol,

@@ -4,20 +4,22 @@ Figures are fractions, and None where they are undefined. A row is a condition o
 an average over several.
 """
 
-import json
-from collections.abc import Mapping
+import hashlib
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict, cast
 
+import numpy as np
+
+from fsrf_jax import sealed
 from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.metrics.collapse import Collapse
 from fsrf_jax.evaluation.metrics.families import MetricFamily, family_of
 from fsrf_jax.evaluation.metrics.figures import Metrics
-from fsrf_jax.files import write_text
-from fsrf_jax.reading.text import read_json
 
 VERSION = 5
 """Of what a results file holds: raised with every key that readers need."""
+
+ANEW = "evaluate the run again with bin/evaluate"
 
 AVERAGE, EVERYTHING = "average", "all_conditions"
 """Rows that stand for several conditions, by their key in the results."""
@@ -150,7 +152,8 @@ class RunRecord(TypedDict):
 class Results(TypedDict):
     """A whole file. `unit` is what intervals resample: sample, or group of samples.
 
-    `averages` are more averages by name, which a comparison asked for.
+    `predictions_digest` is of the array in the file of predictions; results of earlier versions
+    have none. `averages` are more averages by name, which a comparison asked for.
 
     `n_non0`, labels that are not 0, belongs to numbers. What a run adds stands last; floors, and
     predictions of another program, have no `run`.
@@ -174,6 +177,7 @@ class Results(TypedDict):
     n: int
     conditions: list[ConditionRow]
     average: Average
+    predictions_digest: NotRequired[str]
     n_non0: NotRequired[int]
     averages: NotRequired[dict[str, AverageRow]]
     predictions: NotRequired[dict[str, str]]
@@ -184,6 +188,11 @@ class Results(TypedDict):
     validation_error: NotRequired[float]
     selection: NotRequired[str]
     run: NotRequired[RunRecord]
+
+
+def predictions_digest(predictions: np.ndarray) -> str:
+    """SHA-256 of the array `predictions`, by which results know those that they are of."""
+    return hashlib.sha256(np.ascontiguousarray(predictions).tobytes()).hexdigest()
 
 
 def rows_of(results: Results) -> dict[str, Row]:
@@ -204,10 +213,10 @@ def read_results(path: Path) -> Results:
     """What a results file holds.
 
     Raises:
-        RunError: it cannot be read, lacks something, or is of another version.
+        RunError: it is damaged, lacks something, or is of another version.
     """
     try:
-        found = read_json(path, RunError)
+        found: Any = sealed.read(path, ANEW)
         version = found.get("version", 1)
         if version == VERSION:
             lacking = [Results.__required_keys__ - found.keys()]
@@ -219,17 +228,7 @@ def read_results(path: Path) -> Results:
             if missing:
                 raise KeyError(", ".join(sorted(missing)))
             return cast(Results, found)
-    except (RunError, AttributeError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{path}: cannot read the results ({type(error).__name__}: {error}); evaluate the run "
-            "again with bin/evaluate."
-        ) from error
-    raise RunError(
-        f"{path}: holds results of version {version}, expected {VERSION}: evaluate the run again "
-        "with bin/evaluate."
-    )
-
-
-def save_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file whole; a NaN is an error."""
-    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    except (AttributeError, KeyError, TypeError) as error:
+        what = f"{type(error).__name__}: {error}"
+        raise sealed.damaged(path, what, ANEW) from error
+    raise RunError(f"{path}: holds results of version {version}, expected {VERSION}: {ANEW}.")

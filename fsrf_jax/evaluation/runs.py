@@ -11,7 +11,7 @@ import numpy as np
 
 from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.evaluate import Evaluation
-from fsrf_jax.evaluation.results import Results, read_results
+from fsrf_jax.evaluation.results import Results, predictions_digest, read_results
 from fsrf_jax.files import replacing
 from fsrf_jax.reading.npz import open_npz
 
@@ -70,7 +70,7 @@ def save_predictions(path: Path, evaluation: Evaluation) -> None:
             conditions=np.array([result.condition.name for result in evaluation.conditions]),
             mask_seeds=np.array(evaluation.mask_seeds),
             masks_digest=np.array(evaluation.masks_digest),
-            predictions=np.stack([result.predictions for result in evaluation.conditions]),
+            predictions=evaluation.predictions,
             **more,
         )
 
@@ -139,6 +139,11 @@ def read_evaluated(path: Path) -> Evaluated:
         raise RunError(
             f"{arrays_path}: does not belong to {path.name}: found predictions {values.shape}, "
             f"expected {shape} of the same conditions; evaluate the run again."
+        )
+    if results.get("predictions_digest") not in (None, predictions_digest(values)):
+        raise RunError(
+            f"{arrays_path}: does not belong to {path.name}: found predictions other than those "
+            "that the results are of; evaluate the run again."
         )
     return Evaluated(path, results, ids, labels, dict(zip(names, values, strict=True)), groups)
 

@@ -24,7 +24,13 @@ from fsrf_jax.evaluation.protocols.averages import (
     weights_of,
 )
 from fsrf_jax.evaluation.protocols.files import describe
-from fsrf_jax.evaluation.results import VERSION, AverageRow, ConditionRow, Results
+from fsrf_jax.evaluation.results import (
+    VERSION,
+    AverageRow,
+    ConditionRow,
+    Results,
+    predictions_digest,
+)
 
 
 def summarise(
@@ -77,6 +83,7 @@ def summarise(
         "n": len(labels),
         "conditions": conditions,
         "average": {**own, "all_conditions": average_row(conditions, shown, drawn)},
+        "predictions_digest": predictions_digest(evaluation.predictions),
     }
     if evaluation.family.form == "number":
         results["n_non0"] = int(np.count_nonzero(labels))

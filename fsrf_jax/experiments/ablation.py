@@ -13,12 +13,13 @@ from typing import Any
 
 import jax
 
-from fsrf_jax import arguments, sharding
+from fsrf_jax import arguments, sealed, sharding
 from fsrf_jax.config import Config, OutputConfig
 from fsrf_jax.data import normalise
 from fsrf_jax.errors import ConfigError, NoCodesError, RunError
 from fsrf_jax.evaluation.protocols.masks import Observer, make_observer
 from fsrf_jax.evaluation.protocols.registry import Protocol
+from fsrf_jax.evaluation.results import read_results
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments import scheduling
 from fsrf_jax.experiments.experiment import Experiment, open_experiment, teacher_config
@@ -32,7 +33,7 @@ from fsrf_jax.experiments.train import (
     train_teacher,
 )
 from fsrf_jax.files import write_text
-from fsrf_jax.reading.text import read_json
+from fsrf_jax.reading.text import read_text
 from fsrf_jax.source import Source
 from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.journal import open_journal
@@ -117,7 +118,8 @@ def train_members(
     shared = _open(members, say)
     _check_starts(members, shared)
     with run_folder.locked(folder):
-        for part in _parts(folder, members, together):
+        _mend(members, shared)
+        for part in _parts(folder, members, together, say):
             _train_part(folder, part, shared)
 
 
@@ -137,7 +139,8 @@ def probe_members(
     shared = _open(members, say)
     for member in members:
         path = member.folder / "probes.json"
-        if path.exists():
+        with contextlib.suppress(sealed.DamagedFile):
+            sealed.read(path, "")
             continue
         run = shared.run(member)
         try:
@@ -149,7 +152,7 @@ def probe_members(
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for member in members:
         if (path := member.folder / "probes.json").exists():
-            probes = read_json(path, RunError)
+            probes = sealed.read(path, "give the same command again")
             found.setdefault(member.variant, {})[member.seed] = probes
     return found
 
@@ -172,6 +175,26 @@ def _open(members: Sequence[Member], say: Callable[[str], None]) -> Shared:
     return Shared(first.source, first.protocol, normaliser, observe, seed, say)
 
 
+def _mend(members: Sequence[Member], shared: Shared) -> None:
+    """Make anew what is damaged or gone of members that were trained to their end."""
+    source = shared.source
+    for member in members:
+        if not (member.folder / "checkpoints").is_dir():
+            continue  # it was not trained, or not evaluated, which comes after its checkpoint
+        known = member.config, source.fingerprint, source.shapes
+        with run_folder.opened(member.folder, *known, _saying([member], shared.say)):
+            if _is_done(member):
+                continue
+            run = shared.run(member)
+            try:
+                state, normaliser = run.load(member.folder)
+            except RunError:
+                continue  # it is trained again
+            evaluated = run.evaluate(member.folder, state, normaliser, shared.observe)
+            write_results(member.folder / "results.json", *evaluated)
+            shared.say(f"{_name(member)}: evaluated")
+
+
 def _check_starts(members: Sequence[Member], shared: Shared) -> None:
     """What members that have not begun start from, freeze and log to is there."""
     new = [member for member in members if not (member.folder / "config.yaml").exists()]
@@ -183,13 +206,23 @@ def _check_starts(members: Sequence[Member], shared: Shared) -> None:
 
 
 def _is_done(member: Member) -> bool:
-    return (member.folder / "results.json").exists()
+    return is_evaluated(member.folder)
+
+
+def is_evaluated(folder: Path) -> bool:
+    """Whether a folder has results that are whole."""
+    try:
+        return bool(read_results(folder / "results.json"))
+    except RunError:
+        return False
 
 
 def _check_epochs(member: Member) -> None:
     """A member that is done was trained for as many epochs as are asked for now."""
-    if _is_done(member):
-        before = arguments.load(member.folder / "config.yaml").training.epochs
+    with contextlib.suppress(sealed.DamagedFile):  # `check_same` compared the epochs as well
+        if not _is_done(member):
+            return
+        before = arguments.load_saved(member.folder / "config.yaml").training.epochs
         now = member.config.training.epochs
         if before != now:
             raise RunError(
@@ -198,17 +231,33 @@ def _check_epochs(member: Member) -> None:
             )
 
 
-def _parts(folder: Path, members: Sequence[Member], together: int) -> Iterator[list[Member]]:
+def _parts(
+    folder: Path, members: Sequence[Member], together: int, say: Callable[[str], None]
+) -> Iterator[list[Member]]:
     """What is left to train, in parts that train as one program; begun parts first."""
     by_name = {_name(member): member for member in members}
     for plan in sorted(folder.glob("parts/*/plan.json")):
-        names = read_json(plan, RunError)
-        if set(names) <= set(by_name):
+        if (names := _planned(plan)) is None:
+            say(f"{plan} is damaged: what is left of its members is planned anew.")
+        elif set(names) <= set(by_name):
             yield [by_name[name] for name in names]
     left = [member for member in members if not _is_done(member)]
     size = scheduling.members_at_a_time(together)
     for indices in scheduling.groups(member.config for member in left):
         yield from scheduling.chunks([left[i] for i in indices], size)
+
+
+def _planned(plan: Path) -> list[str] | None:
+    """The names in a plan; None if it is not the one that its folder is named after."""
+    try:
+        text = read_text(plan, RunError)
+    except RunError:
+        return None
+    return list(json.loads(text)) if _part_name(text) == plan.parent.name else None
+
+
+def _part_name(plan: str) -> str:
+    return hashlib.sha256(plan.encode()).hexdigest()[:12]
 
 
 def _name(member: Member) -> str:
@@ -218,7 +267,7 @@ def _name(member: Member) -> str:
 def _train_part(folder: Path, members: list[Member], shared: Shared) -> None:
     """Train members as one program; in two halves, if the memory does not hold them."""
     names = json.dumps([_name(member) for member in members])
-    place = folder / "parts" / hashlib.sha256(names.encode()).hexdigest()[:12]
+    place = folder / "parts" / _part_name(names)
     place.mkdir(parents=True, exist_ok=True)
     write_text(place / "plan.json", names)
     try:
@@ -311,7 +360,7 @@ def _reporting(
     run: Experiment,
     loggers: list[Loggers],
     say: Callable[[str], None],
-    done: int,
+    done: Sequence[int],
 ) -> Iterator[Report]:
     """A function that writes a member's record to its journal and loggers, and says some of them.
 
@@ -322,10 +371,11 @@ def _reporting(
         _saying(members, say)(line)
     with contextlib.ExitStack() as stack:
         journals: list[Any] = [
-            stack.enter_context(open_journal(member.folder, done)) for member in members
+            stack.enter_context(open_journal(member.folder, epochs, say))
+            for member, epochs in zip(members, done, strict=True)
         ]
-        for one in loggers:
-            one.open(done)
+        for one, epochs in zip(loggers, done, strict=True):
+            one.open(epochs)
 
         def report(index: int, record: EpochRecord) -> None:
             journals[index](record)

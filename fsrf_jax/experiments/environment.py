@@ -7,9 +7,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from fsrf_jax.errors import RunError
+from fsrf_jax.evaluation.environment import read_environment
 from fsrf_jax.evaluation.results import Program
-from fsrf_jax.reading.text import read_json
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "chex", "numpy", "fsrf-jax")
 
@@ -29,9 +28,8 @@ def trained_by(folder: Path) -> tuple[Program | None, str | None]:
     Raises:
         RunError: environment.json is damaged.
     """
-    path = folder / "environment.json"
-    found: Any = read_json(path, RunError) if path.exists() else None
-    if not isinstance(found, dict):
+    found: Any = read_environment(folder)
+    if found is None:
         return None, None
     program: Program | None = None
     if Program.__required_keys__ <= found.keys():
@@ -51,7 +49,8 @@ def _commit(checkout: Path) -> str | None:
     """
     if not (checkout / ".git").exists():
         return None
-    git = ("git", "-C", str(checkout))
+    # Without a lock on the index, which a killed process would leave there.
+    git = ("git", "--no-optional-locks", "-C", str(checkout))
     try:
         head, status = (
             subprocess.run([*git, *words], capture_output=True, text=True, check=True).stdout

@@ -11,11 +11,11 @@ import numpy as np
 from flax.core import FrozenDict
 from jax.sharding import Mesh
 
-from fsrf_jax import inference, sharding
+from fsrf_jax import inference, sealed, sharding
 from fsrf_jax.config import Config
 from fsrf_jax.data.dataset import Masks, Split
 from fsrf_jax.data.normalise import Normaliser
-from fsrf_jax.errors import NoCodesError, RunError
+from fsrf_jax.errors import NoCodesError
 from fsrf_jax.evaluation.evaluate import Evaluation, evaluate
 from fsrf_jax.evaluation.metrics.families import MetricFamily, choose_family
 from fsrf_jax.evaluation.probes.code_recovery import measure_protocol
@@ -30,7 +30,6 @@ from fsrf_jax.experiments.record import run_record
 from fsrf_jax.losses.task import Task
 from fsrf_jax.options import Hyper, split
 from fsrf_jax.progress import Say, silent
-from fsrf_jax.reading.text import read_json
 from fsrf_jax.source import Shapes, Source, open_source
 from fsrf_jax.training import checkpoints
 from fsrf_jax.training.loop import epochs_done, member
@@ -293,8 +292,8 @@ def protocol_of(folder: Path, config: Config) -> Protocol:
     name, modalities = config.evaluation.protocol, config.data.modalities
     path = folder / "results.json"
     if is_file(name) and path.exists():
-        found = read_json(path, RunError)
-        described = found.get("protocol_description") if isinstance(found, dict) else None
+        remedy = f"remove it, if {name} still describes the protocol"
+        described = sealed.read(path, remedy).get("protocol_description")
         if described is not None:
             return from_description(described, modalities, str(path))
     return resolve(name, modalities)

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import safetensors.numpy
 
-from fsrf_jax import arguments
+from fsrf_jax import arguments, sealed
 from fsrf_jax.config import Config
 from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.metrics.classification import task_names
@@ -73,7 +73,7 @@ def write_export(network: Network, folder: Path, fingerprint: str | None) -> Non
         write_text(place / EXAMPLE, example)
         files = {name: file_digest(place / name) for name in (CONFIG, WEIGHTS, PROGRAM, EXAMPLE)}
         manifest = _manifest(network, program, fingerprint) | {"files": files}
-        manifest["digest"] = manifest_digest(manifest)
+        manifest[sealed.KEY] = manifest_digest(manifest)
         write_text(place / MANIFEST, json.dumps(manifest, indent=1) + "\n")
 
 

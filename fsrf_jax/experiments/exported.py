@@ -6,7 +6,6 @@ which are for others, are not looked at. `export.py` writes all of it; docs/expo
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from importlib import metadata
@@ -16,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from fsrf_jax import arguments, sharding
+from fsrf_jax import arguments, sealed, sharding
 from fsrf_jax.config import Config
 from fsrf_jax.data.normalise import Normaliser
 from fsrf_jax.errors import RunError
@@ -59,7 +58,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(found, dict) or "format" not in found:
         raise RunError(f"{path}: found no format, expected the manifest of an export: {ANEW}.")
     _check_versions(path, found)
-    if found.get("digest") != manifest_digest(found):
+    if found.get(sealed.KEY) != manifest_digest(found):
         raise RunError(f"{path}: is damaged, it does not have the digest that it states: {ANEW}.")
     files = found.get("files")
     for name in (CONFIG, WEIGHTS):
@@ -96,8 +95,8 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def manifest_digest(manifest: Mapping[str, Any]) -> str:
     """SHA-256 of what a manifest says, but for itself and for when the program was made."""
-    said = {k: v for k, v in manifest.items() if k not in ("digest", "exported_with")}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    left_out = (sealed.KEY, "exported_with")
+    return sealed.digest({k: v for k, v in manifest.items() if k not in left_out})
 
 
 def file_digest(path: Path) -> str:

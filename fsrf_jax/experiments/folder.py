@@ -1,19 +1,22 @@
 """The run folder: who may use it, what it holds, and never losing one.
 
-RUN/config.yaml, RUN/environment.json, RUN/init.json, RUN/checkpoints/, RUN/metrics.jsonl,
-RUN/tensorboard/, RUN/metrics.csv, RUN/wandb/, RUN/mlflow/,
-RUN/results.json, RUN/results.md, RUN/results.png, RUN/conditions.csv, RUN/predictions.npz,
-RUN/probes.json, RUN/probes.md, RUN/probes.png, RUN/recovery.json, RUN/recovery.md,
-RUN/report.html, RUN/report.md, RUN/card.md, RUN/table.md, RUN/table.tex.
+RUN/config.yaml, RUN/environment.json, RUN/shapes.json, RUN/init.json, RUN/teacher/ (a run),
+RUN/checkpoints/, RUN/metrics.jsonl, RUN/tensorboard/, RUN/metrics.csv, RUN/wandb/, RUN/mlflow/,
+RUN/results.json, RUN/results.md, RUN/results.png, RUN/conditions.csv, RUN/predictions.csv,
+RUN/predictions.npz, RUN/probes.json, RUN/probes.md, RUN/probes.png, RUN/recovery.json,
+RUN/recovery.md, RUN/report.html, RUN/report.md, RUN/card.md, RUN/table.md, RUN/table.tex,
+RUN/.lock.
+
+What is needed to go on stands in two of config.yaml, environment.json and shapes.json: if one of
+them is damaged, the same command writes it anew, once the others say that it is the same run.
 """
 
 import contextlib
 import dataclasses
-import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,14 +24,17 @@ from typing import Any
 import filelock
 import jax
 
-from fsrf_jax import arguments
+from fsrf_jax import arguments, sealed
 from fsrf_jax.config import Config, flatten
 from fsrf_jax.data.names import listed
-from fsrf_jax.errors import RunError
+from fsrf_jax.errors import RunError, UserError
+from fsrf_jax.evaluation import environment
+from fsrf_jax.evaluation.environment import read_environment
 from fsrf_jax.experiments.environment import own_program
-from fsrf_jax.files import write_text
-from fsrf_jax.reading.text import read_json
+from fsrf_jax.files import writing
+from fsrf_jax.progress import Say, silent
 from fsrf_jax.source import Shapes
+from fsrf_jax.training import checkpoints
 
 VERSION = 1
 """Of shapes.json."""
@@ -37,7 +43,8 @@ ELSEWHERE = "choose another folder by --output.directory (in Python folder=...)"
 ANEW = "start anew by --overwrite (in Python overwrite=True)"
 
 # Keys that may differ between a run and the command that resumes it.
-FREE = ("data.path", "data.licence", "method.teacher", "training.epochs", "output.")
+PLACES = ("data.path", "data.licence", "method.teacher", "output.")
+FREE = (*PLACES, "training.epochs")
 
 
 def choose(config: Config, name: str) -> Path:
@@ -59,13 +66,21 @@ def check_same(folder: Path, config: Config) -> None:
     if not folder.is_dir():
         raise RunError(f"{folder}: is a file, expected a run folder; choose another name.")
     saved = folder / "config.yaml"
-    if not saved.exists():
-        if any(path.name != ".lock" for path in folder.iterdir()):
+    if not saved.exists() and not any(path.name != ".lock" for path in folder.iterdir()):
+        return
+    try:
+        before, now = flatten(arguments.load_saved(saved)), flatten(config)
+    except sealed.DamagedFile as error:
+        if _began_with(folder, config):
+            return  # `opened` writes it anew
+        if not saved.exists():
             raise RunError(
                 f"{folder}: holds files but no config.yaml, so it is no run folder; {ELSEWHERE}."
-            )
-        return
-    before, now = flatten(arguments.load(saved)), flatten(config)
+            ) from error
+        raise RunError(
+            f"{saved}: is damaged, and environment.json does not say that the run began with the "
+            f"settings given here: give the same settings, or {ELSEWHERE}, or {ANEW}."
+        ) from error
     differing = [
         f"  {key}: {before.get(key)!r} there, {now[key]!r} here"
         for key in now
@@ -78,6 +93,20 @@ def check_same(folder: Path, config: Config) -> None:
             + f"\nGive these values to go on with it, or {ELSEWHERE}, or {ANEW} (the old folder "
             "is renamed, not deleted)."
         )
+
+
+def _began_with(folder: Path, config: Config) -> bool:
+    """Whether environment.json says so, for when config.yaml cannot."""
+    try:
+        found = read_environment(folder)
+    except RunError:
+        return False
+    return found is not None and found.get("config_digest") == _config_digest(config)
+
+
+def _config_digest(config: Config) -> str:
+    leaves = flatten(config)
+    return sealed.digest({k: v for k, v in leaves.items() if not k.startswith(PLACES)})
 
 
 def check_several(folder: Path) -> None:
@@ -146,7 +175,11 @@ def set_aside(folder: Path) -> Path | None:
 
 @contextlib.contextmanager
 def opened(
-    folder: Path, config: Config, fingerprint: str, shapes: Shapes | None = None
+    folder: Path,
+    config: Config,
+    fingerprint: str,
+    shapes: Shapes,
+    say: Say = silent,
 ) -> Iterator[Callable[[], None]]:
     """Create or reopen the folder for training, locked against a second process.
 
@@ -158,26 +191,48 @@ def opened(
         config: its config, already checked.
         fingerprint: digest of the data set.
         shapes: of the data set, for `read_shapes`.
+        say: is given a line about a damaged file that is written anew.
 
     Raises:
         RunError: another process trains in it, or the data set is not the one it began with.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    checkpoints.check_path(folder)
     with locked(folder):
         check_data(folder, fingerprint, ANEW)
 
-        def record() -> None:
-            write_text(folder / "config.yaml", arguments.to_yaml(config))
-            write_text(
-                folder / "environment.json", json.dumps(_environment(fingerprint), indent=1) + "\n"
-            )
-            if shapes is not None:
-                content = {"version": VERSION, **dataclasses.asdict(shapes)}
-                write_text(folder / "shapes.json", json.dumps(content, indent=1) + "\n")
+        stated = {"data_fingerprint": fingerprint, "config_digest": _config_digest(config)}
 
-        if not (folder / "config.yaml").exists():
-            record()
-        yield record
+        def write(names: Iterable[str], environment: Mapping[str, Any]) -> None:
+            for name in names:
+                path = folder / name
+                if name == "config.yaml":
+                    arguments.save(path, config)
+                elif name == "environment.json":
+                    sealed.write(path, {**environment, **stated})
+                else:
+                    content = {"version": VERSION, **dataclasses.asdict(shapes)}
+                    sealed.write(path, {**content, "data_fingerprint": fingerprint})
+
+        if not any((folder / name).exists() for name in READERS):
+            write(READERS, _environment())
+        elif damaged := _damaged(folder):
+            write(damaged, {})  # it was not this program that trained what is there
+            for name in damaged:
+                say(f"{folder / name} was damaged or gone: it is written anew.")
+        yield lambda: write(READERS, _environment())
+
+
+def _damaged(folder: Path) -> list[str]:
+    """Names of the files of a run that cannot be read, or are gone."""
+    found = []
+    for name, read in READERS.items():
+        try:
+            whole = read(folder) is not None
+        except UserError:
+            whole = False
+        if not whole:
+            found.append(name)
+    return found
 
 
 def read_shapes(folder: Path) -> Shapes | None:
@@ -189,16 +244,15 @@ def read_shapes(folder: Path) -> Shapes | None:
     path = folder / "shapes.json"
     if not path.exists():
         return None
-    found = read_json(path, RunError)
+    found = sealed.read(path, environment.ANEW)
+    found.pop("data_fingerprint", None)
     try:
-        if found.pop("version") != VERSION:
-            raise ValueError(f"expected version {VERSION}")
+        if (version := found.pop("version")) != VERSION:
+            raise ValueError(f"found version {version!r}, expected {VERSION}")
         return shapes_of(found)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise RunError(
-            f"{path}: is damaged, or of another version ({error}): the same bin/train command "
-            "writes it anew."
-        ) from error
+        what = f"{type(error).__name__}: {error}"
+        raise sealed.damaged(path, what, environment.ANEW) from error
 
 
 def shapes_of(content: Mapping[str, Any]) -> Shapes:
@@ -208,7 +262,17 @@ def shapes_of(content: Mapping[str, Any]) -> Shapes:
         AttributeError, KeyError, TypeError, ValueError: it is none of that.
     """
     counts = tuple(map(tuple, content.get("class_counts", ())))  # files of before have none
-    return Shapes(**{**content, "classes": tuple(content["classes"]), "class_counts": counts})
+    found = Shapes(**{**content, "classes": tuple(content["classes"]), "class_counts": counts})
+    numbers = [found.samples, found.outputs, *(n for row in counts for n in row)]
+    for sizes in (found.frames, found.features, found.vocabulary):
+        numbers += sizes.values()
+    texts = (*found.features, *found.frames, *found.vocabulary, *found.classes)
+    if not all(type(n) is int and n >= 0 for n in numbers) or set(map(type, texts)) != {str}:
+        raise TypeError("expected whole numbers of what has names")
+    frames = found.frames.keys()
+    if frames != found.features.keys() or not set(found.vocabulary) <= frames:
+        raise ValueError("frames, features and vocabulary are of other modalities")
+    return found
 
 
 @contextlib.contextmanager
@@ -218,7 +282,8 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         RunError: another process holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / ".lock", blocking=False)
     try:
         lock.acquire()
@@ -241,10 +306,8 @@ def check_data(folder: Path, fingerprint: str, remedy: str) -> None:
     Raises:
         RunError: it began with other data.
     """
-    if not (folder / "environment.json").exists():
-        return
     before = read_fingerprint(folder)
-    if before != fingerprint:
+    if before not in (None, fingerprint):
         raise RunError(
             f"{folder}: the run began with other data (fingerprint {before}, now {fingerprint}). "
             f"Give the same data, or {remedy}."
@@ -252,17 +315,37 @@ def check_data(folder: Path, fingerprint: str, remedy: str) -> None:
 
 
 def read_fingerprint(folder: Path) -> str | None:
-    """The fingerprint of the data that a run began with; None if it was not written down."""
-    path = folder / "environment.json"
-    found = read_json(path, RunError) if path.exists() else None
-    return found.get("data_fingerprint") if isinstance(found, dict) else None
+    """The fingerprint of the data that a run began with; None if it was not written down.
+
+    Raises:
+        DamagedFile: environment.json is damaged, and shapes.json does not say it.
+    """
+    damaged: sealed.DamagedFile | None = None
+    try:
+        if (found := read_environment(folder)) is not None:
+            return str(found["data_fingerprint"])
+    except sealed.DamagedFile as error:
+        damaged = error
+    with contextlib.suppress(sealed.DamagedFile, KeyError):
+        return str(sealed.read(folder / "shapes.json", environment.ANEW)["data_fingerprint"])
+    if damaged is not None:
+        raise damaged
+    return None
 
 
-def _environment(fingerprint: str) -> dict[str, Any]:
+def _environment() -> dict[str, Any]:
     return {
-        "command": sys.argv,
+        # The name of a file need not be UTF-8.
+        "command": [os.fsencode(a).decode("utf-8", "backslashreplace") for a in sys.argv],
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         **own_program(),
         "devices": [device.device_kind for device in jax.local_devices()],
-        "data_fingerprint": fingerprint,
     }
+
+
+READERS: dict[str, Callable[[Path], Any]] = {
+    "config.yaml": lambda folder: arguments.load_saved(folder / "config.yaml"),
+    "environment.json": read_environment,
+    "shapes.json": read_shapes,
+}
+"""What says which run it is, with what reads it."""

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from fsrf_jax import sealed
 from fsrf_jax.evaluation.evaluate import Evaluation
-from fsrf_jax.evaluation.results import Results, save_json
+from fsrf_jax.evaluation.results import Results
 from fsrf_jax.evaluation.runs import file_beside, predictions_csv, save_predictions
 from fsrf_jax.files import write_text
 from fsrf_jax.reporting.markdown import to_markdown
@@ -31,14 +32,14 @@ def averages_of(results: Results) -> dict[str, float]:
 def write_recovery(path: Path, recovery: Mapping[str, Any]) -> None:
     """Write FILE.json, and with it the table FILE.md."""
     write_text(path.with_suffix(".md"), to_markdown(recovery_document(recovery)))
-    save_json(path, recovery)
+    sealed.write(path, recovery)
 
 
 def write_probes(path: Path, probes: Mapping[str, Any]) -> None:
     """Write FILE.json, and with it the tables FILE.md and the figure FILE.png."""
     write_text(path.with_suffix(".md"), to_markdown(probes_document(probes)))
     save_probes_plot(path.with_suffix(".png"), probes)
-    save_json(path, probes)
+    sealed.write(path, probes)
 
 
 def write_results(path: Path, evaluation: Evaluation, results: Results) -> None:
@@ -52,4 +53,4 @@ def write_results(path: Path, evaluation: Evaluation, results: Results) -> None:
     write_text(file_beside(path, "conditions.csv"), conditions_csv(results))
     write_text(path.with_suffix(".md"), to_markdown(results_document(results)))
     save_plot(path.with_suffix(".png"), results)
-    save_json(path, results)  # last: whoever finds it finds the others
+    sealed.write(path, results)  # last: whoever finds it finds the others

@@ -9,18 +9,18 @@ several folds, each chooses anew, and no sample that a choice has seen is in its
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from fsrf_jax.config import Config
-from fsrf_jax.errors import ConfigError, RunError
+from fsrf_jax.errors import ConfigError
 from fsrf_jax.evaluation.floors import FLOORS
 from fsrf_jax.evaluation.results import read_results
-from fsrf_jax.experiments.ablation import Member, train_members
+from fsrf_jax.experiments.ablation import Member, is_evaluated, train_members
 from fsrf_jax.experiments.experiment import open_experiment
 from fsrf_jax.experiments.floors import evaluate_floors, normaliser_of
 from fsrf_jax.experiments.outputs import write_results
-from fsrf_jax.experiments.start import check_unseen
-from fsrf_jax.reading.text import read_json
+from fsrf_jax.experiments.start import check_unseen, share_taken
 
 Candidates = Mapping[str, Mapping[str, Config]]
 """Configs by method, then by the candidate's name; the first method is the reference."""
@@ -115,11 +115,10 @@ def rank(
 
 def shares_taken(members: Sequence[Member]) -> dict[str, float]:
     """Which share of its parameters each method took of `training.init_from`, by its name."""
-    shares = {}
-    for member in members:
-        found = read_json(member.folder / "init.json", RunError)
-        shares[member.variant] = found["taken"] / found["parameters"]
-    return shares
+    return {
+        member.variant: share_taken(member.folder, partial(open_experiment, member.config))
+        for member in members
+    }
 
 
 def _rank_fold(
@@ -164,7 +163,7 @@ def _floors(place: Path, config: Config) -> dict[str, Path]:
     if not config.evaluation.floors:
         return {}
     folders = {name: place / name for name in FLOORS}
-    if not all((folder / "results.json").exists() for folder in folders.values()):
+    if not all(map(is_evaluated, folders.values())):
         run = open_experiment(config)
         settings = config.evaluation
         measured = evaluate_floors(

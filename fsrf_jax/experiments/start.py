@@ -1,19 +1,17 @@
 """How a run starts: from the parameters of another one, and with some of them held still."""
 
 import dataclasses
-import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from fsrf_jax import arguments
+from fsrf_jax import arguments, sealed
 from fsrf_jax.config import Config
 from fsrf_jax.errors import ConfigError, RunError
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.experiment import Experiment, initial_states, make_recipe, restore
-from fsrf_jax.files import write_text
 from fsrf_jax.methods.method import Parameters
 from fsrf_jax.options import split
 from fsrf_jax.progress import Say, silent
@@ -89,7 +87,17 @@ def started(
         return states
     found = _opened(run)
     planned = _planned(run, found)
+    for folder in folders:
+        _write_taken(folder, found, planned)
     short = transfer.grouped(planned.anew, states.parameters)
+    say(
+        f"starts from {found.folder}, epoch {found.best_epoch}: took {planned.taken:,} of "
+        f"{planned.total:,} parameters; drawn anew: {', '.join(short) or 'nothing'}"
+    )
+    return start_from(states, transfer.apply(planned, found.parameters, states.parameters))
+
+
+def _write_taken(folder: Path, found: Started, planned: transfer.Transfer) -> None:
     content = {
         "run": str(found.folder),
         "best_epoch": found.best_epoch,
@@ -97,13 +105,29 @@ def started(
         "parameters": planned.total,
         "drawn_anew": list(planned.anew),
     }
-    for folder in folders:
-        write_text(folder / "init.json", json.dumps(content, indent=1) + "\n")
-    say(
-        f"starts from {found.folder}, epoch {found.best_epoch}: took {planned.taken:,} of "
-        f"{planned.total:,} parameters; drawn anew: {', '.join(short) or 'nothing'}"
-    )
-    return start_from(states, transfer.apply(planned, found.parameters, states.parameters))
+    sealed.write(folder / "init.json", content)
+
+
+def share_taken(folder: Path, run: Callable[[], Experiment]) -> float:
+    """Which share of its parameters a run took of `training.init_from`, as init.json says.
+
+    Args:
+        folder: of the run.
+        run: gives it; called if the file is damaged or gone, and written anew.
+
+    Raises:
+        RunError: then, if `training.init_from` is gone as well.
+    """
+    path = folder / "init.json"
+    try:
+        found = sealed.read(path, "give the same command again")
+        return float(found["taken"] / found["parameters"])
+    except (sealed.DamagedFile, KeyError, TypeError, ZeroDivisionError):
+        again = run()
+        started_from = _opened(again)
+        planned = _planned(again, started_from)
+        _write_taken(folder, started_from, planned)
+        return planned.taken / planned.total
 
 
 def check_unseen(config: Config) -> None:
@@ -138,7 +162,7 @@ def _config_of(folder: Path) -> Config:
         raise RunError(
             f"training.init_from: found no run folder {folder}, with a config.yaml in it."
         )
-    return arguments.load(folder / "config.yaml")
+    return arguments.load_saved(folder / "config.yaml")
 
 
 def _opened(run: Experiment) -> Started:

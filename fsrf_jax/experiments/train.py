@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from fsrf_jax import arguments, sharding
 from fsrf_jax.config import Config, flatten
@@ -36,7 +37,8 @@ Progress = Callable[[int, int], contextlib.AbstractContextManager[Show]]
 
 
 Report = Callable[[int, EpochRecord], None]
-Reporting = Callable[[int], contextlib.AbstractContextManager[Report]]
+Reporting = Callable[[Sequence[int]], contextlib.AbstractContextManager[Report]]
+"""Epochs done by each run to a context, inside which every epoch's record of a run is given."""
 
 
 def quiet(done: int, epochs: int) -> contextlib.AbstractContextManager[Show]:
@@ -71,7 +73,7 @@ def train_run(
         check_start(run)
         check_packages(run.config.output.loggers)
     with (
-        run_folder.opened(folder, run.config, run.source.fingerprint, run.shapes) as record,
+        run_folder.opened(folder, run.config, run.source.fingerprint, run.shapes, say) as record,
         loggers_of(run.config, folder) as loggers,
     ):
         run_in = _Place(folder, record, loggers)
@@ -110,14 +112,14 @@ def train_teacher(
         return given
     if (folder / "config.yaml").exists():
         # More epochs of the run are no reason to change, in the middle, who teaches it.
-        epochs = arguments.load(folder / "config.yaml").training.epochs
+        epochs = arguments.load_saved(folder / "config.yaml").training.epochs
         config = replace(config, training=replace(config.training, epochs=epochs))
     run_folder.check_same(folder, config)
     teacher = Experiment.make(config, run.source, run.protocol)
     if not (folder / "config.yaml").exists():
         check_start(teacher)
     with (
-        run_folder.opened(folder, config, run.source.fingerprint, run.shapes) as record,
+        run_folder.opened(folder, config, run.source.fingerprint, run.shapes, say) as record,
         loggers_of(config, folder) as loggers,
     ):
         place = _Place(folder, record, loggers)
@@ -138,7 +140,7 @@ def given_teacher(run: Experiment) -> Any:
     if not (folder / "config.yaml").is_file():
         raise RunError(f"method.teacher: found no run folder {folder}, with a config.yaml in it.")
     run_folder.check_data(folder, run.source.fingerprint, "train the teacher on them")
-    config = arguments.load(folder / "config.yaml")
+    config = arguments.load_saved(folder / "config.yaml")
     there, here = flatten(config), flatten(run.config)
     differing = [
         f"  {key}: {there.get(key)!r} there, {value!r} here"
@@ -198,7 +200,7 @@ def train_population(
         runs: one or more, whose recipes have one static part.
         normaliser: fitted to the training split.
         place: the folder that has `checkpoints`, of all the runs together.
-        reporting: epochs done to a context, inside which every epoch's record of a run is given.
+        reporting: see `Reporting`.
         teacher: gives the teacher's inference parameters; called only if there is work left.
         start: fresh states to those that training begins with; not called on what goes on.
         say: is given a line on a checkpoint that could not be used.
@@ -220,7 +222,8 @@ def train_population(
         train, valid = (normaliser.apply(run.source.split(name)) for name in ("train", "valid"))
         validation = run.validation(valid)
         taught_by = teacher()
-        with reporting(loop.epochs_done(recipe, states)) as report:
+        steps_p = np.asarray(jax.device_get(states.step))
+        with reporting((steps_p // recipe.steps_per_epoch).tolist()) as report:
             states = loop.fit(
                 recipe,
                 mesh,
@@ -255,11 +258,12 @@ def _train_alone(
     folder, record, loggers = place
 
     @contextlib.contextmanager
-    def reporting(done: int) -> Iterator[Report]:
+    def reporting(epochs: Sequence[int]) -> Iterator[Report]:
+        (done,) = epochs
         record()
         if (line := describe_frozen(run)) is not None:
             say(line)
-        with open_journal(folder, done) as write:
+        with open_journal(folder, done, say) as write:
             loggers.open(done)
             with progress(done, run.config.training.epochs) as show:
 

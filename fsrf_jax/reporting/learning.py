@@ -7,6 +7,7 @@ from typing import Any
 from fsrf_jax.reporting.document import Figure, Panel, Paragraph, Section
 from fsrf_jax.reporting.material import RunGroup
 from fsrf_jax.reporting.pictures import STYLES, Line, line_chart, panel, sample
+from fsrf_jax.training.journal import describe_gaps
 
 TITLES = {"validation_error": "Validation error", "gradient_norm": "Norm of the gradient"}
 NO_CURVES = ("epoch", "best_epoch")
@@ -33,6 +34,10 @@ def learning_section(methods: Sequence[RunGroup]) -> Section:
     )
     if any(len(method.runs) > 1 for method in drawn):
         caption += " Of several training seeds the first one."
+    for method in drawn:
+        epochs = {int(record["epoch"]) for record in method.first.journal}
+        if gaps := describe_gaps(epochs, method.first.results.get("epochs_trained", 0)):
+            caption += f" The metrics.jsonl of {method.name} {gaps}."
     if len(drawn) < len(methods):
         caption += f" {len(drawn)} of {len(methods)} methods."
     return Section("Learning curves", [Figure(caption, panels, legend if len(drawn) > 1 else ())])

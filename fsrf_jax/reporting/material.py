@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fsrf_jax import arguments
+from fsrf_jax import arguments, sealed
 from fsrf_jax.config import Config, flatten
 from fsrf_jax.errors import RunError
+from fsrf_jax.evaluation.environment import read_environment
 from fsrf_jax.evaluation.results import Results
 from fsrf_jax.evaluation.runs import Evaluated, file_beside, read_evaluated
-from fsrf_jax.reading.text import parse_json, read_json, read_text
 from fsrf_jax.reporting.captions import made_by
+from fsrf_jax.training.journal import read_journal
 
 # Keys that may differ between the runs of one method; those that end in a dot are sections.
 FREE = ("data.path", "data.licence", "output.", "training.seed")
@@ -112,9 +113,9 @@ def read_run(path: Path) -> Material:
     return Material(
         name=path.resolve().name if of_run else path.stem,
         evaluated=evaluated,
-        config=arguments.load(path / "config.yaml") if of_run else None,
-        journal=_read_lines(path / "metrics.jsonl") if of_run else (),
-        environment=_read(path / "environment.json") if of_run else None,
+        config=arguments.load_saved(path / "config.yaml") if of_run else None,
+        journal=read_journal(path) if of_run else (),
+        environment=read_environment(path) if of_run else None,
         probes=_read(file_beside(evaluated.path, "probes.json")),
         recovery=_read(file_beside(evaluated.path, "recovery.json")),
     )
@@ -155,10 +156,11 @@ def _order(table: Path) -> list[str]:
     """Names of the variants in an ablation's table; empty where there is none yet."""
     if not table.is_file():
         return []
+    again = "run the same bin/ablate again"
     try:
-        return list(read_json(table, RunError)["variants"])
-    except (RunError, KeyError, TypeError) as error:
-        raise RunError(f"{table}: is damaged ({error}); run the same bin/ablate again.") from error
+        return list(sealed.read(table, again)["variants"])
+    except (KeyError, TypeError) as error:
+        raise sealed.damaged(table, f"{type(error).__name__}: {error}", again) from error
 
 
 def group(runs: Iterable[Material]) -> list[RunGroup]:
@@ -202,25 +204,4 @@ def _distinct(names: Sequence[str], index: int) -> str:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        found = read_json(path, RunError)
-    except RunError as error:
-        raise RunError(f"{path}: is damaged ({error}); make it again, or remove it.") from error
-    if not isinstance(found, dict):
-        raise RunError(f"{path}: is damaged; make it again, or remove it.")
-    return found
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    """What stands in the journal; a last line that was cut off is left out."""
-    found = []
-    for line in read_text(path, RunError).splitlines() if path.is_file() else ():
-        try:
-            record = parse_json(line, str(path), RunError)
-        except RunError:
-            continue
-        if isinstance(record, dict) and "epoch" in record:
-            found.append(record)
-    return found
+    return sealed.read(path, "make it again, or remove it") if path.is_file() else None

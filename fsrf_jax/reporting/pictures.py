@@ -5,6 +5,9 @@ differ in dash and marker as well as in colour; the style of a series is a numbe
 after `STYLES`. A height that is NaN leaves a gap.
 """
 
+import contextlib
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -207,8 +210,24 @@ def _look(style: int, line: bool, mark: bool) -> dict[str, Any]:
 @contextmanager
 def _figure(width: float, height: float) -> Iterator["Figure"]:
     """A figure under the settings of this module, which are global: one at a time."""
+    _import()
     import matplotlib.style
     from matplotlib.figure import Figure
 
     with _LOCK, matplotlib.style.context(["default", _SETTINGS]):
         yield Figure(figsize=(width / 72, height / 72))
+
+
+def _import() -> None:
+    """Import matplotlib, also where MPLBACKEND names no backend: no figure here is shown."""
+    if "matplotlib" in sys.modules:
+        return
+    asked = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib
+    finally:
+        if asked is not None:
+            os.environ["MPLBACKEND"] = asked
+    if asked:
+        with contextlib.suppress(ValueError):
+            matplotlib.rcParams["backend"] = asked

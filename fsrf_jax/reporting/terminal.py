@@ -26,11 +26,12 @@ def terminal_tables(tables: list[Table]) -> Group:
 def _table(table: Table) -> TerminalTable:
     drawn = TerminalTable(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for index, name in enumerate(table.header):
-        drawn.add_column(name, justify="right" if index else "left", no_wrap=True)
+        drawn.add_column(Text(name), justify="right" if index else "left", no_wrap=True)
     plain = len(table.rows) - table.strong
     for index, row in enumerate(table.rows):
         if index == plain:
             drawn.add_row()
         marked = row[0].endswith(")")
-        drawn.add_row(*row, style="bold" if index >= plain else "dim" if marked else None)
+        style = "bold" if index >= plain else "dim" if marked else None
+        drawn.add_row(*map(Text, row), style=style)
     return drawn

@@ -33,7 +33,8 @@ import jax
 import numpy as np
 from orbax.checkpoint import v1 as ocp
 
-from fsrf_jax.errors import RunError
+from fsrf_jax.errors import RunError, WriteError
+from fsrf_jax.files import is_text, writing
 
 Which = Literal["newest", "last_whole"]
 """The checkpoint to read: the newest, or, if it is damaged, the newest of those that are not."""
@@ -80,19 +81,65 @@ def open_manager(
         which: what is read; training always goes on from the last that is whole.
 
     Raises:
-        RunError: `read_only` and there is no such folder; or, on leaving, the save failed.
+        RunError: `read_only` and there is no such folder.
+        WriteError: the folder cannot be made; or, on leaving, the save failed.
     """
+    check_path(folder)
     if read_only and not folder.is_dir():
         raise RunError(f"{folder}: found no checkpoints; train the run first.")
     manager = Manager(folder.absolute(), read_only, which if read_only else "last_whole")
     if not read_only:
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(f"*{UNFINISHED}") if jax.process_index() == 0 else ():
             shutil.rmtree(left)
+    with _quiet_saving():
+        try:
+            yield manager
+            wait(manager)
+        except WriteError as error:
+            wait(manager)
+            if str(manager.folder) in str(error):
+                raise
+            raise WriteError(f"{error} {_left(manager)}") from error
+        finally:
+            wait(manager)
+
+
+@contextlib.contextmanager
+def _quiet_saving() -> Iterator[None]:
+    """Leave out what the threads of a failed save print meanwhile: `wait` raises the reason."""
+
+    def keep(record: logging.LogRecord) -> bool:
+        return "orbax" not in record.pathname
+
+    def hook(kind: Any, error: BaseException, trace: Any) -> None:
+        if str(error) != "Event loop is closed":  # TensorStore, of what it still writes then
+            before(kind, error, trace)
+
+    logger, before = logging.getLogger("absl"), sys.excepthook
+    logger.addFilter(keep)
+    sys.excepthook = hook
     try:
-        yield manager
+        yield
     finally:
-        wait(manager)
+        logger.removeFilter(keep)
+        if sys.excepthook is hook:
+            sys.excepthook = before
+
+
+def check_path(folder: Path) -> None:
+    """Nothing, if checkpoints can lie in the folder.
+
+    Raises:
+        RunError: its whole path is no text in UTF-8, which TensorStore needs, or has a NUL.
+    """
+    path = str(folder.absolute())
+    if "\0" in path or not is_text(path):
+        raise RunError(
+            f"{path!r}: found a path that is no text in UTF-8, expected one for a run: rename the "
+            "folder, or choose another."
+        )
 
 
 def latest(manager: Manager) -> int | None:
@@ -107,16 +154,16 @@ def save(manager: Manager, epoch: int, arrays: Any) -> None:
     afterwards. Does nothing if the epoch is already saved.
 
     Raises:
-        RunError: this save or the one before cannot be written.
+        WriteError: this save or the one before cannot be written.
     """
     if manager.read_only:
         raise ValueError(f"{manager.folder} was opened read_only.")
     wait(manager)
-    if epoch in _epochs(manager.folder):
-        return
-    found = {**digests(arrays), FORMAT: VERSION}
-    items = {"arrays": arrays, "digests": {**found, WHOLE: _digest_of_all(found, epoch)}}
-    with _failed_save_is_run_error(manager, epoch), _context():
+    with _failed_save_is_write_error(manager, epoch), _context():
+        if epoch in _epochs(manager.folder):
+            return
+        found = {**digests(arrays), FORMAT: VERSION}
+        items = {"arrays": arrays, "digests": {**found, WHOLE: _digest_of_all(found, epoch)}}
         response = ocp.save_checkpointables_async(manager.folder / str(epoch), items)
     manager.saving = epoch, response
 
@@ -125,15 +172,14 @@ def wait(manager: Manager) -> None:
     """Wait for the save under way, then remove all but the newest KEPT checkpoints.
 
     Raises:
-        RunError: the checkpoint cannot be written.
+        WriteError: the checkpoint cannot be written.
     """
     if manager.saving is None:
         return
     (epoch, response), manager.saving = manager.saving, None
-    with _failed_save_is_run_error(manager, epoch):
+    with _failed_save_is_write_error(manager, epoch):
         response.result()
-    if jax.process_index() == 0:
-        for old in sorted(_epochs(manager.folder))[:-KEPT]:
+        for old in sorted(_epochs(manager.folder))[:-KEPT] if jax.process_index() == 0 else ():
             # Renamed first: a kill while removing leaves nothing that looks like a checkpoint.
             place = manager.folder / str(old)
             shutil.rmtree(place.rename(place.with_name(place.name + UNFINISHED)))
@@ -316,14 +362,31 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _failed_save_is_run_error(manager: Manager, epoch: int) -> Iterator[None]:
+def _failed_save_is_write_error(manager: Manager, epoch: int) -> Iterator[None]:
+    with _quiet():
+        try:
+            yield
+            return
+        except Exception as error:  # as in `_load`
+            failure = _first_line(error)
+            traceback.clear_frames(error.__traceback__)
+        time.sleep(0.2)
+        gc.collect()
+    raise WriteError(
+        f"{manager.folder / str(epoch)}: cannot save the checkpoint: {failure}. Make room, or look "
+        f"after the folder and its rights. {_left(manager)}"
+    )
+
+
+def _left(manager: Manager) -> str:
+    """What there is to go on from after a failed save."""
     try:
-        yield
-    except Exception as error:
-        raise RunError(
-            f"{manager.folder / str(epoch)}: cannot save the checkpoint: {_first_line(error)}. "
-            "Look after space and rights, then train on from the checkpoint before."
-        ) from error
+        epoch = latest(manager)
+    except OSError:
+        return "The folder is gone, and with it all checkpoints."
+    if epoch is None:
+        return "There is no checkpoint yet to go on from."
+    return f"The same command goes on from epoch {epoch}, whose checkpoint is whole."
 
 
 def _first_line(error: Exception) -> str:

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from fsrf_jax.data import store
 from fsrf_jax.data.clean import clean
 from fsrf_jax.data.dataset import Dataset, Split
-from fsrf_jax.errors import DataError
+from fsrf_jax.errors import DataError, WriteError
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"))
 
@@ -83,7 +83,7 @@ def test_nothing_is_overwritten(tmp_path):
 
 def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(store, "_write", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(DataError, match="cannot be written: disk full"):
+    with pytest.raises(WriteError, match="cannot be written: disk full"):
         store.write(tmp_path / "x.h5", example())
     assert not list(tmp_path.iterdir())
     with pytest.raises(DataError, match="cannot be written"):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from evaluation_case import SEEDS, corrkd_at, make_split, observer, run
 
+from fsrf_jax import sealed
 from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.ablation_table import ablation_table
 from fsrf_jax.evaluation.comparison import compare_methods, spread_of
@@ -14,7 +15,7 @@ from fsrf_jax.evaluation.evaluate import evaluate
 from fsrf_jax.evaluation.metrics.bootstrap import resample_counts
 from fsrf_jax.evaluation.metrics.regression import regression_metrics
 from fsrf_jax.evaluation.metrics.statistics import paired_difference
-from fsrf_jax.evaluation.results import rows_of, save_json
+from fsrf_jax.evaluation.results import rows_of
 from fsrf_jax.evaluation.runs import check_comparable, read_evaluated, save_predictions
 from fsrf_jax.evaluation.summary import summarise
 
@@ -33,7 +34,7 @@ def _write(folder, noise, seed):
 
     evaluation = evaluate(PROTOCOL, split, predict, SEEDS, observer(split))
     folder.mkdir()
-    save_json(folder / "results.json", summarise(evaluation, "test", seed, "abc"))
+    sealed.write(folder / "results.json", summarise(evaluation, "test", seed, "abc"))
     save_predictions(folder / "predictions.npz", evaluation)
     return folder
 
@@ -237,7 +238,7 @@ def test_files_that_are_missing_damaged_or_strangers_are_refused(tmp_path, folde
     (tmp_path / "predictions.npz").write_bytes(whole)
     results = json.loads((source / "results.json").read_text())
     del results["metrics"]
-    (tmp_path / "results.json").write_text(json.dumps(results))
+    sealed.write(tmp_path / "results.json", results)
     with pytest.raises(RunError, match="KeyError: 'metrics'"):
         read_evaluated(tmp_path)
 
@@ -261,7 +262,7 @@ def test_groups_are_resampled_as_a_whole_and_survive_their_files(folders, method
     expected = np.percentile(differences, [2.5, 97.5])
     assert found["audio"]["mae"].samples == pytest.approx(expected, abs=1e-6)
     evaluation = dataclasses.replace(run(with_oracle=False, count=20), groups=groups[:20])
-    save_json(tmp_path / "results.json", summarise(evaluation, "test", 0, "abc"))
+    sealed.write(tmp_path / "results.json", summarise(evaluation, "test", 0, "abc"))
     save_predictions(tmp_path / "predictions.npz", evaluation)
     assert read_evaluated(tmp_path).groups.tolist() == groups[:20].tolist()
     assert read_evaluated(folders["good"][0]).groups is None

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from evaluation_case import SEEDS, run, run_results
 
+from fsrf_jax import sealed
 from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.external import read_predictions
 from fsrf_jax.evaluation.metrics.families import FAMILIES
 from fsrf_jax.evaluation.metrics.regression import METRICS, regression_metrics
-from fsrf_jax.evaluation.results import VERSION, RunRecord, read_results, save_json
+from fsrf_jax.evaluation.results import VERSION, RunRecord, read_results
 from fsrf_jax.evaluation.runs import predictions_csv, save_predictions
 from fsrf_jax.evaluation.summary import summarise
 
@@ -79,7 +80,7 @@ def test_results_of_probabilities_have_figures_of_their_family(form, tmp_path):
     for entry in (*results["conditions"], average, average["all_conditions"]):
         for source in ("metrics", "floor", "bayes"):
             assert list(entry[source]) == names
-    save_json(tmp_path / "results.json", results)
+    sealed.write(tmp_path / "results.json", results)
     save_predictions(tmp_path / "predictions.npz", evaluation)
     with np.load(tmp_path / "predictions.npz", allow_pickle=False) as file:
         assert file["predictions"].shape == (17, 3, 200, 3 if form == "class" else 2)
@@ -114,8 +115,8 @@ def test_without_an_oracle_nothing_is_called_bayes():
 
 def test_results_file_reads_back(tmp_path):
     results = run_results()
-    save_json(tmp_path / "results.json", results)
-    assert json.loads((tmp_path / "results.json").read_text()) == results
+    sealed.write(tmp_path / "results.json", results)
+    assert read_results(tmp_path / "results.json") == results
     assert [path.name for path in tmp_path.iterdir()] == ["results.json"]
 
 
@@ -135,17 +136,17 @@ def test_the_table_can_be_computed_again_from_the_predictions_file(tmp_path):
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "results.json"
-    save_json(path, {"a": 1})
+    sealed.write(path, {"a": 1})
     with pytest.raises(ValueError, match="Out of range float"):
-        save_json(path, {"a": float("nan")})
-    assert json.loads(path.read_text()) == {"a": 1}
+        sealed.write(path, {"a": float("nan")})
+    assert sealed.read(path, "") == {"a": 1}
     assert [found.name for found in tmp_path.iterdir()] == ["results.json"]
 
 
 def test_a_file_that_lacks_something_or_is_of_another_version_has_one_message(tmp_path):
     path = tmp_path / "results.json"
     whole = json.loads(json.dumps(run_results()))
-    save_json(path, whole)
+    sealed.write(path, whole)
     assert read_results(path) == whole
 
     def without(*places):
@@ -164,22 +165,22 @@ def test_a_file_that_lacks_something_or_is_of_another_version_has_one_message(tm
         ("conditions", 3, "collapse"),
         ("conditions", 16, "name"),
     ):
-        save_json(path, without(*places))
+        sealed.write(path, without(*places))
         with pytest.raises(RunError, match=f"KeyError: '{places[-1]}'.*evaluate the run again"):
             read_results(path)
     run = dict.fromkeys(RunRecord.__required_keys__ - {"splits"})
-    save_json(path, {**whole, "run": run})
+    sealed.write(path, {**whole, "run": run})
     with pytest.raises(RunError, match=r"KeyError: 'splits'.*evaluate the run again"):
         read_results(path)
-    save_json(path, {**whole, "run": {**run, "splits": {}}})
+    sealed.write(path, {**whole, "run": {**run, "splits": {}}})
     assert read_results(path)["run"]["splits"] == {}
-    save_json(path, {**whole, "version": VERSION - 1})
+    sealed.write(path, {**whole, "version": VERSION - 1})
     with pytest.raises(RunError, match=f"of version {VERSION - 1}, expected {VERSION}"):
         read_results(path)
     damaged = json.dumps({"version": VERSION, "average": 3, "conditions": []})
     for text in ("", "[]", "{", damaged):
         path.write_text(text)
-        with pytest.raises(RunError, match="cannot read the results"):
+        with pytest.raises(RunError, match="is damaged"):
             read_results(path)
 
 

@@ -6,6 +6,7 @@ import json
 
 import jax
 from command_case import TINY
+from evaluation_case import run_results
 
 from fsrf_jax import arguments
 from fsrf_jax.experiments.ablation import Member
@@ -34,6 +35,9 @@ def full(folder, seeds=2, *argv):
     return [member(folder, "full", seed, *argv) for seed in range(seeds)]
 
 
+RESULTS = json.loads(json.dumps(run_results()))
+
+
 def names(members):
     return [f"{member.variant}/seed-{member.seed}" for member in members]
 
@@ -45,7 +49,7 @@ def plans(folder):
 
 def finish(member, **results):
     """Write what a member has when it is done, but no network."""
-    content = {"variant": member.variant, "seed": member.seed, **results}
+    content = {**RESULTS, "variant": member.variant, "seed": member.seed, **results}
     (member.folder / "results.json").write_text(json.dumps(content))
 
 

@@ -7,7 +7,7 @@ import signal
 import jax
 import numpy as np
 import pytest
-from ablation_case import Training, finish, full, member, names, parse, plans
+from ablation_case import RESULTS, Training, finish, full, member, names, parse, plans
 from command_case import read_json, read_lines
 
 from fsrf_jax import arguments
@@ -40,6 +40,7 @@ def train(folder, members, together=2):
     found = {}
     for one in members:
         results = json.loads((one.folder / "results.json").read_text())
+        results = {key: value for key, value in results.items() if key not in RESULTS}
         found.setdefault(one.variant, {})[one.seed] = results
     return found, lines
 
@@ -312,7 +313,7 @@ def fit(monkeypatch):
 
     def evaluate(self, folder, state, normaliser, observe=None):
         evaluated.append((self.config, state))
-        return None, {"seed": self.config.training.seed}
+        return None, {**RESULTS, "seed": self.config.training.seed}
 
     monkeypatch.setattr(Experiment, "evaluate", evaluate)
     monkeypatch.setattr(
@@ -456,7 +457,7 @@ def test_of_a_resumed_part_those_that_are_done_are_not_evaluated_again(fit, tmp_
     def broken(self, folder, state, normaliser, observe=None):
         if self.config.training.seed == 1:
             raise InterruptedError
-        return None, {"seed": 0}
+        return None, {**RESULTS, "seed": 0}
 
     with monkeypatch.context() as patch:
         patch.setattr(Experiment, "evaluate", broken)

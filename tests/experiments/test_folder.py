@@ -1,12 +1,16 @@
+import json
 import re
 from pathlib import Path
 
 import pytest
 
-from fsrf_jax import arguments
+from fsrf_jax import arguments, sealed
 from fsrf_jax.config import Config
 from fsrf_jax.errors import RunError
 from fsrf_jax.experiments import folder as run_folder
+from fsrf_jax.source import Shapes
+
+SHAPES = Shapes(32, {"audio": 5}, {"audio": 3}, 1, (), {})
 
 
 def config(*argv):
@@ -16,7 +20,7 @@ def config(*argv):
 @pytest.fixture
 def folder(tmp_path):
     """The folder of a run with the default config that has begun."""
-    with run_folder.opened(tmp_path / "run", Config(), "abc"):
+    with run_folder.opened(tmp_path / "run", Config(), "abc", SHAPES):
         pass
     return tmp_path / "run"
 
@@ -31,7 +35,7 @@ def test_the_folder_is_as_given_or_named_by_config_and_time():
 
 
 def test_an_opened_folder_holds_config_and_environment(folder):
-    assert sorted(content(folder)) == [".lock", "config.yaml", "environment.json"]
+    assert sorted(content(folder)) == [".lock", "config.yaml", "environment.json", "shapes.json"]
     assert arguments.load(folder / "config.yaml") == Config()
     run_folder.check_data(folder, "abc", "")
     environment = (folder / "environment.json").read_text()
@@ -55,7 +59,7 @@ def test_paths_licence_verbosity_and_epochs_may_differ(folder, argv):
 
 def test_the_path_of_the_data_may_differ(tmp_path):
     argv = ("--data.source", "file", "--data.path")
-    with run_folder.opened(tmp_path / "run", config(*argv, "a.npz"), "abc"):
+    with run_folder.opened(tmp_path / "run", config(*argv, "a.npz"), "abc", SHAPES):
         pass
     run_folder.check_same(tmp_path / "run", config(*argv, "b.npz"))
 
@@ -95,23 +99,23 @@ def test_the_data_must_be_those_it_began_with(folder):
     before = content(folder)
     with (
         pytest.raises(RunError, match=r"other data \(fingerprint abc, now xyz\).*--overwrite"),
-        run_folder.opened(folder, Config(), "xyz"),
+        run_folder.opened(folder, Config(), "xyz", SHAPES),
     ):
         pass
     assert content(folder) == before
 
 
 def test_one_process_at_a_time(folder):
-    with run_folder.opened(folder, Config(), "abc"):
+    with run_folder.opened(folder, Config(), "abc", SHAPES):
         with (
             pytest.raises(RunError, match="another process is training in this folder"),
-            run_folder.opened(folder, Config(), "abc"),
+            run_folder.opened(folder, Config(), "abc", SHAPES),
         ):
             pass
         with pytest.raises(RunError, match="another process is training in this folder"):
             run_folder.set_aside(folder)
         assert folder.exists()
-    with run_folder.opened(folder, Config(), "abc"):
+    with run_folder.opened(folder, Config(), "abc", SHAPES):
         pass
 
 
@@ -195,3 +199,94 @@ def test_several_runs_go_into_a_folder_of_their_own(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(RunError, match="is no folder"):
         run_folder.check_several(tmp_path / "file")
+
+
+# What is damaged.
+
+FILES = ("config.yaml", "environment.json", "shapes.json")
+
+
+def damage(path, how):
+    whole = path.read_bytes()
+    digit = max(whole.rindex(b"0"), whole.rindex(b"3"))
+    changed = {
+        "gone": None,
+        "empty": b"",
+        "half": whole[: len(whole) // 2],
+        "flipped": whole[:digit] + bytes([whole[digit] ^ 1]) + whole[digit + 1 :],
+        "null": b"null",
+        "bytes": b"\xff" + whole[1:],
+    }[how]
+    path.unlink() if changed is None else path.write_bytes(changed)
+
+
+@pytest.mark.parametrize("how", ["gone", "empty", "half", "flipped", "null", "bytes"])
+@pytest.mark.parametrize("name", FILES)
+def test_one_damaged_file_is_written_anew(folder, name, how):
+    before = content(folder)
+    damage(folder / name, how)
+    lines = []
+    run_folder.check_same(folder, Config())
+    with run_folder.opened(folder, Config(), "abc", SHAPES, lines.append):
+        pass
+    assert lines == [f"{folder / name} was damaged or gone: it is written anew."]
+    after = content(folder)
+    if name == "environment.json":  # it was not this program that trained
+        found = json.loads(after.pop(name))
+        assert found == {key: found[key] for key in ("data_fingerprint", "config_digest", "digest")}
+        assert found["data_fingerprint"] == "abc"
+        del before[name]
+    assert after == before
+    with run_folder.opened(folder, Config(), "abc", SHAPES, lines.append):
+        pass
+    assert len(lines) == 1
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_damaged_file_does_not_hide_another_run(folder, name):
+    damage(folder / name, "flipped")
+    before = content(folder)
+    with pytest.raises(RunError, match=r"belongs to a run with another|give the same settings"):
+        run_folder.check_same(folder, config("--training.seed", "7"))
+    with (
+        pytest.raises(RunError, match=r"other data \(fingerprint abc, now xyz\)"),
+        run_folder.opened(folder, Config(), "xyz", SHAPES),
+    ):
+        pass
+    assert content(folder) == before
+
+
+def test_two_damaged_files_are_one_message(folder):
+    damage(folder / "environment.json", "half")
+    damage(folder / "shapes.json", "half")
+    with (
+        pytest.raises(RunError, match=r"environment\.json: is damaged: is not JSON"),
+        run_folder.opened(folder, Config(), "abc", SHAPES),
+    ):
+        pass
+    damage(folder / "config.yaml", "half")
+    with pytest.raises(RunError, match=r"config\.yaml: is damaged, and environment\.json does not"):
+        run_folder.check_same(folder, Config())
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("samples", None),
+        ("samples", True),
+        ("frames", []),
+        ("frames", {"vision": 5}),
+        ("features", {"audio": "3"}),
+        ("classes", None),
+        ("classes", [1]),
+        ("class_counts", [["1"]]),
+        ("vocabulary", {"vision": 3}),
+        ("version", 2),
+    ],
+)
+def test_shapes_of_other_types_are_refused(folder, key, value):
+    path = folder / "shapes.json"
+    assert run_folder.read_shapes(folder) == SHAPES
+    sealed.write(path, {**json.loads(path.read_text()), key: value})
+    with pytest.raises(RunError, match=r"shapes\.json: is damaged: .*writes it anew"):
+        run_folder.read_shapes(folder)

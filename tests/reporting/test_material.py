@@ -6,10 +6,11 @@ import json
 import pytest
 from report_case import config_with, evaluation_of, labels_with, material_of
 
+from fsrf_jax import sealed
 from fsrf_jax.arguments import to_yaml
 from fsrf_jax.config import Config
 from fsrf_jax.errors import RunError
-from fsrf_jax.evaluation.results import VERSION, save_json
+from fsrf_jax.evaluation.results import VERSION
 from fsrf_jax.evaluation.runs import save_predictions
 from fsrf_jax.evaluation.summary import summarise
 from fsrf_jax.reporting.material import group, read_run
@@ -74,7 +75,7 @@ def test_a_method_is_called_by_what_its_runs_share(name, expected):
 
 @pytest.fixture
 def folder(tmp_path):
-    save_json(tmp_path / "results.json", summarise(EVALUATION, "test", 4, "abc"))
+    sealed.write(tmp_path / "results.json", summarise(EVALUATION, "test", 4, "abc"))
     save_predictions(tmp_path / "predictions.npz", EVALUATION)
     (tmp_path / "config.yaml").write_text(to_yaml(Config()))
     (tmp_path / "metrics.jsonl").write_text('{"epoch": 1, "task": 2.0}\n{"epoch": 2, "ta')
@@ -100,7 +101,7 @@ def test_results_of_another_version_are_refused(folder, found, named):
     path = folder / "results.json"
     results = json.loads(path.read_text())
     del results["version"]
-    path.write_text(json.dumps(results if found is None else {**results, "version": found}))
+    sealed.write(path, results if found is None else {**results, "version": found})
     message = (
         rf"results\.json: holds results of version {named}, expected {VERSION}: "
         "evaluate the run again"
@@ -112,7 +113,7 @@ def test_results_of_another_version_are_refused(folder, found, named):
 @pytest.mark.parametrize("text", ["{", "[]", ""])
 def test_damaged_results_are_refused(folder, text):
     (folder / "results.json").write_text(text)
-    with pytest.raises(RunError, match=r"results\.json: cannot read the results"):
+    with pytest.raises(RunError, match=r"results\.json: is damaged"):
         read_run(folder)
 
 

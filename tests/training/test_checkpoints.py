@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from command_case import with_flags
 
-from fsrf_jax.errors import RunError
+from fsrf_jax.errors import RunError, WriteError
 from fsrf_jax.training import checkpoints
 
 
@@ -403,7 +403,8 @@ def test_a_save_that_fails(copied):
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
         try:
             checkpoints.save(manager, 6, arrays)
-            with pytest.raises(RunError, match=r"6: cannot save the checkpoint: .*too large"):
+            message = r"6: cannot save the checkpoint: .*too large.* from epoch 5"
+            with pytest.raises(WriteError, match=message):
                 checkpoints.wait(manager)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from fsrf_jax.errors import WriteError
 from fsrf_jax.training.journal import open_journal, read_journal
 from fsrf_jax.training.loop import EpochRecord
 
@@ -11,7 +12,7 @@ def record(epoch):
 
 
 def write(folder, done, epochs):
-    with open_journal(folder, done) as report:
+    with open_journal(folder, done, print) as report:
         for epoch in epochs:
             report(record(epoch))
 
@@ -55,6 +56,47 @@ def test_a_line_cut_off_is_dropped(tmp_path, rest):
 
 
 def test_the_line_is_there_while_training_goes_on(tmp_path):
-    with open_journal(tmp_path, 0) as report:
+    with open_journal(tmp_path, 0, print) as report:
         report(record(1))
         assert read(tmp_path) == [line(1)]
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ([1, 2, 3, 4, 5], None),
+        ([2, 1, 1, 5, 4, 3], None),
+        ([1, 2, 4, 5], "lacks epoch 3"),
+        ([1, 2, 3], "lacks epochs 4 to 5"),
+        ([2, 4], "lacks epochs 1, 3, 5"),
+        ([], "lacks epochs 1 to 5"),
+        (None, "lacks epochs 1 to 5"),
+    ],
+)
+def test_lines_that_are_lost_are_said_once_and_all_others_in_order(tmp_path, lines, words):
+    path, said = tmp_path / "metrics.jsonl", []
+    if lines is not None:
+        path.write_text("".join(json.dumps(line(epoch)) + "\n" for epoch in [*lines, 6, 7]))
+    with open_journal(tmp_path, 5, said.append) as report:
+        report(record(6))
+    assert said == ([] if words is None else [f"{path} {words}; training does not depend on it."])
+    assert read(tmp_path) == [line(epoch) for epoch in [*sorted(set(lines or [])), 6]]
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"\xff\n", b"[]\n", b'{"epoch": true}\n', b'{"epoch": 2, "task": "x"}\n', b"\0\n"]
+)
+def test_a_damaged_line_is_lost_alone(tmp_path, damaged):
+    write(tmp_path, 0, [1, 2, 3])
+    path = tmp_path / "metrics.jsonl"
+    first, _, third = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + damaged + third)
+    assert read_journal(tmp_path) == [line(1), line(3)]
+
+
+def test_a_journal_that_cannot_be_written_is_one_message(tmp_path):
+    with (
+        pytest.raises(WriteError, match=r"metrics\.jsonl: cannot be written: No such file"),
+        open_journal(tmp_path / "gone", 0, print) as report,
+    ):
+        report(record(1))

@@ -1,7 +1,9 @@
 """Loggers that need nothing but the run folder."""
 
 import csv
+import functools
 import io
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,7 @@ class TensorBoard(Logger):
         del config, epochs_done
         from tensorboard.summary import Writer  # slow to import, and not all commands train
 
+        _quiet_thread()
         self.writer = Writer(str(folder / "tensorboard"))
 
     def log(self, record: "EpochRecord") -> None:
@@ -32,6 +35,18 @@ class TensorBoard(Logger):
         """Write what is still in memory."""
         del failed
         self.writer.close()
+
+
+@functools.cache  # once a process
+def _quiet_thread() -> None:
+    """Leave out the traceback of TensorBoard's thread: `log` raises what it could not write."""
+    before = threading.excepthook
+
+    def hook(failed: threading.ExceptHookArgs) -> None:
+        if not type(failed.thread).__module__.startswith("tensorboard"):
+            before(failed)
+
+    threading.excepthook = hook
 
 
 class Csv(Logger):

@@ -14,7 +14,7 @@ from fsrf_jax.training.loggers import LOGGERS
 
 def train(folder, done, epochs, name):
     """Epochs as a run has them: each into the journal, then to the logger."""
-    with open_journal(folder, done) as write:
+    with open_journal(folder, done, print) as write:
         logger = LOGGERS[name](folder, CONFIG, done)
         for epoch in epochs:
             write(record(epoch))
