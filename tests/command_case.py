@@ -5,8 +5,10 @@ import importlib
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -97,6 +99,17 @@ def refused(done: Done, status: int, *parts: str) -> None:
     assert "Traceback" not in done.err
     for part in parts:
         assert part in done.err
+
+
+@contextlib.contextmanager
+def disk_of(size: int) -> Iterator[None]:
+    """As on a full disk, no file can grow beyond so many bytes."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def read_json(path: Path):

@@ -193,3 +193,14 @@ def test_fields_that_fit_pass(changes):
     for key, value in changes.items():
         config = changed(key, value, config)
     assert check(config) is config
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\udcff"])
+@pytest.mark.parametrize(
+    ("section", "key"), [("output", "directory"), ("data", "modalities"), ("data", "licence")]
+)
+def test_text_that_no_file_holds_is_refused(section, key, text):
+    value = ("language", text) if key == "modalities" else text
+    options = dataclasses.replace(getattr(Config(), section), **{key: value})
+    with pytest.raises(ConfigError, match=rf"^{section}\.{key}: found 'a\\.*UTF-8 without a NUL"):
+        check(dataclasses.replace(Config(), **{section: options}))

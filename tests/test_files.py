@@ -3,8 +3,10 @@ import subprocess
 import sys
 
 import pytest
+from command_case import disk_of
 
-from fsrf_jax.files import new_folder, replacing
+from fsrf_jax.errors import WriteError
+from fsrf_jax.files import new_folder, replacing, write_text
 
 
 def test_the_file_is_replaced_whole(tmp_path):
@@ -97,3 +99,31 @@ def test_a_folder_that_a_killed_process_left_is_removed(tmp_path):
     with new_folder(tmp_path / "folder"):
         pass
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_disk_that_is_full_is_one_message_that_names_the_file(tmp_path):
+    path = tmp_path / "x.txt"
+    write_text(path, "before")
+    with disk_of(10), pytest.raises(WriteError) as found:
+        write_text(path, "more than ten bytes")
+    assert str(found.value) == (
+        f"{path}: cannot be written: File too large: make room, or look after the folder and its "
+        "rights."
+    )
+    assert path.read_text() == "before"
+    place = tmp_path / "folder"
+    for write in (write_text, lambda file, text: file.write_text(text)):
+        with (
+            disk_of(10),
+            pytest.raises(WriteError, match=rf"^{place}(/x)?: cannot be written: File too large"),
+            new_folder(place) as temporary,
+        ):
+            write(temporary / "x", "more than ten bytes")
+    with pytest.raises(WriteError, match=r"gone/x: cannot be written: No such file or directory"):
+        write_text(tmp_path / "gone" / "x", "")
+    assert [one.name for one in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_what_cannot_be_read_meanwhile_is_another_error(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nothing"), replacing(tmp_path / "x"):
+        (tmp_path / "nothing").read_text()

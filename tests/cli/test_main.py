@@ -1,6 +1,7 @@
 """The ends of every command, and how they are installed."""
 
 import importlib
+import io
 import os
 import subprocess
 import sys
@@ -150,3 +151,10 @@ def test_bin_starts_from_any_folder(tmp_path):
     assert done.stderr == (
         "error: nowhere: found no config.yaml, expected a run folder made by train.\n"
     )
+
+
+def test_a_terminal_of_few_characters_shows_all_others_as_numbers(monkeypatch):
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, "ascii"))
+    assert run_with(monkeypatch, [], lambda argv: print("3 … \udcff", flush=True) or 0) == 0
+    assert raw.getvalue() == b"3 \\u2026 \\udcff\n"

@@ -1,4 +1,6 @@
 import dataclasses
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -158,3 +160,36 @@ def test_gaps_are_known_again(tmp_path):
     found = store.read(tmp_path / "x.h5", ("audio",)).splits["train"]
     np.testing.assert_array_equal(found.present["audio"], [[1, 0, 1, 1], [1, 1, 1, 0]])
     np.testing.assert_array_equal(found.valid["audio"], valid["audio"])
+
+
+def test_a_disk_that_is_full_is_one_message_and_no_crash(tmp_path):
+    """In a process of its own, which HDF5 would take with it."""
+    code = (
+        "import resource, sys; from pathlib import Path; import numpy as np\n"
+        "from fsrf_jax.data import store\n"
+        "from fsrf_jax.data.dataset import Dataset, Split\n"
+        "from fsrf_jax.errors import WriteError\n"
+        "values = np.random.default_rng(0).normal(size=(40, 50, 30)).astype(np.float32)\n"
+        "ids, valid = np.arange(40).astype(str), {'audio': np.ones((40, 50), bool)}\n"
+        "split = Split(ids, {'audio': values}, valid, np.zeros(40, np.float32))\n"
+        "path = Path(sys.argv[1])\n"
+        "store.write(path, Dataset({'train': split}, ()))\n"
+        "size = path.stat().st_size\n"
+        "path.unlink()\n"
+        "for limit in (0, 100, 5000, size // 2, size - 1):\n"
+        "    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))\n"
+        "    try:\n"
+        "        store.write(path, Dataset({'train': split}, ()))\n"
+        "    except WriteError as error:\n"
+        "        sys.stderr.write(f'{error}\\n')\n"
+    )
+    path = tmp_path / "x.h5"
+    done = subprocess.run(
+        [sys.executable, "-c", code, path], capture_output=True, text=True, check=False
+    )
+    line = f"{path}: cannot be written: File too large: make room, or look after the folder"
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == 5, lines
+    assert all(one.startswith(line) for one in lines)
+    assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,7 @@ from command_case import (
     TERMS,
     TINY,
     call,
+    disk_of,
     finish,
     read_arrays,
     read_json,
@@ -407,3 +408,39 @@ def test_a_loss_that_overflows_ends_with_advice(tmp_path):
     argv = (*TINY, "--output.directory", tmp_path / "run", "--method.weights.noise", "3e38")
     refused(call("train", *argv), 2, "became inf in epoch 1, step 1.", "learning_rate")
     assert not (tmp_path / "run" / "results.json").exists()
+
+
+# What goes wrong on a disk.
+
+
+def test_a_disk_that_is_full_and_a_journal_that_lost_a_line(copied):
+    folder, argv = copied
+    argv = (*argv, "--training.epochs", "3", "--output.progress", "true")
+    journal = folder / "metrics.jsonl"
+    journal.write_text(journal.read_text().splitlines(keepends=True)[1])
+    with disk_of(12_000):
+        done = call("train", *argv)
+    refused(done, 1, f"{folder / 'checkpoints' / '3'}: cannot save the checkpoint: ", "too large")
+    refused(done, 1, "The same command goes on from epoch 2, whose checkpoint is whole.\n")
+    assert len(done.err.splitlines()) == 1
+    done = call("train", *argv)
+    assert (done.status, done.err) == (0, "")
+    assert f"{journal} lacks epoch 1; training does not depend on it." in done.out.splitlines()
+    assert [record["epoch"] for record in read_lines(journal)] == [2, 3]
+    assert read_json(folder / "results.json")["epochs_trained"] == 3
+
+
+def test_results_that_are_damaged_are_refused_and_made_again(copied):
+    folder, argv = copied
+    path, arrays = folder / "results.json", folder / "predictions.npz"
+    whole = path.read_bytes()
+    place = whole.index(b'"mae": 0.') + len(b'"mae": 0.')
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+    remedy = "evaluate the run again with bin/evaluate."
+    refused(call("report", folder), 2, f"{path}: is damaged: it does not have the digest", remedy)
+    done = call("train", *argv)
+    assert (done.status, done.err, path.read_bytes()) == (0, "", whole)
+    found = read_arrays(arrays)
+    found["predictions"][3, 1, 7] += 1
+    np.savez(arrays, **found)
+    refused(call("report", folder), 2, f"{arrays}: does not belong to results.json: found pred")

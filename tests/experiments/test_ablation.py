@@ -596,3 +596,42 @@ def test_a_teacher_that_is_not_there_is_found_before_anything_is_trained(fit, tm
     with pytest.raises(RunError, match=r"^method\.teacher: found no run folder"):
         train(tmp_path, [*members, late])
     assert not fit.calls
+
+
+@pytest.mark.parametrize("text", ["", "{", None])
+def test_results_that_are_damaged_are_made_again_without_training(fit, tmp_path, text):
+    members = full(tmp_path, 2)
+    train(tmp_path, members)
+    (states,) = [call[2] for call in fit.calls]
+    path = members[1].folder / "results.json"
+    path.unlink() if text is None else path.write_text(text)
+    (members[0].folder / "shapes.json").write_text("{")
+    results, lines = train(tmp_path, members)
+    assert len(fit.calls) == 1
+    assert [config.training.seed for config, _ in fit.evaluated] == [0, 1, 1]
+    trained = fit.evaluated[1][1], fit.evaluated[2][1]
+    for before, after in zip(
+        *map(jax.tree.leaves, (trained[0].best, trained[1].best)), strict=True
+    ):
+        np.testing.assert_array_equal(before, after)
+    shapes = members[0].folder / "shapes.json"
+    assert lines == [
+        f"full/seed-0: {shapes} was damaged or gone: it is written anew.",
+        "full/seed-1: evaluated",
+    ]
+    assert results == {"full": {0: {"seed": 0}, 1: {"seed": 1}}}
+
+
+@pytest.mark.parametrize("text", ["", "null", '["full/seed-0"]', "[1", "\0"])
+def test_a_plan_that_is_damaged_is_made_again(training, tmp_path, text):
+    members = full(tmp_path, 2)
+    training.fails[tuple(names(members))] = InterruptedTraining(signal.SIGTERM, 1)
+    with pytest.raises(InterruptedTraining):
+        train(tmp_path, members)
+    training.fails.clear()
+    (plan,) = tmp_path.glob("parts/*/plan.json")
+    plan.write_text(text)
+    _, lines = train(tmp_path, members)
+    assert lines == [f"{plan} is damaged: what is left of its members is planned anew."]
+    assert training.parts == [names(members)] * 2
+    assert plans(tmp_path) == []

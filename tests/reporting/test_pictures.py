@@ -1,5 +1,6 @@
 """Charts: true positions, gaps, marks that are told apart in grey; matplotlib left as it was."""
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -193,3 +194,24 @@ def test_matplotlib_is_not_imported_before_it_is_needed():
     imports = "; ".join(f"import fsrf_jax.{module}" for module in modules)
     program = f"import sys; {imports}; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("backend", ["nonsense", "svg"])
+def test_a_backend_that_there_is_not_does_not_matter(backend, tmp_path):
+    """In a process of its own: matplotlib looks at it when it is imported."""
+    code = (
+        "import os, sys, pathlib; from fsrf_jax.reporting.pictures import png\n"
+        "with png(pathlib.Path(sys.argv[1]), 72, 72): pass\n"
+        "import matplotlib; print(matplotlib.get_backend(), os.environ['MPLBACKEND'])"
+    )
+    path = tmp_path / "x.png"
+    found = subprocess.run(
+        [sys.executable, "-c", code, path],
+        env={**os.environ, "MPLBACKEND": backend},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    expected = {"nonsense": "agg nonsense", "svg": "svg svg"}[backend]
+    assert (found.stdout.strip(), found.returncode) == (expected, 0), found.stderr
+    assert path.read_bytes().startswith(b"\x89PNG")

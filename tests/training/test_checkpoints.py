@@ -1,6 +1,5 @@
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -8,13 +7,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from unittest import mock
 
 import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from command_case import with_flags
+from command_case import disk_of, with_flags
 
 from fsrf_jax.errors import RunError, WriteError
 from fsrf_jax.training import checkpoints
@@ -395,21 +395,18 @@ def test_a_kill_while_saving(copied):
     assert sorted(p.name for p in copied.iterdir()) == [str(epoch), "7"]
 
 
-def test_a_save_that_fails(copied):
-    """No room: a limit on the size of a file."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+def test_a_save_that_fails(copied, capfd):
+    """No room: a limit on the size of a file. Threads print nothing."""
     arrays = {"noise": np.random.default_rng(0).normal(size=100_000)}
     with checkpoints.open_manager(copied) as manager:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
-        try:
+        message = r"6: cannot save the checkpoint: .*too large.* from epoch 5"
+        with disk_of(100_000):
             checkpoints.save(manager, 6, arrays)
-            message = r"6: cannot save the checkpoint: .*too large.* from epoch 5"
             with pytest.raises(WriteError, match=message):
                 checkpoints.wait(manager)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert checkpoints.latest(manager) == 5
         checkpoints.save(manager, 6, example(6))
+    assert capfd.readouterr() == ("", "")
     assert sorted(p.name for p in copied.iterdir() if p.name.isdigit()) == ["5", "6"]
     chex.assert_trees_all_equal(as_numpy(restore(copied)), as_numpy(example(6)))
 
@@ -515,3 +512,39 @@ def test_two_threads_that_restore_leave_the_hooks_of_the_process():
     for thread in threads:
         thread.join(10)
     assert (sys.excepthook, sys.unraisablehook) == before
+
+
+def test_a_folder_that_goes_away_is_one_message(copied, capfd):
+    message = r"checkpoints/6: cannot save the checkpoint: .*The folder is gone"
+
+    def save_without_a_folder():
+        with checkpoints.open_manager(copied) as manager:
+            shutil.rmtree(copied)
+            manager.saving = 6, mock.Mock()
+
+    with pytest.raises(WriteError, match=message):
+        save_without_a_folder()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_another_file_that_cannot_be_written_says_what_there_is_to_go_on_from(copied):
+    message = r"^x: cannot be written. The same command goes on from epoch 6, whose checkpoint is"
+
+    def fail():
+        with checkpoints.open_manager(copied) as manager:
+            checkpoints.save(manager, 6, example(6))
+            raise WriteError("x: cannot be written.")
+
+    with pytest.raises(WriteError, match=message):
+        fail()
+
+
+@pytest.mark.parametrize("name", ["a\udcff", "a\0"])
+def test_a_path_that_is_no_text_is_refused(tmp_path, name):
+    for read_only in (False, True):
+        with (
+            pytest.raises(RunError, match="found a path that is no text in UTF-8"),
+            checkpoints.open_manager(tmp_path / name, read_only=read_only),
+        ):
+            pass
+    assert not list(tmp_path.iterdir())
