@@ -15,7 +15,7 @@ from fsrf_jax.methods.method import Method, Parameters, Setting
 from fsrf_jax.missing import Missing
 from fsrf_jax.models.options import ModelOptions
 from fsrf_jax.training.frozen import frozen_leaves
-from fsrf_jax.training.optimizer import OptimizerOptions, make_optimizer
+from fsrf_jax.training.optimizer import OptimizerOptions, make_optimizer, steps_and_updates
 from fsrf_jax.types import Batch
 
 
@@ -37,6 +37,7 @@ class Recipe:
         patience: epochs without a better validation error before the end; 0: no such end.
         vocabulary: number of token ids of each modality that has them.
         freeze: groups of parameters that do not move, see `fsrf_jax.training.frozen`.
+        bad_steps: number of bad steps in a row that ends training, see `training.step`.
     """
 
     method: Method
@@ -49,6 +50,7 @@ class Recipe:
     patience: int = 0
     vocabulary: Mapping[str, int] = FrozenDict()
     freeze: tuple[str, ...] = ()
+    bad_steps: int = 10
 
     @property
     def setting(self) -> Setting:
@@ -122,6 +124,20 @@ def start_from(states: TrainState, parameters: Parameters) -> TrainState:
     """
     inference = parameters["inference"]
     return replace(states, parameters=parameters, average=inference, best=inference)
+
+
+def bad_in_a_row(state: TrainState) -> jax.Array:
+    """How many steps in a row, up to this state, were bad: int32, scalar or [p].
+
+    The optimizer remembers the last step that changed anything, so this number needs no place of
+    its own in a checkpoint.
+    """
+    return state.step - steps_and_updates(state.optimizer)[0]
+
+
+def bad_in_all(state: TrainState) -> jax.Array:
+    """How many of all steps up to this state were bad: int32, scalar or [p]."""
+    return state.step - steps_and_updates(state.optimizer)[1]
 
 
 def is_complete(recipe: Recipe, state: TrainState) -> jax.Array:

@@ -6,6 +6,7 @@ over; None leaves them together.
 """
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import jax
@@ -19,8 +20,8 @@ from fsrf_jax.methods.method import Parameters
 from fsrf_jax.missing import random_view
 from fsrf_jax.options import Hyper, merge
 from fsrf_jax.training.frozen import frozen_leaves, hold, keep
-from fsrf_jax.training.optimizer import make_optimizer, moving_average
-from fsrf_jax.training.state import Recipe, TrainState
+from fsrf_jax.training.optimizer import make_optimizer, moving_average, scheduled
+from fsrf_jax.training.state import Recipe, TrainState, bad_in_a_row
 from fsrf_jax.training.validation import Validation
 from fsrf_jax.types import Batch, ByModality, Step
 
@@ -29,6 +30,10 @@ def train_step(
     recipe: Recipe, state: TrainState, batch: Batch, hyper: Hyper, teacher: Any = None
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One optimizer step on random views of a batch.
+
+    A step in which a term, the total, the gradient or a new parameter is NaN or infinite is a bad
+    one: it changes nothing but the number of steps. After `recipe.bad_steps` of them in a row a
+    state stays as it is, so that what led to them can be looked at.
 
     Returns:
         The state after the step, and every raw loss term, the total and the gradient's norm.
@@ -58,20 +63,34 @@ def train_step(
         return total, terms | {"total": total}
 
     gradient, terms = jax.grad(objective, has_aux=True)(state.parameters)
+    terms |= {"gradient_norm": optax.tree.norm(gradient)}
     optimizer = make_optimizer(recipe.optimizer, recipe.steps, frozen)
-    updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.parameters)
+    before = scheduled(state.optimizer, state.step)
+    updates, optimizer_state = optimizer.update(gradient, before, state.parameters)
     # Neither x + 0 nor the average of equal numbers needs to be the same to the last bit.
     parameters = keep(frozen, state.parameters, optax.apply_updates(state.parameters, updates))
     inference, step = parameters["inference"], state.step + 1
     average = moving_average(recipe.optimizer, step, state.average, inference)
+    average = keep(frozen["inference"], inference, average)
+    stopped = bad_in_a_row(state) >= recipe.bad_steps
+    moves = ~stopped & _all_finite((terms, parameters))
+    new, old = (
+        (parameters, optimizer_state, average),
+        (state.parameters, state.optimizer, state.average),
+    )
+    parameters, optimizer_state, average = jax.tree.map(partial(jnp.where, moves), new, old)
     state = dataclasses.replace(
         state,
-        step=step,
+        step=jnp.where(stopped, state.step, step),
         parameters=parameters,
         optimizer=optimizer_state,
-        average=keep(frozen["inference"], inference, average),
+        average=average,
     )
-    return state, terms | {"gradient_norm": optax.tree.norm(gradient)}
+    return state, terms
+
+
+def _all_finite(tree: Any) -> jax.Array:
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
 
 
 def epoch_order(state: TrainState, n: int, steps: int, rows: int) -> jax.Array:
