@@ -305,6 +305,7 @@ def make_recipe(config: Config, shapes: Shapes) -> Recipe:
         patience=config.training.patience,
         vocabulary=FrozenDict(shapes.vocabulary),
         freeze=config.training.freeze,
+        bad_steps=config.training.bad_steps,
     )
 
 

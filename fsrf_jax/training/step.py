@@ -38,13 +38,36 @@ def train_step(
     Returns:
         The state after the step, and every raw loss term, the total and the gradient's norm.
     """
+    terms, new = proposed_update(recipe, state, batch, hyper, teacher)
+    stopped = bad_in_a_row(state) >= recipe.bad_steps
+    moves = ~stopped & _all_finite((terms, new[0]))
+    old = state.parameters, state.optimizer, state.average
+    parameters, optimizer, average = jax.tree.map(partial(jnp.where, moves), new, old)
+    state = dataclasses.replace(
+        state,
+        step=jnp.where(stopped, state.step, state.step + 1),
+        parameters=parameters,
+        optimizer=optimizer,
+        average=average,
+    )
+    return state, terms
+
+
+def _all_finite(tree: Any) -> jax.Array:
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
+
+
+def proposed_update(
+    recipe: Recipe, state: TrainState, batch: Batch, hyper: Hyper, teacher: Any = None
+) -> tuple[dict[str, jax.Array], tuple[Parameters, optax.OptState, Any]]:
+    """What a step computes, whatever becomes of it.
+
+    Returns:
+        The terms, and the new parameters, state of the optimizer and moving average.
+    """
     recipe = merge(recipe, hyper)
     method = recipe.method
-    step_stream, _ = jax.random.split(state.key)
-    step_key = jax.random.fold_in(step_stream, state.step)
-    *view_keys, loss_key = jax.random.split(step_key, method.views + 1)
-    views = [random_view(key, batch.present, recipe.missing) for key in view_keys]
-    views += [batch.present] if method.complete_view else []
+    views, loss_key = step_views(recipe, state, batch)
     progress = (state.step + 1) / recipe.steps
     weights = method.term_weights(progress)
     frozen = frozen_leaves(state.parameters, recipe.freeze)
@@ -72,25 +95,18 @@ def train_step(
     inference, step = parameters["inference"], state.step + 1
     average = moving_average(recipe.optimizer, step, state.average, inference)
     average = keep(frozen["inference"], inference, average)
-    stopped = bad_in_a_row(state) >= recipe.bad_steps
-    moves = ~stopped & _all_finite((terms, parameters))
-    new, old = (
-        (parameters, optimizer_state, average),
-        (state.parameters, state.optimizer, state.average),
-    )
-    parameters, optimizer_state, average = jax.tree.map(partial(jnp.where, moves), new, old)
-    state = dataclasses.replace(
-        state,
-        step=jnp.where(stopped, state.step, step),
-        parameters=parameters,
-        optimizer=optimizer_state,
-        average=average,
-    )
-    return state, terms
+    return terms, (parameters, optimizer_state, average)
 
 
-def _all_finite(tree: Any) -> jax.Array:
-    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
+def step_views(
+    recipe: Recipe, state: TrainState, batch: Batch
+) -> tuple[list[ByModality], jax.Array]:
+    """The observation masks of every view of the step after `state`, and the key of its losses."""
+    step_stream, _ = jax.random.split(state.key)
+    step_key = jax.random.fold_in(step_stream, state.step)
+    *view_keys, loss_key = jax.random.split(step_key, recipe.method.views + 1)
+    views = [random_view(key, batch.present, recipe.missing) for key in view_keys]
+    return views + ([batch.present] if recipe.method.complete_view else []), loss_key
 
 
 def epoch_order(state: TrainState, n: int, steps: int, rows: int) -> jax.Array:
@@ -105,6 +121,11 @@ def epoch_order(state: TrainState, n: int, steps: int, rows: int) -> jax.Array:
     order = jnp.pad(order, (0, steps * per_step - n), constant_values=-1)
     dealt = order.reshape(per_step, steps).T
     return jnp.pad(dealt, ((0, 0), (0, rows - per_step)), constant_values=-1)
+
+
+def rows_of_step(recipe: Recipe, mesh: Mesh | None, n: int) -> int:
+    """How many rows a step of n samples has, with those that only fill it up."""
+    return sharding.padded_rows(-(-n // recipe.steps_per_epoch), mesh)
 
 
 def take(data: Batch, index_b: jax.Array) -> Batch:
@@ -134,7 +155,7 @@ def run_epoch(
         The new state, every term of every step [steps], and the validation error.
     """
     n, steps = data.labels.shape[0], recipe.steps_per_epoch
-    rows = sharding.padded_rows(-(-n // steps), mesh)
+    rows = rows_of_step(recipe, mesh, n)
 
     def body(state: TrainState, index_b: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
         batch = sharding.split_rows(take(data, index_b), mesh)
