@@ -136,10 +136,8 @@ def _scan(equation: JaxprEqn, given: list[Tracked]) -> list[Tracked]:
     backwards = equation.params["reverse"]
     # Constants, then what is carried on, then rows: the versions of JAX count them differently, but
     # in all of them only rows have an axis more outside.
-    pairs = zip(equation.outvars, body.out_avals, strict=True)
-    carried = sum(var.aval.ndim == inner.ndim for var, inner in pairs)
-    outside = zip(equation.invars, body.in_avals, strict=True)
-    first_row = sum(atom.aval.ndim == inner.ndim for atom, inner in outside)
+    carried = _alike(equation.outvars, body.out_avals)
+    first_row = _alike(equation.invars, body.in_avals)
     fixed, carry = given[: first_row - carried], given[first_row - carried : first_row]
     turns: list[list[Tracked]] = []
     order = range(equation.params["length"])
@@ -154,6 +152,11 @@ def _scan(equation: JaxprEqn, given: list[Tracked]) -> list[Tracked]:
         values = [value for value, _ in column]
         stacked.append((jax.numpy.stack(values[::-1] if backwards else values), bad))
     return [*carry, *stacked]
+
+
+def _alike(outside: Sequence[Any], inside: Sequence[Any]) -> int:
+    pairs = zip(outside, inside, strict=True)
+    return sum(atom.aval.ndim == inner.ndim for atom, inner in pairs)
 
 
 def _tracked(value: Any, origin: Origin | None) -> Tracked:
