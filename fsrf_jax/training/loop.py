@@ -25,13 +25,7 @@ from fsrf_jax.errors import InterruptedTraining, RunError
 from fsrf_jax.options import Hyper
 from fsrf_jax.training import checkpoints
 from fsrf_jax.training.bad_steps import BadSteps
-from fsrf_jax.training.state import (
-    Recipe,
-    TrainState,
-    bad_in_a_row,
-    bad_in_all,
-    is_complete,
-)
+from fsrf_jax.training.state import Recipe, TrainState, bad_steps, is_complete
 from fsrf_jax.training.step import run_epoch
 from fsrf_jax.training.validation import Validation
 from fsrf_jax.types import Batch
@@ -168,7 +162,7 @@ def fit(
         RunError: a validation error became NaN or infinite.
     """
     hypers = place(hypers, mesh)
-    bad_before = jax.device_get(bad_in_all(states))
+    _, bad_before = bad_steps(states)
     with signals() as received:
         # What is looked at is fetched whole: an index or a reduction over members that lie on
         # several devices would be a program on which all of them wait for each other.
@@ -181,7 +175,7 @@ def fit(
             unread = "parameters", "optimizer", "average", "best", "key"
             large: dict[str, Any] = dict.fromkeys(unread)
             reached = jax.device_get(dataclasses.replace(states, **large))
-            rows, bad = jax.device_get((bad_in_a_row(states), bad_in_all(states)))
+            rows, bad = bad_steps(states)
             for index in np.flatnonzero(~complete_p).tolist():
                 of_member = {name: values[index] for name, values in terms.items()}
                 state = member(reached, index)
@@ -209,7 +203,7 @@ def epoch_record(
     state: TrainState,
     terms_s: dict[str, np.ndarray],
     score: float,
-    bad_steps: int = 0,
+    bad: int = 0,
 ) -> EpochRecord:
     """The record of the epoch that ended at `state`, in which so many steps were bad ones.
 
@@ -219,7 +213,7 @@ def epoch_record(
     epoch = epochs_done(recipe, state)
     if not np.isfinite(score):
         raise RunError(
-            f"The validation error became {score} in epoch {epoch}, in which {bad_steps} steps "
+            f"The validation error became {score} in epoch {epoch}, in which {bad} steps "
             "gave NaN or an infinity. Lower optimizer.learning_rate; the last checkpoint is kept."
         )
     finite_s = np.all([np.isfinite(values) for values in terms_s.values()], axis=0)
@@ -228,7 +222,7 @@ def epoch_record(
         for name, values in terms_s.items()
         if finite_s.any()
     }
-    return EpochRecord(epoch, means, score, int(state.best_epoch), bad_steps)
+    return EpochRecord(epoch, means, score, int(state.best_epoch), bad)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 from flax.core import FrozenDict
@@ -127,7 +128,7 @@ def start_from(states: TrainState, parameters: Parameters) -> TrainState:
 
 
 def bad_in_a_row(state: TrainState) -> jax.Array:
-    """How many steps in a row, up to this state, were bad: int32, scalar or [p].
+    """How many steps in a row, up to this state, were bad ones; an int32 scalar.
 
     The optimizer remembers the last step that changed anything, so this number needs no place of
     its own in a checkpoint.
@@ -135,9 +136,10 @@ def bad_in_a_row(state: TrainState) -> jax.Array:
     return state.step - steps_and_updates(state.optimizer)[0]
 
 
-def bad_in_all(state: TrainState) -> jax.Array:
-    """How many of all steps up to this state were bad: int32, scalar or [p]."""
-    return state.step - steps_and_updates(state.optimizer)[1]
+def bad_steps(states: TrainState) -> tuple[np.ndarray, np.ndarray]:
+    """How many steps up to these states were bad: in a row at their end, and in all; int32 [p]."""
+    step, (last, updates) = jax.device_get((states.step, steps_and_updates(states.optimizer)))
+    return step - last, step - updates
 
 
 def is_complete(recipe: Recipe, state: TrainState) -> jax.Array:
