@@ -9,12 +9,12 @@ data nor the run is needed to repeat the step.
 import dataclasses
 import json
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+import optax
 
 from fsrf_jax import arguments
 from fsrf_jax.data.names import first_of
@@ -23,6 +23,7 @@ from fsrf_jax.experiments.experiment import Experiment, initial_states, make_rec
 from fsrf_jax.experiments.folder import shapes_of
 from fsrf_jax.files import replacing
 from fsrf_jax.inference import example_batch
+from fsrf_jax.methods import Parameters
 from fsrf_jax.options import Hyper, split
 from fsrf_jax.reading.npz import read_npz
 from fsrf_jax.reading.text import parse_json
@@ -164,10 +165,14 @@ def replay(path: Path) -> list[str]:
         "numbers": dump.hyper,
         "teacher": dump.teacher,
     }
-    update = partial(proposed_update, dump.recipe)
+
+    def update(state: TrainState, *others: Any) -> tuple[dict[str, jax.Array], Parameters]:
+        terms, updates, _ = proposed_update(dump.recipe, state, *others)
+        return terms, optax.apply_updates(state.parameters, updates)
+
     terms, new = jax.jit(update)(*given.values())
     found = {name: float(value) for name, value in terms.items()}
-    finite = all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves((terms, new[0])))
+    finite = all(bool(np.isfinite(leaf).all()) for leaf in jax.tree.leaves((terms, new)))
     lines = [
         f"epoch {dump.epoch}, step {dump.step}: {len(dump.ids)} samples",
         f"then: {first_bad(dump.terms)}",
@@ -187,7 +192,7 @@ def replay(path: Path) -> list[str]:
 def _first_origin(found: list[Origin | None], terms: Any, new: Any) -> Origin | None:
     """Where the first bad term comes from; without one, the first bad parameter."""
     structure = jax.tree.structure((terms, new))
-    by_term, (parameters, *_) = jax.tree.unflatten(structure, [(one,) for one in found])
+    by_term, parameters = jax.tree.unflatten(structure, [(one,) for one in found])
     named = {name: one[0] for name, one in by_term.items()}
     late = ("total", "gradient_norm")
     ordered = [*(named[n] for n in sorted(named) if n not in late), *(named[n] for n in late)]

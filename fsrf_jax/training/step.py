@@ -38,32 +38,42 @@ def train_step(
     Returns:
         The state after the step, and every raw loss term, the total and the gradient's norm.
     """
-    terms, new = proposed_update(recipe, state, batch, hyper, teacher)
+    terms, updates, optimizer = proposed_update(recipe, state, batch, hyper, teacher)
+    frozen = frozen_leaves(state.parameters, recipe.freeze)
     stopped = bad_in_a_row(state) >= recipe.bad_steps
-    moves = ~stopped & _all_finite((terms, new[0]))
-    old = state.parameters, state.optimizer, state.average
-    parameters, optimizer, average = jax.tree.map(partial(jnp.where, moves), new, old)
+    # The total is bad if any term is, whatever it weighs: 0 times infinity is NaN. The parameters
+    # are looked at as one vector: a look at each array takes as long as all the rest of an update.
+    new = _vector(state.parameters) + _vector(updates)
+    finite = jnp.isfinite(terms["total"]) & jnp.isfinite(terms["gradient_norm"])
+    moves = ~stopped & finite & jnp.isfinite(new).all()
+    select = partial(jnp.where, moves)
+    # Neither x + 0 nor the average of equal numbers needs to be the same to the last bit.
+    parameters = keep(frozen, state.parameters, optax.apply_updates(state.parameters, updates))
+    parameters = jax.tree.map(select, parameters, state.parameters)
+    inference, step = parameters["inference"], state.step + 1
+    average = moving_average(merge(recipe, hyper).optimizer, step, state.average, inference)
+    average = keep(frozen["inference"], inference, average)
     state = dataclasses.replace(
         state,
-        step=jnp.where(stopped, state.step, state.step + 1),
+        step=jnp.where(stopped, state.step, step),
         parameters=parameters,
-        optimizer=optimizer,
-        average=average,
+        optimizer=jax.tree.map(select, optimizer, state.optimizer),
+        average=jax.tree.map(select, average, state.average),
     )
     return state, terms
 
 
-def _all_finite(tree: Any) -> jax.Array:
-    return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)]).all()
+def _vector(tree: Any) -> jax.Array:
+    return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
 
 
 def proposed_update(
     recipe: Recipe, state: TrainState, batch: Batch, hyper: Hyper, teacher: Any = None
-) -> tuple[dict[str, jax.Array], tuple[Parameters, optax.OptState, Any]]:
+) -> tuple[dict[str, jax.Array], optax.Updates, optax.OptState]:
     """What a step computes, whatever becomes of it.
 
     Returns:
-        The terms, and the new parameters, state of the optimizer and moving average.
+        The terms, what is to be added to the parameters, and the new state of the optimizer.
     """
     recipe = merge(recipe, hyper)
     method = recipe.method
@@ -90,12 +100,7 @@ def proposed_update(
     optimizer = make_optimizer(recipe.optimizer, recipe.steps, frozen)
     before = scheduled(state.optimizer, state.step)
     updates, optimizer_state = optimizer.update(gradient, before, state.parameters)
-    # Neither x + 0 nor the average of equal numbers needs to be the same to the last bit.
-    parameters = keep(frozen, state.parameters, optax.apply_updates(state.parameters, updates))
-    inference, step = parameters["inference"], state.step + 1
-    average = moving_average(recipe.optimizer, step, state.average, inference)
-    average = keep(frozen["inference"], inference, average)
-    return terms, (parameters, optimizer_state, average)
+    return terms, updates, optimizer_state
 
 
 def step_views(

@@ -107,7 +107,7 @@ def test_what_is_kept(stopped):
 def test_a_damaged_file_is_refused(stopped, tmp_path, damage, message):
     path = tmp_path / "bad.npz"
     path.write_bytes(damage((stopped[0] / "bad-step.npz").read_bytes()))
-    refused(call("train", "--replay", path), 2, str(path))
+    refused(call("train", "--replay", path), 2, str(path), message)
 
 
 def flipped(content, name):

@@ -104,7 +104,8 @@ def make_states(*seeds, recipe=RECIPE):
 def at_step(states, step):
     """The states as if they had come to this step without a bad one."""
     step = jnp.broadcast_to(jnp.asarray(step, jnp.int32), states.step.shape)
-    return states.replace(step=step, optimizer=scheduled(states.optimizer, step))
+    # A copy: what is donated may not be there twice.
+    return states.replace(step=step, optimizer=scheduled(states.optimizer, jnp.copy(step)))
 
 
 def make_state(seed=0, recipe=RECIPE):
