@@ -120,6 +120,11 @@ class TrainingConfig:
     """Stop after so many epochs without a better validation error; 0: never."""
     init_from: str | None = None
     """Run folder whose best parameters this run starts from, as far as name and shape fit."""
+    bad_steps: int = within(10, 1)
+    """Bad steps in a row that end the run: those that give NaN or an infinity. They change nothing,
+    and fewer in a row are only counted."""
+    deterministic: bool = False
+    """On GPUs only operations that give the same bits every time; slower. CPUs do so anyway."""
     freeze: tuple[str, ...] = ()
     """Groups of parameters that do not move, by dotted name, as [encoders.language,fusion]."""
 

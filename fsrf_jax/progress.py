@@ -111,7 +111,10 @@ def steps(console: Console, after: float = 2.0) -> Iterator[Callable[[str], None
 
 
 def _summary(record: EpochRecord) -> str:
+    # Without terms where all steps were bad.
+    loss = f"loss {record.terms['total']:.4f}" if record.terms else "no loss"
+    bad = f"  {record.bad_steps} bad steps" if record.bad_steps else ""
     return (
-        f"loss {record.terms['total']:.4f}  validation error {record.validation_error:.4f} "
-        f"(best after epoch {record.best_epoch})"
+        f"{loss}  validation error {record.validation_error:.4f} "
+        f"(best after epoch {record.best_epoch}){bad}"
     )

@@ -2,14 +2,16 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 
 from fsrf_jax import arguments
 from fsrf_jax.api import train
 from fsrf_jax.cli.main import guarded
-from fsrf_jax.errors import InterruptedTraining
+from fsrf_jax.errors import ConfigError, InterruptedTraining
 from fsrf_jax.experiments import folder as run_folder
+from fsrf_jax.experiments.replay import replay
 from fsrf_jax.reporting.terminal import terminal_results
 
 DESCRIPTION = """Train a method on incomplete samples, evaluate it under all missing conditions, and
@@ -19,18 +21,34 @@ write a run folder. An unfinished run in the same folder is resumed; a finished 
   train --config configs/mosi.yaml --data.path FILE --training.seed 1 --output.directory runs/mosi
 
 Options of the experiment follow by section, with their defaults; any of them can stand in a YAML
-file. Those of the section `method` are of the method that --method.name gives."""
+file. Those of the section `method` are of the method that --method.name gives.
+
+A training that stops because of NaN or infinities keeps its last step in the run folder:
+
+  train --replay runs/mosi/bad-step.npz
+
+repeats it, and names the operation that went wrong first."""
 
 
 def command(argv: Sequence[str]) -> int:
     """Run `train` with these arguments and return the exit status."""
     parser = arguments.make_parser("train", DESCRIPTION, argv, usage="[--overwrite]")
     parser.add_argument(
+        "--replay",
+        metavar="FILE",
+        help="repeat the bad step in this file, and say what went wrong first; nothing is trained",
+    )
+    parser.add_argument(
         "--overwrite",
         action="store_true",
         help="start anew; an existing run folder is renamed, never deleted",
     )
     config, options = arguments.parse(parser, argv)
+    if options.replay is not None:
+        if len(argv) > 2:
+            raise ConfigError("--replay: found more options, expected none: the file has its own.")
+        print("\n".join(replay(Path(options.replay))))
+        return 0
     folder = run_folder.choose(config, arguments.config_name(argv))
     try:
         run = train(config, folder=folder, overwrite=options.overwrite)

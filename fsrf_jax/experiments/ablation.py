@@ -332,7 +332,9 @@ def _train(
     teacher = partial(_teacher, place.parents[1], runs[0], shared)
     folders = [member.folder for member in members]
     start = partial(started, runs[0], folders=folders, say=_saying(members, shared.say))
-    return train_population(runs, shared.normaliser, place, reporting, teacher, start)[0]
+    return train_population(
+        runs, shared.normaliser, place, reporting, teacher, start, folders=folders
+    )[0]
 
 
 def _saying(members: list[Member], say: Callable[[str], None]) -> Callable[[str], None]:

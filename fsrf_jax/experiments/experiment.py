@@ -25,6 +25,7 @@ from fsrf_jax.evaluation.protocols.masks import Observer, make_observer
 from fsrf_jax.evaluation.protocols.registry import Protocol
 from fsrf_jax.evaluation.results import Fold, Results
 from fsrf_jax.evaluation.summary import summarise
+from fsrf_jax.experiments.deterministic import ask_for_determinism
 from fsrf_jax.experiments.floors import measure_floors
 from fsrf_jax.experiments.record import run_record
 from fsrf_jax.losses.task import Task
@@ -277,9 +278,12 @@ def open_experiment(config: Config) -> Experiment:
     """The run of a config: protocol and data are opened, and their splits looked for.
 
     Raises:
-        ConfigError: there is no such protocol, or the metrics do not fit the labels.
+        ConfigError: there is no such protocol, the metrics do not fit the labels, or it is too
+            late for `training.deterministic`.
         DataError: the data cannot be read, or lack a split.
     """
+    if config.training.deterministic:
+        ask_for_determinism()
     protocol = resolve(config.evaluation.protocol, config.data.modalities)
     source = open_source(config.data, config.task.form)
     for name in ("train", "valid", config.evaluation.split):
@@ -314,6 +318,7 @@ def make_recipe(config: Config, shapes: Shapes) -> Recipe:
         patience=config.training.patience,
         vocabulary=FrozenDict(shapes.vocabulary),
         freeze=config.training.freeze,
+        bad_steps=config.training.bad_steps,
     )
 
 

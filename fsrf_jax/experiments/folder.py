@@ -44,7 +44,7 @@ ANEW = "start anew by --overwrite (in Python overwrite=True)"
 
 # Keys that may differ between a run and the command that resumes it.
 PLACES = ("data.path", "data.licence", "method.teacher", "output.")
-FREE = (*PLACES, "training.epochs")
+FREE = (*PLACES, "training.epochs", "training.bad_steps")
 
 
 def choose(config: Config, name: str) -> Path:

@@ -14,15 +14,17 @@ import numpy as np
 from fsrf_jax import arguments, sharding
 from fsrf_jax.config import Config, flatten
 from fsrf_jax.data import normalise
-from fsrf_jax.errors import RunError
+from fsrf_jax.errors import RunError, WriteError
 from fsrf_jax.evaluation.results import Results, read_results
 from fsrf_jax.experiments import folder as run_folder
+from fsrf_jax.experiments import replay
 from fsrf_jax.experiments.experiment import Experiment, teacher_config
 from fsrf_jax.experiments.outputs import averages_of, write_results
 from fsrf_jax.experiments.start import check_start, describe_frozen, started
 from fsrf_jax.inference import make_batch
 from fsrf_jax.progress import Say, silent
 from fsrf_jax.training import checkpoints, loop
+from fsrf_jax.training.bad_steps import BadSteps
 from fsrf_jax.training.journal import open_journal
 from fsrf_jax.training.loggers import Loggers, check_packages
 from fsrf_jax.training.loop import EpochRecord
@@ -63,7 +65,7 @@ def train_run(
 
     Raises:
         InterruptedTraining: SIGINT or SIGTERM came; the state is saved.
-        RunError: the folder belongs to other data or another process, a loss became NaN, or there
+        RunError: the folder belongs to other data or another process, steps gave NaN, or there
             is no such run to start from.
         ConfigError: there is no such group to freeze, or a logger's package is not installed.
     """
@@ -193,6 +195,7 @@ def train_population(
     teacher: Callable[[], Any],
     start: Callable[[TrainState], TrainState] = lambda states: states,
     say: Say = silent,
+    folders: Sequence[Path] = (),
 ) -> tuple[TrainState, normalise.Normaliser]:
     """Train runs as one program, or go on with it, up to the last epoch.
 
@@ -204,9 +207,13 @@ def train_population(
         teacher: gives the teacher's inference parameters; called only if there is work left.
         start: fresh states to those that training begins with; not called on what goes on.
         say: is given a line on a checkpoint that could not be used.
+        folders: of the runs, for the step that one of them stops at; by default `place`.
 
     Returns:
         The states of all the runs, and the normaliser that they were trained with.
+
+    Raises:
+        InterruptedTraining, RunError: see `fsrf_jax.training.loop.fit`.
     """
     run = runs[0]
     recipe, mesh, config = run.recipe, run.mesh, run.config
@@ -222,13 +229,29 @@ def train_population(
         train, valid = (normaliser.apply(run.source.split(name)) for name in ("train", "valid"))
         validation = run.validation(valid)
         taught_by = teacher()
+        data = make_batch(train)
+
+        def keep(stopped: BadSteps) -> RunError:
+            path = (folders or [place])[stopped.index] / replay.NAME
+            alone, ids = len(runs) == 1, np.asarray(train.ids)
+            one = runs[stopped.index]
+            try:
+                replay.write_dump(path, one, stopped, data, ids, taught_by, alone=alone)
+            except WriteError as error:
+                return RunError(f"{stopped} The step could not be kept: {error}")
+            return RunError(
+                f"{stopped} The step is kept: bin/train --replay {path} says which operation "
+                "went wrong first."
+            )
+
         steps_p = np.asarray(jax.device_get(states.step))
-        with reporting((steps_p // recipe.steps_per_epoch).tolist()) as report:
+        done_p = (steps_p // recipe.steps_per_epoch).tolist()
+        with reporting(done_p) as report, _kept(keep):
             states = loop.fit(
                 recipe,
                 mesh,
                 states,
-                *sharding.replicate((make_batch(train), validation), mesh),
+                *sharding.replicate((data, validation), mesh),
                 loop.stack([one.hyper for one in runs]),
                 manager=manager,
                 checkpoint_every=config.output.checkpoint_every,
@@ -237,6 +260,14 @@ def train_population(
                 teacher=taught_by,
             )
     return states, normaliser
+
+
+@contextlib.contextmanager
+def _kept(keep: Callable[[BadSteps], RunError]) -> Iterator[None]:
+    try:
+        yield
+    except BadSteps as stopped:
+        raise keep(stopped) from None
 
 
 class _Place(NamedTuple):

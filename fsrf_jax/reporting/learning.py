@@ -10,7 +10,7 @@ from fsrf_jax.reporting.pictures import STYLES, Line, line_chart, panel, sample
 from fsrf_jax.training.journal import describe_gaps
 
 TITLES = {"validation_error": "Validation error", "gradient_norm": "Norm of the gradient"}
-NO_CURVES = ("epoch", "best_epoch")
+NO_CURVES = ("epoch", "best_epoch", "bad_steps")
 MOST_LINES = STYLES
 
 

@@ -64,11 +64,12 @@ def describe_gaps(found: Collection[int], epochs_done: int) -> str:
 
 
 def line_of(record: "EpochRecord") -> dict[str, float]:
-    """What a line of the journal holds: epoch, errors, and every term."""
+    """What a line of the journal holds: epoch, errors, bad steps, and every term."""
     head = {
         "epoch": record.epoch,
         "validation_error": record.validation_error,
         "best_epoch": record.best_epoch,
+        "bad_steps": record.bad_steps,
     }
     return head | record.terms
 

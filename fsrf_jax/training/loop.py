@@ -24,7 +24,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from fsrf_jax.errors import InterruptedTraining, RunError
 from fsrf_jax.options import Hyper
 from fsrf_jax.training import checkpoints
-from fsrf_jax.training.state import Recipe, TrainState, is_complete
+from fsrf_jax.training.bad_steps import BadSteps
+from fsrf_jax.training.state import Recipe, TrainState, bad_steps, is_complete
 from fsrf_jax.training.step import run_epoch
 from fsrf_jax.training.validation import Validation
 from fsrf_jax.types import Batch
@@ -36,16 +37,19 @@ class EpochRecord:
 
     Attributes:
         epoch: epochs done.
-        terms: mean over the steps of every raw loss term, the total and the gradient's norm.
+        terms: mean over the steps, without bad ones, of every raw loss term, the total and the
+            gradient's norm; empty if all steps were bad.
         validation_error: on the validation split under its fixed masks, see
             `training.step.validation_error`.
         best_epoch: epochs done when the best validation error so far was reached.
+        bad_steps: number of steps that gave NaN or an infinity, and changed nothing.
     """
 
     epoch: int
     terms: dict[str, float]
     validation_error: float
     best_epoch: int
+    bad_steps: int = 0
 
 
 def stack(members: Sequence[Any]) -> Any:
@@ -153,9 +157,12 @@ def fit(
 
     Raises:
         InterruptedTraining: SIGINT or SIGTERM came; the states are saved.
-        RunError: a loss became NaN or infinite.
+        BadSteps: `recipe.bad_steps` steps in a row of a member were bad ones, or those before a
+            validation error that is NaN or infinite.
+        RunError: a validation error became NaN or infinite.
     """
     hypers = place(hypers, mesh)
+    _, bad_before = bad_steps(states)
     with signals() as received:
         # What is looked at is fetched whole: an index or a reduction over members that lie on
         # several devices would be a program on which all of them wait for each other.
@@ -168,10 +175,18 @@ def fit(
             unread = "parameters", "optimizer", "average", "best", "key"
             large: dict[str, Any] = dict.fromkeys(unread)
             reached = jax.device_get(dataclasses.replace(states, **large))
+            rows, bad = bad_steps(states)
             for index in np.flatnonzero(~complete_p).tolist():
                 of_member = {name: values[index] for name, values in terms.items()}
                 state = member(reached, index)
-                report(index, epoch_record(recipe, state, of_member, float(scores[index])))
+                row, score = int(rows[index]), float(scores[index])
+                # Parameters that a validation is NaN with seldom learn again: look at them now.
+                if row >= recipe.bad_steps or (row and not np.isfinite(score)):
+                    last = member(jax.device_get(states), index)
+                    raise BadSteps.after(row, recipe.steps_per_epoch, index, last, of_member)
+                count = int(bad[index] - bad_before[index])
+                report(index, epoch_record(recipe, state, of_member, score, count))
+            bad_before = bad
             epoch = epochs_done(recipe, reached)
             all_complete = np.asarray(is_complete(recipe, reached)).all()
             stop = received[:1]  # read once: a signal may come at any moment
@@ -184,31 +199,30 @@ def fit(
 
 
 def epoch_record(
-    recipe: Recipe, state: TrainState, terms_s: dict[str, np.ndarray], score: float
+    recipe: Recipe,
+    state: TrainState,
+    terms_s: dict[str, np.ndarray],
+    score: float,
+    bad: int = 0,
 ) -> EpochRecord:
-    """The record of the epoch that ended at `state`.
+    """The record of the epoch that ended at `state`, in which so many steps were bad ones.
 
     Raises:
-        RunError: a term or the validation error is NaN or infinite.
+        RunError: the validation error is NaN or infinite.
     """
     epoch = epochs_done(recipe, state)
-    bad = {name: ~np.isfinite(values) for name, values in terms_s.items()}
-    first = {name: int(bad_s.argmax()) for name, bad_s in bad.items() if bad_s.any()}
-    if first:
-        # One bad term makes the total and the norm bad at once, and all others a step later.
-        name = min(first, key=lambda n: (first[n], n in ("total", "gradient_norm")))
-        raise RunError(
-            f"{name} became {terms_s[name][first[name]]} in epoch {epoch}, step {first[name] + 1}. "
-            "Lower optimizer.learning_rate, or look at the term's options; the last checkpoint "
-            "is kept."
-        )
     if not np.isfinite(score):
         raise RunError(
-            f"The validation error became {score} in epoch {epoch}. Lower optimizer.learning_rate; "
-            "the last checkpoint is kept."
+            f"The validation error became {score} in epoch {epoch}, in which {bad} steps "
+            "gave NaN or an infinity. Lower optimizer.learning_rate; the last checkpoint is kept."
         )
-    means = {name: float(np.mean(values, dtype=np.float64)) for name, values in terms_s.items()}
-    return EpochRecord(epoch, means, score, int(state.best_epoch))
+    finite_s = np.all([np.isfinite(values) for values in terms_s.values()], axis=0)
+    means = {
+        name: float(np.mean(values[finite_s], dtype=np.float64))
+        for name, values in terms_s.items()
+        if finite_s.any()
+    }
+    return EpochRecord(epoch, means, score, int(state.best_epoch), bad)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """AdamW with linear warm-up, cosine decay to 0 and clipping."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,31 @@ def moving_average(options: OptimizerOptions, step: jax.Array, average: Any, new
     """
     decay = jnp.minimum(options.average, step / (step + 9))
     return jax.tree.map(lambda old, x: decay * old + (1 - decay) * x, average, new)
+
+
+def scheduled(state: optax.OptState, step: jax.Array) -> optax.OptState:
+    """A state of `make_optimizer` whose learning rate is the one of step number `step`, from 0.
+
+    It would count only the updates that were made, and bad steps make none.
+    """
+    return optax.tree.set(state, _is_count_of("ScaleByScheduleState"), count=step)
+
+
+def steps_and_updates(state: optax.OptState) -> tuple[jax.Array, jax.Array]:
+    """Of a state of `make_optimizer`: steps up to its last update, and the number of updates."""
+    steps, updates = (
+        optax.tree.get(state, "count", filtering=_is_count_of(part))
+        for part in ("ScaleByScheduleState", "ScaleByAdamState")
+    )
+    return steps, updates
+
+
+def _is_count_of(part: str) -> Callable[[Any, Any], bool]:
+    def is_it(path: Any, value: Any) -> bool:
+        del value
+        return bool(getattr(path[-1], "tuple_name", "") == part)
+
+    return is_it
 
 
 def make_optimizer(

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 from flax.core import FrozenDict
@@ -15,7 +16,7 @@ from fsrf_jax.methods.method import Method, Parameters, Setting
 from fsrf_jax.missing import Missing
 from fsrf_jax.models.options import ModelOptions
 from fsrf_jax.training.frozen import frozen_leaves
-from fsrf_jax.training.optimizer import OptimizerOptions, make_optimizer
+from fsrf_jax.training.optimizer import OptimizerOptions, make_optimizer, steps_and_updates
 from fsrf_jax.types import Batch
 
 
@@ -37,6 +38,7 @@ class Recipe:
         patience: epochs without a better validation error before the end; 0: no such end.
         vocabulary: number of token ids of each modality that has them.
         freeze: groups of parameters that do not move, see `fsrf_jax.training.frozen`.
+        bad_steps: number of bad steps in a row that ends training, see `training.step`.
     """
 
     method: Method
@@ -49,6 +51,7 @@ class Recipe:
     patience: int = 0
     vocabulary: Mapping[str, int] = FrozenDict()
     freeze: tuple[str, ...] = ()
+    bad_steps: int = 10
 
     @property
     def setting(self) -> Setting:
@@ -122,6 +125,21 @@ def start_from(states: TrainState, parameters: Parameters) -> TrainState:
     """
     inference = parameters["inference"]
     return replace(states, parameters=parameters, average=inference, best=inference)
+
+
+def bad_in_a_row(state: TrainState) -> jax.Array:
+    """How many steps in a row, up to this state, were bad ones; an int32 scalar.
+
+    The optimizer remembers the last step that changed anything, so this number needs no place of
+    its own in a checkpoint.
+    """
+    return state.step - steps_and_updates(state.optimizer)[0]
+
+
+def bad_steps(states: TrainState) -> tuple[np.ndarray, np.ndarray]:
+    """How many steps up to these states were bad: in a row at their end, and in all; int32 [p]."""
+    step, (last, updates) = jax.device_get((states.step, steps_and_updates(states.optimizer)))
+    return step - last, step - updates
 
 
 def is_complete(recipe: Recipe, state: TrainState) -> jax.Array:

@@ -6,6 +6,7 @@ over; None leaves them together.
 """
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import jax
@@ -19,8 +20,8 @@ from fsrf_jax.methods.method import Parameters
 from fsrf_jax.missing import random_view
 from fsrf_jax.options import Hyper, merge
 from fsrf_jax.training.frozen import frozen_leaves, hold, keep
-from fsrf_jax.training.optimizer import make_optimizer, moving_average
-from fsrf_jax.training.state import Recipe, TrainState
+from fsrf_jax.training.optimizer import make_optimizer, moving_average, scheduled
+from fsrf_jax.training.state import Recipe, TrainState, bad_in_a_row
 from fsrf_jax.training.validation import Validation
 from fsrf_jax.types import Batch, ByModality, Step
 
@@ -30,16 +31,53 @@ def train_step(
 ) -> tuple[TrainState, dict[str, jax.Array]]:
     """One optimizer step on random views of a batch.
 
+    A step in which a term, the total, the gradient or a new parameter is NaN or infinite is a bad
+    one: it changes nothing but the number of steps. After `recipe.bad_steps` of them in a row a
+    state stays as it is, so that what led to them can be looked at.
+
     Returns:
         The state after the step, and every raw loss term, the total and the gradient's norm.
     """
+    terms, updates, optimizer = proposed_update(recipe, state, batch, hyper, teacher)
+    frozen = frozen_leaves(state.parameters, recipe.freeze)
+    stopped = bad_in_a_row(state) >= recipe.bad_steps
+    # The total is bad if any term is, whatever it weighs: 0 times infinity is NaN. The parameters
+    # are looked at as one vector: a look at each array takes as long as all the rest of an update.
+    new = _vector(state.parameters) + _vector(updates)
+    finite = jnp.isfinite(terms["total"]) & jnp.isfinite(terms["gradient_norm"])
+    moves = ~stopped & finite & jnp.isfinite(new).all()
+    select = partial(jnp.where, moves)
+    # Neither x + 0 nor the average of equal numbers needs to be the same to the last bit.
+    parameters = keep(frozen, state.parameters, optax.apply_updates(state.parameters, updates))
+    parameters = jax.tree.map(select, parameters, state.parameters)
+    inference, step = parameters["inference"], state.step + 1
+    average = moving_average(merge(recipe, hyper).optimizer, step, state.average, inference)
+    average = keep(frozen["inference"], inference, average)
+    state = dataclasses.replace(
+        state,
+        step=jnp.where(stopped, state.step, step),
+        parameters=parameters,
+        optimizer=jax.tree.map(select, optimizer, state.optimizer),
+        average=jax.tree.map(select, average, state.average),
+    )
+    return state, terms
+
+
+def _vector(tree: Any) -> jax.Array:
+    return jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
+
+
+def proposed_update(
+    recipe: Recipe, state: TrainState, batch: Batch, hyper: Hyper, teacher: Any = None
+) -> tuple[dict[str, jax.Array], optax.Updates, optax.OptState]:
+    """What a step computes, whatever becomes of it.
+
+    Returns:
+        The terms, what is to be added to the parameters, and the new state of the optimizer.
+    """
     recipe = merge(recipe, hyper)
     method = recipe.method
-    step_stream, _ = jax.random.split(state.key)
-    step_key = jax.random.fold_in(step_stream, state.step)
-    *view_keys, loss_key = jax.random.split(step_key, method.views + 1)
-    views = [random_view(key, batch.present, recipe.missing) for key in view_keys]
-    views += [batch.present] if method.complete_view else []
+    views, loss_key = step_views(recipe, state, batch)
     progress = (state.step + 1) / recipe.steps
     weights = method.term_weights(progress)
     frozen = frozen_leaves(state.parameters, recipe.freeze)
@@ -58,20 +96,22 @@ def train_step(
         return total, terms | {"total": total}
 
     gradient, terms = jax.grad(objective, has_aux=True)(state.parameters)
+    terms |= {"gradient_norm": optax.tree.norm(gradient)}
     optimizer = make_optimizer(recipe.optimizer, recipe.steps, frozen)
-    updates, optimizer_state = optimizer.update(gradient, state.optimizer, state.parameters)
-    # Neither x + 0 nor the average of equal numbers needs to be the same to the last bit.
-    parameters = keep(frozen, state.parameters, optax.apply_updates(state.parameters, updates))
-    inference, step = parameters["inference"], state.step + 1
-    average = moving_average(recipe.optimizer, step, state.average, inference)
-    state = dataclasses.replace(
-        state,
-        step=step,
-        parameters=parameters,
-        optimizer=optimizer_state,
-        average=keep(frozen["inference"], inference, average),
-    )
-    return state, terms | {"gradient_norm": optax.tree.norm(gradient)}
+    before = scheduled(state.optimizer, state.step)
+    updates, optimizer_state = optimizer.update(gradient, before, state.parameters)
+    return terms, updates, optimizer_state
+
+
+def step_views(
+    recipe: Recipe, state: TrainState, batch: Batch
+) -> tuple[list[ByModality], jax.Array]:
+    """The observation masks of every view of the step after `state`, and the key of its losses."""
+    step_stream, _ = jax.random.split(state.key)
+    step_key = jax.random.fold_in(step_stream, state.step)
+    *view_keys, loss_key = jax.random.split(step_key, recipe.method.views + 1)
+    views = [random_view(key, batch.present, recipe.missing) for key in view_keys]
+    return views + ([batch.present] if recipe.method.complete_view else []), loss_key
 
 
 def epoch_order(state: TrainState, n: int, steps: int, rows: int) -> jax.Array:
@@ -86,6 +126,11 @@ def epoch_order(state: TrainState, n: int, steps: int, rows: int) -> jax.Array:
     order = jnp.pad(order, (0, steps * per_step - n), constant_values=-1)
     dealt = order.reshape(per_step, steps).T
     return jnp.pad(dealt, ((0, 0), (0, rows - per_step)), constant_values=-1)
+
+
+def rows_of_step(recipe: Recipe, mesh: Mesh | None, n: int) -> int:
+    """How many rows a step of n samples has, with those that only fill it up."""
+    return sharding.padded_rows(-(-n // recipe.steps_per_epoch), mesh)
 
 
 def take(data: Batch, index_b: jax.Array) -> Batch:
@@ -115,7 +160,7 @@ def run_epoch(
         The new state, every term of every step [steps], and the validation error.
     """
     n, steps = data.labels.shape[0], recipe.steps_per_epoch
-    rows = sharding.padded_rows(-(-n // steps), mesh)
+    rows = rows_of_step(recipe, mesh, n)
 
     def body(state: TrainState, index_b: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
         batch = sharding.split_rows(take(data, index_b), mesh)

@@ -147,7 +147,7 @@ def test_metrics_have_a_line_an_epoch_with_every_raw_term(trained):
     for line in lines:
         assert set(line) == {
             *TERMS,
-            *("epoch", "validation_error", "best_epoch", "total", "gradient_norm"),
+            *("epoch", "validation_error", "best_epoch", "bad_steps", "total", "gradient_norm"),
         }
         assert all(np.isfinite(value) for value in line.values())
         weighted = line["task"] + sum(WEIGHTS[name] * line[name] for name in TERMS[1:])

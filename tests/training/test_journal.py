@@ -26,6 +26,7 @@ def line(epoch):
         "epoch": epoch,
         "validation_error": 0.5 * epoch,
         "best_epoch": 1,
+        "bad_steps": 0,
         "task": 1 / epoch,
         "total": 2.0 * epoch,
     }

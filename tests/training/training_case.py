@@ -15,7 +15,7 @@ from fsrf_jax.missing import Missing, keyed_uniforms, observe
 from fsrf_jax.models.options import ModelOptions
 from fsrf_jax.options import split
 from fsrf_jax.training import loop
-from fsrf_jax.training.optimizer import OptimizerOptions
+from fsrf_jax.training.optimizer import OptimizerOptions, scheduled
 from fsrf_jax.training.state import Recipe, init_states
 from fsrf_jax.training.validation import Validation
 from fsrf_jax.types import Batch
@@ -99,6 +99,13 @@ def new_states(*seeds, recipe=RECIPE):
 def make_states(*seeds, recipe=RECIPE):
     """The same, as it is given to `train_epoch`."""
     return loop.place(new_states(*seeds, recipe=recipe), MESH)
+
+
+def at_step(states, step):
+    """The states as if they had come to this step without a bad one."""
+    step = jnp.broadcast_to(jnp.asarray(step, jnp.int32), states.step.shape)
+    # A copy: what is donated may not be there twice.
+    return states.replace(step=step, optimizer=scheduled(states.optimizer, jnp.copy(step)))
 
 
 def make_state(seed=0, recipe=RECIPE):

@@ -56,21 +56,23 @@ class Csv(Logger):
         """Make it anew from the journal, so that no epoch lacks and none stands twice."""
         del config, epochs_done
         self.path = folder / "metrics.csv"
-        lines = read_journal(folder)
-        self.columns = list(dict.fromkeys(name for line in lines for name in line))
-        write_text(self.path, self._header() + _rows(self.columns, lines) if lines else "")
+        self.lines: list[dict[str, Any]] = read_journal(folder)
+        self._write()
 
     def log(self, record: "EpochRecord") -> None:
-        """One row more."""
-        line, text = line_of(record), ""
-        if not self.columns:
-            self.columns = list(line)
-            text = self._header()
+        """One row more; all anew if it has a column more: an epoch may be without terms."""
+        line = line_of(record)
+        self.lines.append(line)
+        if not line.keys() <= set(self.columns):
+            self._write()
+            return
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(text + _rows(self.columns, [line]))
+            file.write(_rows(self.columns, [line]))
 
-    def _header(self) -> str:
-        return _rows(self.columns, [{name: name for name in self.columns}])
+    def _write(self) -> None:
+        self.columns = list(dict.fromkeys(name for line in self.lines for name in line))
+        header = {name: name for name in self.columns}
+        write_text(self.path, _rows(self.columns, [header, *self.lines]) if self.lines else "")
 
 
 def _rows(columns: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> str:

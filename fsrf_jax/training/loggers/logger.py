@@ -38,6 +38,10 @@ class Logger(Protocol):
 
 
 def scalars(record: "EpochRecord") -> dict[str, float]:
-    """An epoch's numbers by the names that charts have: `validation/error`, `training/TERM`."""
+    """An epoch's numbers by the names that charts have: `validation/error`, `training/TERM`.
+
+    And `training/bad_steps` where there are any.
+    """
     terms = {f"training/{name}": value for name, value in record.terms.items()}
-    return {"validation/error": record.validation_error, **terms}
+    bad = {"training/bad_steps": float(record.bad_steps)} if record.bad_steps else {}
+    return {"validation/error": record.validation_error, **terms, **bad}

@@ -49,7 +49,8 @@ def test_a_row_for_every_epoch_and_a_column_for_every_term(tmp_path):
     train(tmp_path, 0, [1, 2], "csv")
     text = (tmp_path / "metrics.csv").read_text()
     assert text == (
-        "epoch,validation_error,best_epoch,task,total\n1,0.5,1,1.0,2.0\n2,1.0,1,0.5,4.0\n"
+        "epoch,validation_error,best_epoch,bad_steps,task,total\n"
+        "1,0.5,1,0,1.0,2.0\n2,1.0,1,0,0.5,4.0\n"
     )
 
 
