@@ -26,11 +26,11 @@ from fsrf_jax.experiments.exported import is_export, read_config, read_manifest
 from fsrf_jax.experiments.model import Model
 from fsrf_jax.experiments.network import Network
 from fsrf_jax.experiments.train import train_run
+from fsrf_jax.journal import read_journal
 from fsrf_jax.progress import Say, silent, training_progress
 from fsrf_jax.reporting.profile import describe
 from fsrf_jax.source import Shapes, Source, open_source
 from fsrf_jax.training.checkpoints import Which
-from fsrf_jax.training.journal import read_journal
 from fsrf_jax.training.state import TrainState
 from fsrf_jax.types import Codes
 

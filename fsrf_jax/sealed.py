@@ -12,7 +12,7 @@ from typing import Any
 
 from fsrf_jax.errors import RunError
 from fsrf_jax.files import write_text
-from fsrf_jax.reading.text import read_json
+from fsrf_jax.reading.text import parse_json, read_json
 
 KEY = "digest"
 
@@ -29,7 +29,7 @@ def digest(content: Any) -> str:
 def write(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file whole, with its digest; a NaN is an error."""
     # As it is read back: a number as a key has become text.
-    plain = json.loads(json.dumps(content, allow_nan=False))
+    plain = parse_json(json.dumps(content, allow_nan=False), path.name)
     plain.pop(KEY, None)
     write_text(path, json.dumps({**plain, KEY: digest(plain)}, indent=1) + "\n")
 

@@ -33,7 +33,7 @@ from fsrf_jax.experiments.train import (
     train_teacher,
 )
 from fsrf_jax.files import write_text
-from fsrf_jax.reading.text import read_text
+from fsrf_jax.reading.text import parse_json, read_text
 from fsrf_jax.source import Source
 from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.journal import open_journal
@@ -253,7 +253,8 @@ def _planned(plan: Path) -> list[str] | None:
         text = read_text(plan, RunError)
     except RunError:
         return None
-    return list(json.loads(text)) if _part_name(text) == plan.parent.name else None
+    whole = _part_name(text) == plan.parent.name
+    return list(parse_json(text, plan.name, RunError)) if whole else None
 
 
 def _part_name(plan: str) -> str:

@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from fsrf_jax.journal import describe_gaps
 from fsrf_jax.reporting.document import Figure, Panel, Paragraph, Section
 from fsrf_jax.reporting.material import RunGroup
 from fsrf_jax.reporting.pictures import STYLES, Line, line_chart, panel, sample
-from fsrf_jax.training.journal import describe_gaps
 
 TITLES = {"validation_error": "Validation error", "gradient_norm": "Norm of the gradient"}
 NO_CURVES = ("epoch", "best_epoch", "bad_steps")

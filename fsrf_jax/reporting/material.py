@@ -12,8 +12,8 @@ from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.environment import read_environment
 from fsrf_jax.evaluation.results import Results
 from fsrf_jax.evaluation.runs import Evaluated, file_beside, read_evaluated
+from fsrf_jax.journal import read_journal
 from fsrf_jax.reporting.captions import made_by
-from fsrf_jax.training.journal import read_journal
 
 # Keys that may differ between the runs of one method; those that end in a dot are sections.
 FREE = ("data.path", "data.licence", "output.", "training.seed")

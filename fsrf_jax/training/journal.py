@@ -1,20 +1,16 @@
-"""The journal of a run, metrics.jsonl: one line an epoch, which reports rely on."""
+"""Writing the journal of a run, metrics.jsonl, whose lines stay whole and in order."""
 
 import contextlib
 import json
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fsrf_jax.errors import RunError
 from fsrf_jax.files import write_text, writing
-from fsrf_jax.reading.limits import check_regular
-from fsrf_jax.reading.text import parse_json
+from fsrf_jax.journal import NAME, describe_gaps, read_lines
 
 if TYPE_CHECKING:
     from fsrf_jax.training.loop import EpochRecord
-
-NAME = "metrics.jsonl"
 
 
 @contextlib.contextmanager
@@ -30,7 +26,7 @@ def open_journal(
         say: is given a line on earlier epochs that are lost.
     """
     path = folder / NAME
-    kept = {epoch: line for epoch, line in _lines(path).items() if epoch <= epochs_done}
+    kept = {epoch: line for epoch, line in read_lines(path).items() if epoch <= epochs_done}
     if path.exists():
         write_text(path, "".join(f"{kept[epoch]}\n" for epoch in sorted(kept)))
     if gaps := describe_gaps(kept, epochs_done):
@@ -43,26 +39,6 @@ def open_journal(
     yield write
 
 
-def read_journal(folder: Path) -> list[dict[str, Any]]:
-    """What every epoch so far gave, in order; lines that were cut off or damaged are left out."""
-    found = _lines(folder / NAME)
-    return [json.loads(found[epoch]) for epoch in sorted(found)]
-
-
-def describe_gaps(found: Collection[int], epochs_done: int) -> str:
-    """Which of the epochs done are not among those found, in words; empty if all are."""
-    gaps: list[tuple[int, int]] = []
-    for epoch in range(1, epochs_done + 1):
-        if epoch not in found:
-            first = gaps.pop()[0] if gaps and gaps[-1][1] == epoch - 1 else epoch
-            gaps.append((first, epoch))
-    if not gaps:
-        return ""
-    words = [str(first) if first == last else f"{first} to {last}" for first, last in gaps]
-    one = len(gaps) == 1 and gaps[0][0] == gaps[0][1]
-    return f"lacks epoch{'' if one else 's'} {', '.join(words)}"
-
-
 def line_of(record: "EpochRecord") -> dict[str, float]:
     """What a line of the journal holds: epoch, errors, bad steps, and every term."""
     head = {
@@ -72,26 +48,3 @@ def line_of(record: "EpochRecord") -> dict[str, float]:
         "bad_steps": record.bad_steps,
     }
     return head | record.terms
-
-
-def _lines(path: Path) -> dict[int, str]:
-    """The whole lines of a journal by their epoch; of two lines of one epoch the later."""
-    if not path.exists():
-        return {}
-    check_regular(path, RunError)
-    # A byte that is no text damages its line alone.
-    text = path.read_text("utf-8", errors="replace")
-    return {epoch: line for line in text.splitlines() if (epoch := _epoch(line)) is not None}
-
-
-def _epoch(line: str) -> int | None:
-    """The epoch of a line; None if it is not a whole one."""
-    try:
-        found = parse_json(line, NAME, RunError)
-    except RunError:
-        return None
-    if not isinstance(found, dict):
-        return None
-    numbers = all(type(value) in (int, float) for value in found.values())
-    epoch = found.get("epoch")
-    return epoch if numbers and type(epoch) is int and epoch > 0 else None

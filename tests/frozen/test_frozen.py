@@ -11,7 +11,7 @@ from command_case import call, read_arrays
 
 import fsrf_jax
 from fsrf_jax.evaluation.results import read_results
-from fsrf_jax.training.journal import read_journal
+from fsrf_jax.journal import read_journal
 
 ARCHIVES = sorted(Path(__file__).parent.glob("*.tar.xz"))
 

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from fsrf_jax.errors import WriteError
-from fsrf_jax.training.journal import open_journal, read_journal
+from fsrf_jax.journal import read_journal
+from fsrf_jax.training.journal import open_journal
 from fsrf_jax.training.loop import EpochRecord
 
 

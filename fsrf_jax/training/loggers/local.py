@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fsrf_jax.files import write_text
-from fsrf_jax.training.journal import line_of, read_journal
+from fsrf_jax.journal import read_journal
+from fsrf_jax.training.journal import line_of
 from fsrf_jax.training.loggers.logger import Logger, scalars
 
 if TYPE_CHECKING:
