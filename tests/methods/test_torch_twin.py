@@ -187,14 +187,17 @@ def test_optimizer_agrees():
     steps, rng = 20, np.random.default_rng(3)
     optimizer = make_optimizer(OptimizerOptions(), steps)
     state, trainer = optimizer.init(parameters), Trainer(twin, steps)
+
+    @jit
+    def update(gradient, state, parameters):
+        updates, state = optimizer.update(gradient, state, parameters)
+        return optax.apply_updates(parameters, updates), state
+
     # Norms on both sides of the limit: AdamW alone does not feel a common factor.
     for size in (1, 1e-3, 1, 1e-2, 1e-3, 1):
-        gradient = jax.tree.map(
-            lambda p: jnp.asarray(rng.normal(scale=size, size=p.shape).astype(np.float32)),
-            parameters,
-        )
-        updates, state = optimizer.update(gradient, state, parameters)
-        parameters = optax.apply_updates(parameters, updates)
+        draw = partial(rng.normal, scale=size)
+        gradient = jax.tree.map(lambda p, d=draw: d(size=p.shape).astype(np.float32), parameters)
+        parameters, state = update(gradient, state, parameters)
         for name, part in from_pytree(gradient).items():
             twin.get_parameter(name).grad = part
         trainer.update()
