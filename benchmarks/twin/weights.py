@@ -31,7 +31,8 @@ def from_pytree(parameters: Mapping[str, Any]) -> dict[str, torch.Tensor]:
     found |= _perceptron("task_heads", training["heterogeneous"], _stacked)
     for m in inference["encoders"]:
         found |= _perceptron(f"decoders.{m}", training[f"decoder_{m}"], _linear)
-    return {name: torch.tensor(np.asarray(array)) for name, array in found.items()}
+    # Contiguous: a fused AdamW reads a gradient as if it were laid out as its parameter is.
+    return {name: torch.tensor(np.ascontiguousarray(array)) for name, array in found.items()}
 
 
 def _linear(name: str, layer: Mapping[str, Any]) -> Arrays:
