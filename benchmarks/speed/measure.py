@@ -10,7 +10,7 @@ Program = Callable[[], None]
 
 
 def interleaved(programs: Mapping[str, Program], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every program in each round: a, b, c, a, b, c, ..., after one that is not timed."""
+    """Seconds of every program in each round, a, b, a, b, ..., after a round that is not timed."""
     for program in programs.values():
         program()
     seconds: dict[str, list[float]] = {name: [] for name in programs}
@@ -20,6 +20,11 @@ def interleaved(programs: Mapping[str, Program], rounds: int) -> dict[str, list[
             program()
             seconds[name].append(time.perf_counter() - begun)
     return seconds
+
+
+def forget_peak() -> None:
+    """Let `peak_memory` begin anew, at what is resident now."""
+    Path("/proc/self/clear_refs").write_text("5", "ascii")
 
 
 def peak_memory() -> float:

@@ -36,7 +36,8 @@ def timed(*inputs):
     ends.append(time.monotonic())
     return found
 loop.train_epoch = timed
-sys.argv[1:] = ["--config", "demo", "--output.directory", sys.argv[2], "--output.progress", "false"]
+chosen = ["--config", "demo", "--output.directory", sys.argv[2], "--output.progress", "false"]
+sys.argv[1:] = [*chosen, *sys.argv[3:]]
 status = main()
 # An epoch takes as long as the second one; all before it in the first is waiting.
 marks["first_step"] = ends[0] - (ends[2] - ends[1]) - begun
@@ -61,11 +62,18 @@ print(json.dumps({"first_step": time.monotonic() - begun}))
 Times = dict[str, Any]
 
 
-def measure(rounds: int, cores: list[int], torch: bool, baseline: Path | None) -> Times:
+def measure(
+    rounds: int,
+    cores: list[int],
+    torch: bool,
+    baseline: Path | None,
+    options: tuple[str, ...] = (),
+) -> Times:
     """Times of every round: `ours cold`, `ours warm`, the same of `baseline`, and `eager`.
 
     Args:
         baseline: a checkout of another version of this project.
+        options: of the command, beside the demo's.
     """
     versions = {"ours": BENCHMARKS.parent} | ({"baseline": baseline} if baseline else {})
     found: dict[str, list[Times]] = {}
@@ -73,7 +81,9 @@ def measure(rounds: int, cores: list[int], torch: bool, baseline: Path | None) -
         for name, checkout in versions.items():
             with tempfile.TemporaryDirectory() as cache:
                 for state in ("cold", "warm"):
-                    found.setdefault(f"{name} {state}", []).append(_demo(checkout, cache, cores))
+                    found.setdefault(f"{name} {state}", []).append(
+                        _demo(checkout, cache, cores, options)
+                    )
         if torch:
             path = [str(BENCHMARKS), str(BENCHMARKS.parent)]
             arguments = [str(len(cores) or os.cpu_count() or 1)]
@@ -84,12 +94,12 @@ def measure(rounds: int, cores: list[int], torch: bool, baseline: Path | None) -
     }
 
 
-def _demo(checkout: Path, cache: str, cores: list[int]) -> Times:
+def _demo(checkout: Path, cache: str, cores: list[int], options: tuple[str, ...]) -> Times:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         # The default place of caches, not one that only this benchmark would ask for.
         environment = {"XDG_CACHE_HOME": cache}
-        times = _timed(OURS, [str(run)], [str(checkout)], environment, cores)
+        times = _timed(OURS, [str(run), *options], [str(checkout)], environment, cores)
         results = json.loads(next(run.rglob("results.json")).read_text("utf-8"))
         return times | {"mae": results["average"]["metrics"]["mae"]}
 

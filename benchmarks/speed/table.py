@@ -53,11 +53,12 @@ def table(setup: Mapping[str, Any], cells: Cells) -> str:
 def _head(setup: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in setup["versions"].items())
     cores = "one core" if setup["threads"] == 1 else f"{setup['threads']} cores"
+    quick = " --quick" if setup["quick"] else ""
     torch = "" if "torch" in setup["versions"] else " PyTorch is not installed: ours alone."
     return (
         f"# Speed on {setup['device']}\n\n"
         f"{setup['date']}; {cores} for every program; Python {setup['python']}, {versions}; "
-        f"`benchmarks/run{' --quick' if setup['quick'] else ''}`, {setup['rounds']} rounds. A ratio "
+        f"`benchmarks/run{quick}`, {setup['rounds']} rounds. A ratio "
         f"is the median over rounds of programs in turn, with its range.{torch}"
     )
 
@@ -102,19 +103,23 @@ def _memory(setup: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> str
         numbers = cell["numbers"]
         key = numbers["shape"], numbers["width"], numbers["batch"]
         found.setdefault(key, {})[numbers["program"]] = cell
-    head = ["shape", "d", "batch", "ours, MB", "eager, MB", "eager / ours", "without imports"]
+    head = ["shape", "d", "batch", "eager / ours", "of these after import", "once compiled"]
     head += [] if setup["cpu"] else ["ours on the device, MB", "eager, MB"]
     rows = []
     for key, of in found.items():
-        peak = {name: cell["peak_mb"] for name, cell in of.items()}
-        beyond = {name: cell["peak_mb"] - cell["imported_mb"] for name, cell in of.items()}
-        row = [*key, *(f"{peak[n]:.0f}" if n in peak else "" for n in ("ours", "eager"))]
-        both = len(peak) == 2
-        row += [f"{part['eager'] / part['ours']:.2f}" if both else "" for part in (peak, beyond)]
+        row: list[Any] = list(key)
+        parts = [{name: cell["peak_mb"] for name, cell in of.items()}]
+        parts += [{name: cell["peak_mb"] - cell["imported_mb"] for name, cell in of.items()}]
+        parts += [{name: cell["running_mb"] for name, cell in of.items()}]
+        row += [f"{p['eager'] / p['ours']:.2f}" if len(p) == 2 else "" for p in parts]
         if not setup["cpu"]:
             row += [f"{of[n]['device_mb']:.0f}" if n in of else "" for n in ("ours", "eager")]
         rows.append(row)
-    note = "Peak resident memory of a process that trains, its imports and compiling with it."
+    note = (
+        "Peak resident memory of a process that trains, PyTorch's in units of ours: of all, "
+        "imports and compiling with it; without what is resident after the import; and of steps "
+        "alone, once all is compiled. Above 1 ours needs less."
+    )
     return f"## Memory of training\n\n{note}\n\n{_rows(head, rows)}"
 
 
