@@ -91,6 +91,9 @@ def test_programs_take_turns():
     seconds = measure.interleaved(programs, 2)
     assert order == ["a", "b"] * 3
     assert [len(s) for s in seconds.values()] == [2, 2]
+    ticks = iter([0, 1, 5, 8])
+    given = measure.interleaved(dict(list(programs.items())[:1]), 2, lambda: next(ticks))
+    assert given == {"a": [1, 3]}
 
 
 def test_cells_are_different():

@@ -177,5 +177,8 @@ def _pieces(setup: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
         [name, f"{100 * statistics.median(a / b for a, b in zip(s, whole, strict=True)):.1f} %"]
         for name, s in seconds.items()
     ]
-    note = "Shape mosi, d = 40, batch 32; each part compiled alone, so that they do not add up."
+    note = (
+        "Shape mosi, d = 40, batch 32, processor time on a CPU; each part is compiled alone, so that "
+        "they do not add up."
+    )
     return f"## A training step by its parts\n\n{note}\n\n{_rows(['part', 'share'], rows)}"
