@@ -85,7 +85,7 @@ def test_a_folder_that_has_appeared_meanwhile_is_not_replaced(tmp_path):
             path.mkdir()
             (path / "x").write_text("of another process")
 
-    with pytest.raises(OSError, match="folder"):
+    with pytest.raises(WriteError, match="folder: cannot be written: Directory not empty"):
         write()
     assert [p.name for p in tmp_path.rglob("*")] == ["folder", "x"]
 
