@@ -15,7 +15,7 @@ import types
 import jax
 import numpy as np
 import pytest
-from command_case import ROOT, TINY, call
+from command_case import ROOT, TINY, call, read_json
 
 import fsrf_jax
 from fsrf_jax import arguments
@@ -259,13 +259,13 @@ def test_a_run_that_is_not_finished_can_be_opened(trained, config, tmp_path):
 
 
 def trained_results(trained):
-    return json.loads((trained.folder / "results.json").read_text())
+    return read_json(trained.folder / "results.json")
 
 
 def test_other_data_are_refused(trained, config, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(trained.folder, folder)
-    environment = json.loads((folder / "environment.json").read_text())
+    environment = read_json(folder / "environment.json")
     environment["data_fingerprint"] = "0" * 16
     (folder / "environment.json").write_text(json.dumps(environment))
     with pytest.raises(RunError, match="the run began with other data"):

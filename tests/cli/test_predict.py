@@ -8,6 +8,7 @@ import pytest
 from command_case import call, refused
 
 import fsrf_jax
+from fsrf_jax import arguments
 from fsrf_jax.source import open_source
 
 
@@ -63,7 +64,7 @@ def test_a_modality_that_no_sample_has_is_said(trained, folder, tmp_path):
 
 def test_a_shift_of_the_labels_is_said(trained, folder, tmp_path):
     moved = shutil.copytree(trained.folder, tmp_path / "moved")
-    config = (moved / "config.yaml").read_text()
+    config = arguments.to_yaml(arguments.load(moved / "config.yaml"))
     assert "label_shift: 0.0" in config
     (moved / "config.yaml").write_text(config.replace("label_shift: 0.0", "label_shift: -2.5"))
     done = call("predict", moved, folder, "--output", tmp_path / "out.csv")

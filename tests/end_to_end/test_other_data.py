@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from command_case import TINY, call, read_arrays, refused
+from command_case import TINY, call, read_arrays, read_json, refused
 
 NAMES = np.array(["joy", "anger", "calm"])  # in sorted order: anger, calm, joy
 
@@ -84,7 +84,9 @@ def test_other_widths_and_unknown_classes_are_refused(run, tmp_path):
 def test_what_a_network_was_made_for_is_read_or_named(run, tmp_path):
     copied = tmp_path / "run"
     shutil.copytree(run[0], copied)
-    shapes, trained = json.loads((copied / "shapes.json").read_text()), read_arrays(run[1])
+    shapes, trained = read_json(copied / "shapes.json"), read_arrays(run[1])
+    environment = read_json(copied / "environment.json")
+    assert shapes.pop("data_fingerprint") == environment["data_fingerprint"]
     assert shapes == {
         "version": 1,
         "samples": 40,

@@ -609,10 +609,8 @@ def test_results_that_are_damaged_are_made_again_without_training(fit, tmp_path,
     results, lines = train(tmp_path, members)
     assert len(fit.calls) == 1
     assert [config.training.seed for config, _ in fit.evaluated] == [0, 1, 1]
-    trained = fit.evaluated[1][1], fit.evaluated[2][1]
-    for before, after in zip(
-        *map(jax.tree.leaves, (trained[0].best, trained[1].best)), strict=True
-    ):
+    trained = [jax.tree.leaves(state.best) for _, state in fit.evaluated[1:]]
+    for before, after in zip(*trained, strict=True):
         np.testing.assert_array_equal(before, after)
     shapes = members[0].folder / "shapes.json"
     assert lines == [

@@ -196,8 +196,7 @@ def test_matplotlib_is_not_imported_before_it_is_needed():
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("backend", ["nonsense", "svg"])
-def test_a_backend_that_there_is_not_does_not_matter(backend, tmp_path):
+def test_a_backend_that_there_is_not_does_not_matter(tmp_path):
     """In a process of its own: matplotlib looks at it when it is imported."""
     code = (
         "import os, sys, pathlib; from fsrf_jax.reporting.pictures import png\n"
@@ -207,11 +206,10 @@ def test_a_backend_that_there_is_not_does_not_matter(backend, tmp_path):
     path = tmp_path / "x.png"
     found = subprocess.run(
         [sys.executable, "-c", code, path],
-        env={**os.environ, "MPLBACKEND": backend},
+        env={**os.environ, "MPLBACKEND": "nonsense"},
         capture_output=True,
         text=True,
         check=False,
     )
-    expected = {"nonsense": "agg nonsense", "svg": "svg svg"}[backend]
-    assert (found.stdout.strip(), found.returncode) == (expected, 0), found.stderr
+    assert (found.stdout.strip(), found.returncode) == ("agg nonsense", 0), found.stderr
     assert path.read_bytes().startswith(b"\x89PNG")
