@@ -68,7 +68,8 @@ class Run(Model):
 
     @property
     def history(self) -> list[dict[str, float]]:
-        """What every epoch so far gave: `epoch`, `validation_error`, `best_epoch` and all terms.
+        """What every epoch so far gave: `epoch`, `validation_error`, `best_epoch`, `bad_steps`
+        and all terms.
 
         Raises:
             RunError: the folder is gone.

@@ -1,7 +1,7 @@
 """The run folder: who may use it, what it holds, and never losing one.
 
 RUN/config.yaml, RUN/environment.json, RUN/init.json, RUN/checkpoints/, RUN/metrics.jsonl,
-RUN/tensorboard/, RUN/metrics.csv, RUN/wandb/, RUN/mlflow/,
+RUN/bad-step.npz, RUN/tensorboard/, RUN/metrics.csv, RUN/wandb/, RUN/mlflow/,
 RUN/results.json, RUN/results.md, RUN/results.png, RUN/conditions.csv, RUN/predictions.npz,
 RUN/probes.json, RUN/probes.md, RUN/probes.png, RUN/recovery.json, RUN/recovery.md,
 RUN/report.html, RUN/report.md, RUN/card.md, RUN/table.md, RUN/table.tex.
