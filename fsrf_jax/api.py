@@ -78,7 +78,8 @@ class Run(Model):
 
     @property
     def history(self) -> list[dict[str, float]]:
-        """What every epoch so far gave: `epoch`, `validation_error`, `best_epoch` and all terms.
+        """What every epoch so far gave: `epoch`, `validation_error`, `best_epoch`, `bad_steps`
+        and all terms.
 
         Lines that were cut off or damaged are left out.
 

@@ -32,6 +32,13 @@ def test_a_line_an_epoch_where_there_is_no_terminal(monkeypatch):
     ]
 
 
+def test_bad_steps_are_shown():
+    few = EpochRecord(1, {"total": 2.0}, 1.5, 1, 2)
+    text = shown([few, EpochRecord(2, {}, 1.5, 1, 3)])
+    assert "loss 2.0000  validation error 1.5000 (best after epoch 1)  2 bad steps" in text
+    assert "no loss  validation error 1.5000 (best after epoch 1)  3 bad steps" in text
+
+
 def test_a_resumed_run_counts_on(monkeypatch):
     times = iter([0.0, 3.0])
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(times))

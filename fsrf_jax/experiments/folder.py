@@ -1,7 +1,8 @@
 """The run folder: who may use it, what it holds, and never losing one.
 
 RUN/config.yaml, RUN/environment.json, RUN/shapes.json, RUN/init.json, RUN/teacher/ (a run),
-RUN/checkpoints/, RUN/metrics.jsonl, RUN/tensorboard/, RUN/metrics.csv, RUN/wandb/, RUN/mlflow/,
+RUN/checkpoints/, RUN/bad-step.npz, RUN/metrics.jsonl, RUN/tensorboard/, RUN/metrics.csv,
+RUN/wandb/, RUN/mlflow/,
 RUN/results.json, RUN/results.md, RUN/results.png, RUN/conditions.csv, RUN/predictions.csv,
 RUN/predictions.npz, RUN/probes.json, RUN/probes.md, RUN/probes.png, RUN/recovery.json,
 RUN/recovery.md, RUN/report.html, RUN/report.md, RUN/card.md, RUN/table.md, RUN/table.tex,

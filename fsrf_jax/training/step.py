@@ -46,19 +46,21 @@ def train_step(
     new = _vector(state.parameters) + _vector(updates)
     finite = jnp.isfinite(terms["total"]) & jnp.isfinite(terms["gradient_norm"])
     moves = ~stopped & finite & jnp.isfinite(new).all()
-    select = partial(jnp.where, moves)
     # Neither x + 0 nor the average of equal numbers needs to be the same to the last bit.
     parameters = keep(frozen, state.parameters, optax.apply_updates(state.parameters, updates))
-    parameters = jax.tree.map(select, parameters, state.parameters)
     inference, step = parameters["inference"], state.step + 1
     average = moving_average(merge(recipe, hyper).optimizer, step, state.average, inference)
     average = keep(frozen["inference"], inference, average)
+    old = state.parameters, state.optimizer, state.average
+    parameters, optimizer, average = jax.tree.map(
+        partial(jnp.where, moves), (parameters, optimizer, average), old
+    )
     state = dataclasses.replace(
         state,
         step=jnp.where(stopped, state.step, step),
         parameters=parameters,
-        optimizer=jax.tree.map(select, optimizer, state.optimizer),
-        average=jax.tree.map(select, average, state.average),
+        optimizer=optimizer,
+        average=average,
     )
     return state, terms
 

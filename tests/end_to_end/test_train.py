@@ -236,6 +236,8 @@ def test_the_same_config_gives_the_same_results(trained, tmp_path):
         read_arrays(tmp_path / "again" / "predictions.npz"),
         read_arrays(trained.folder / "predictions.npz"),
     )
+    digests = "checkpoints/2/digests/data.json"
+    assert read_json(tmp_path / "again" / digests) == read_json(trained.folder / digests)
 
 
 def test_overwriting_keeps_the_old_folder(copied):

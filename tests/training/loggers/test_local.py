@@ -1,6 +1,7 @@
 """TensorBoard's events, and metrics.csv beside the journal."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from fsrf_jax.training.journal import open_journal
 from fsrf_jax.training.loggers import LOGGERS
+from fsrf_jax.training.loggers.logger import scalars
 
 
 def train(folder, done, epochs, name):
@@ -61,6 +63,21 @@ def test_after_a_resume_it_says_what_the_journal_says(tmp_path, done, then):
     train(tmp_path, done, then, "csv")
     assert rows(tmp_path) == journal(tmp_path)
     assert [row["epoch"] for row in rows(tmp_path)] == [*range(1, done + 1), *then]
+
+
+def test_a_column_that_comes_later(tmp_path):
+    """All steps of the first epoch were bad, so it has no terms."""
+    logger = LOGGERS["csv"](tmp_path, CONFIG, 0)
+    logger.log(dataclasses.replace(record(1), terms={}, bad_steps=3))
+    logger.log(record(2))
+    assert (tmp_path / "metrics.csv").read_text() == (
+        "epoch,validation_error,best_epoch,bad_steps,task,total\n1,0.5,1,3,,\n2,1.0,1,0,0.5,4.0\n"
+    )
+
+
+def test_bad_steps_are_a_chart_where_there_are_any():
+    assert "training/bad_steps" not in scalars(record(1))
+    assert scalars(dataclasses.replace(record(1), bad_steps=3))["training/bad_steps"] == 3
 
 
 def test_one_that_was_cut_off_is_mended(tmp_path):
