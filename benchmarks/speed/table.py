@@ -178,7 +178,7 @@ def _pieces(setup: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
         for name, s in seconds.items()
     ]
     note = (
-        "Shape mosi, d = 40, batch 32, processor time on a CPU; each part is compiled alone, so that "
-        "they do not add up."
+        "Shape mosi, d = 40, batch 32, processor time on a CPU; each part is compiled alone, so "
+        "that they do not add up."
     )
     return f"## A training step by its parts\n\n{note}\n\n{_rows(['part', 'share'], rows)}"
