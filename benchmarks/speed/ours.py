@@ -34,9 +34,14 @@ class Run(NamedTuple):
 
 
 def make_run(method: str, width: int, arrays: Arrays, steps: int = 1000) -> Run:
-    """A run of a method at its default options but for the width."""
+    """A run of a method, or of a file in configs/methods; all but the width is at its default."""
     model = ModelOptions(width=width)
-    made = METHODS[method]()
+    if method in METHODS:
+        made = METHODS[method]()
+    else:
+        from fsrf_jax import arguments  # it needs a package that GPU machines may lack
+
+        made = arguments.load(f"methods/{method}").method
     recipe = Recipe(made, Task(), model, Missing(), OptimizerOptions(), steps, epochs=1)
     data = jax.tree.map(jnp.asarray, batch_of(arrays))
     example = jax.tree.map(lambda x: x[:1], data)
