@@ -96,7 +96,7 @@ def test_a_run_says_what_is_in_its_folder(trained, run, config):
     assert run.folder == trained.folder
     assert run.config == config
     assert repr(run) == f"Run({str(trained.folder)!r}, method='fsrf')"
-    assert run.results == json.loads((trained.folder / "results.json").read_text())
+    assert run.results == trained_results(trained)
     lines = (trained.folder / "metrics.jsonl").read_text().splitlines()
     assert run.history == [json.loads(line) for line in lines]
     assert [record["epoch"] for record in run.history] == [1, 2, 3][: config.training.epochs]
@@ -110,7 +110,7 @@ def test_a_run_is_evaluated_as_by_the_command(run, trained, tmp_path):
     argv = ("--evaluation.protocol", "lnln", "--evaluation.mask_seeds", "[4]")
     argv += ("--evaluation.bootstrap", "0", "--output", str(tmp_path / "x.json"))
     assert call("evaluate", str(trained.folder), *argv).status == 0
-    assert found == json.loads((tmp_path / "x.json").read_text())
+    assert found == read_json(tmp_path / "x.json")
     assert found["protocol"] == "lnln"
     assert sorted(path.name for path in trained.folder.iterdir()) == before
 
@@ -167,7 +167,7 @@ def test_a_run_starts_from_another_one_with_frozen_encoders(trained, tmp_path, c
         *(jax.tree.leaves(p["encoders"]) for p in (here, there)), strict=True
     ):
         np.testing.assert_array_equal(found, expected)
-    taken = json.loads((run.folder / "init.json").read_text())
+    taken = read_json(run.folder / "init.json")
     heads = sum(x.size for x in jax.tree.leaves(here["heads"]))
     assert taken["parameters"] - taken["taken"] == heads
     assert {name.split(".")[1] for name in taken["drawn_anew"]} == {"heads"}

@@ -22,7 +22,8 @@ def test_results_have_the_agreed_keys():
     head = {key: results[key] for key in results if key not in ("conditions", "average")}
     description = head.pop("protocol_description")
     assert description["average"]["in_words"] == head["average_rule"]
-    assert re.fullmatch("[0-9a-f]{64}", head.pop("masks_digest"))
+    for name in ("masks_digest", "predictions_digest"):
+        assert re.fullmatch("[0-9a-f]{64}", head.pop(name))
     assert head.pop("mask_law").startswith("each frame of a present modality is missing")
     assert head == {
         "version": VERSION,

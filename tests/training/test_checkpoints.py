@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import shutil
 import signal
@@ -395,18 +396,20 @@ def test_a_kill_while_saving(copied):
     assert sorted(p.name for p in copied.iterdir()) == [str(epoch), "7"]
 
 
-def test_a_save_that_fails(copied, capfd):
+def test_a_save_that_fails(copied, capfd, caplog, monkeypatch):
     """No room: a limit on the size of a file. Threads print nothing."""
     arrays = {"noise": np.random.default_rng(0).normal(size=100_000)}
+    monkeypatch.setattr(logging.getLogger("absl"), "propagate", True)
     with checkpoints.open_manager(copied) as manager:
         message = r"6: cannot save the checkpoint: .*too large.* from epoch 5"
         with disk_of(100_000):
             checkpoints.save(manager, 6, arrays)
+            time.sleep(0.5)  # as an epoch would take, in which the threads fail
             with pytest.raises(WriteError, match=message):
                 checkpoints.wait(manager)
         assert checkpoints.latest(manager) == 5
         checkpoints.save(manager, 6, example(6))
-    assert capfd.readouterr() == ("", "")
+    assert (*capfd.readouterr(), caplog.records) == ("", "", [])
     assert sorted(p.name for p in copied.iterdir() if p.name.isdigit()) == ["5", "6"]
     chex.assert_trees_all_equal(as_numpy(restore(copied)), as_numpy(example(6)))
 
