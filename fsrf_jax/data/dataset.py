@@ -74,8 +74,11 @@ class Split:
         """So many utterances at a time, in memory, and which they are."""
         for part in pieces(self, rows):
             split = self.take(part)
-            yield part, dataclasses.replace(
-                split, features={m: np.asarray(x) for m, x in split.features.items()}
+            yield (
+                part,
+                dataclasses.replace(
+                    split, features={m: np.asarray(x) for m, x in split.features.items()}
+                ),
             )
 
     @property

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from fsrf_jax.data.lazy import Lazy, pieces
 from fsrf_jax.errors import DataError
 
 _LONGEST_ID = 1000
@@ -17,7 +18,7 @@ def as_sequences(values: Any, name: str) -> np.ndarray:
     Raises:
         DataError: it is not an array of real numbers, or not of two or three axes.
     """
-    array = as_numbers(values, name)
+    array = values if isinstance(values, Lazy) else as_numbers(values, name)
     if array.ndim == 2:
         array = array[:, None, :]
     if array.ndim != 3 or 0 in array.shape[1:]:
@@ -158,6 +159,8 @@ def word_ids(words: Mapping[str, Iterable[Sequence[Any]]]) -> dict[str, list[np.
 
 def filled(features: np.ndarray) -> np.ndarray:
     """Bool [n, t]: the frames of [n, t, f] with any feature that is not zero (NaN is not zero)."""
+    if isinstance(features, Lazy):
+        return np.concatenate([filled(features[rows]) for rows in pieces(features)])
     return (features != 0).any(axis=-1)
 
 

@@ -26,6 +26,9 @@ FORMAT = "fsrf_jax data set"
 # 2 added classes, tokens and groups; 3 whole samples in chunks, present and digests. A file of an
 # earlier version has none of what was added, and is read as a whole.
 VERSION = 3
+LAZY = 3
+"""The first version whose features can stay in the file."""
+
 CHUNK = 2**17  # bytes of a chunk, where a sample has less: many small reads cost more than a large
 Compression = Literal["none", "lzf"]
 """Of features. lzf: about the half for sequences of half their padded length, and a fifth of the
@@ -142,7 +145,7 @@ def read(path: str | Path, modalities: tuple[str, ...], lazily: bool = False) ->
         notes, classes, tokens = (_optional(file, k) or () for k in ("notes", "classes", "tokens"))
         groups = file["splits"]
         splits = {name: _read_split(groups[name], modalities) for name in groups if not lazily}
-    if lazily:
+    if lazily:  # of a version from `LAZY` on
         splits = _stay(Path(path), modalities, tokens)
     return Dataset(
         splits, tuple(notes), tuple(classes), tuple(m for m in modalities if m in tokens)

@@ -35,7 +35,7 @@ from fsrf_jax.source import Shapes, Source, open_source
 from fsrf_jax.training import checkpoints
 from fsrf_jax.training.loop import epochs_done, member
 from fsrf_jax.training.state import Recipe, TrainState, init_states
-from fsrf_jax.training.validation import Validation, make_validation, under_masks
+from fsrf_jax.training.validation import random_masks
 
 SELECTION_SEED = 1_000_003
 """Mask seed of the conditions that the best epoch is chosen by."""
@@ -100,17 +100,17 @@ class Experiment:
         """States before the first step, one for each training seed."""
         return initial_states(self.recipe, self.shapes, seeds)
 
-    def validation(self, samples: Split) -> Validation:
-        """The normalised validation split under the masks that the best epoch is chosen by.
+    def validation_masks(self, samples: Split) -> Sequence[Mapping[str, Any]]:
+        """The masks of the validation split that the best epoch is chosen by.
 
         Those of the protocol have a mask seed of their own, and leave out what shows nothing.
         """
         training = self.config.training
         if training.selection == "missingness":
-            return make_validation(samples, self.recipe.missing, training.validation_draws)
+            return random_masks(samples, self.recipe.missing, training.validation_draws)
         observe = make_observer(samples, (SELECTION_SEED,))
         shown = [condition for condition in self.protocol.conditions if condition.shows]
-        return under_masks(samples, [observe(condition, SELECTION_SEED) for condition in shown])
+        return [observe(condition, SELECTION_SEED) for condition in shown]
 
     def restore(
         self, manager: checkpoints.Manager, members: int = 1

@@ -37,7 +37,10 @@ ELSEWHERE = "choose another folder by --output.directory (in Python folder=...)"
 ANEW = "start anew by --overwrite (in Python overwrite=True)"
 
 # Keys that may differ between a run and the command that resumes it.
-FREE = ("data.path", "data.licence", "method.teacher", "training.epochs", "output.")
+FREE = (
+    *("data.path", "data.licence", "data.placement", "data.readers"),
+    *("method.teacher", "training.epochs", "output."),
+)
 
 
 def choose(config: Config, name: str) -> Path:

@@ -21,11 +21,12 @@ from fsrf_jax.experiments.outputs import averages_of, write_results
 from fsrf_jax.experiments.start import check_start, describe_frozen, started
 from fsrf_jax.inference import make_batch
 from fsrf_jax.progress import Say, silent
-from fsrf_jax.training import checkpoints, loop
+from fsrf_jax.training import checkpoints, feeding, loop
 from fsrf_jax.training.journal import open_journal
 from fsrf_jax.training.loggers import Loggers, check_packages
 from fsrf_jax.training.loop import EpochRecord
 from fsrf_jax.training.state import TrainState, is_complete
+from fsrf_jax.training.validation import under_masks
 
 # What a teacher that is given must have in common with the run that it teaches.
 SHARED_WITH_TEACHER = ("data.", "task.", "method.name", "model.")
@@ -144,7 +145,7 @@ def given_teacher(run: Experiment) -> Any:
         f"  {key}: {there.get(key)!r} there, {value!r} here"
         for key, value in here.items()
         if key.startswith(SHARED_WITH_TEACHER)
-        and key not in ("data.path", "data.licence")
+        and not key.startswith(run_folder.FREE)
         and there.get(key) != value
     ]
     if differing:
@@ -217,16 +218,17 @@ def train_population(
                 say(f"A damaged checkpoint is now {aside}; going on from the one before it.")
         if jax.device_get(is_complete(recipe, states)).all():
             return states, normaliser
-        train, valid = (normaliser.apply(run.source.split(name)) for name in ("train", "valid"))
-        validation = run.validation(valid)
+        say(run.source.placed.reason)
+        epoch, *inputs = placed(run, normaliser)
         taught_by = teacher()
         with reporting(loop.epochs_done(recipe, states)) as report:
             states = loop.fit(
                 recipe,
                 mesh,
                 states,
-                *sharding.replicate((make_batch(train), validation), mesh),
+                *inputs,
                 loop.stack([one.hyper for one in runs]),
+                epoch=epoch,
                 manager=manager,
                 checkpoint_every=config.output.checkpoint_every,
                 preparation=normaliser.to_tree(),
@@ -234,6 +236,17 @@ def train_population(
                 teacher=taught_by,
             )
     return states, normaliser
+
+
+def placed(run: Experiment, normaliser: normalise.Normaliser) -> tuple[Any, Any, Any]:
+    """What runs an epoch, and the training and the validation samples as it takes them."""
+    train, valid = (normaliser.apply(run.source.split(name)) for name in ("train", "valid"))
+    masks = run.validation_masks(valid)
+    if run.source.placed.kind == "device":
+        inputs = make_batch(train), under_masks(valid, masks)
+        return loop.train_epoch, *sharding.replicate(inputs, run.mesh)
+    feeds = [feeding.Feed(split, run.config.data.readers) for split in (train, valid)]
+    return feeding.train_epoch, feeds[0], feeding.HeldOut(feeds[1], masks)
 
 
 class _Place(NamedTuple):
