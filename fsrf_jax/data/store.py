@@ -225,7 +225,7 @@ def _read_split(
     rows: slice = _ALL,
     stay_in: Sequence[str] | None = None,
 ) -> Split:
-    """A split; unless `stay_in` is None, features stay in the file, but for the modalities in it."""
+    """A split; unless `stay_in` is None, features stay in the file, but for modalities in it."""
     path = group.file.filename
     for modality in modalities:
         found = list(group["features"])

@@ -16,7 +16,7 @@ from fsrf_jax.config import Config
 from fsrf_jax.data.dataset import Masks, Split
 from fsrf_jax.data.normalise import Normaliser
 from fsrf_jax.errors import NoCodesError, RunError
-from fsrf_jax.evaluation.evaluate import Evaluation, evaluate
+from fsrf_jax.evaluation.evaluate import Answer, Evaluation, drawn, looked_up, once, score
 from fsrf_jax.evaluation.metrics.families import MetricFamily, choose_family
 from fsrf_jax.evaluation.probes.code_recovery import measure_protocol
 from fsrf_jax.evaluation.probes.probe import probe_split
@@ -154,19 +154,13 @@ class Experiment:
         """
         settings = self.config.evaluation
         samples = self.source.split(settings.split)
-        evaluation = evaluate(
+        observe_all = observe or make_observer(samples, settings.mask_seeds)
+        evaluation = score(
             self.protocol,
             samples,
-            inference.make_predictor(
-                self.recipe.method,
-                self.recipe.setting,
-                self.mesh,
-                state.best,
-                normaliser.apply(samples),
-                settings.batch_size,
-            ),
+            self._answer(state, normaliser.apply(samples), observe_all),
             settings.mask_seeds,
-            observe or make_observer(samples, settings.mask_seeds),
+            observe_all,
             self.source.oracle(settings.split),
             self.family,
             self.source.dataset.classes,
@@ -191,6 +185,17 @@ class Experiment:
             self.config, self.protocol.name, self.source, self.shapes, folder
         )
         return evaluation, results
+
+    def _answer(self, state: TrainState, samples: Split, observe: Observer) -> Answer:
+        """Predictions of normalised samples, under all conditions and mask seeds."""
+        settings, recipe = self.config.evaluation, self.recipe
+        given = recipe.method, recipe.setting, self.mesh, state.best, samples
+        if self.source.placed.kind == "device":
+            return once(inference.make_predictor(*given, settings.batch_size))
+        asked = drawn(self.protocol.conditions, settings.mask_seeds)
+        masks = [observe(*one) for one in asked]
+        found = inference.predict_in_parts(*given, masks, settings.batch_size)
+        return looked_up(asked, found)
 
     def _floors(self, normaliser: Normaliser, observe: Observer | None) -> Mapping[str, Evaluation]:
         settings = self.config.evaluation

@@ -92,7 +92,7 @@ def _read_ahead(asked: _Asked, readers: int) -> Any:
         import grain  # most of a second, for who needs it
     except ImportError as error:
         raise ConfigError(
-            f"data.placement stream reads by the package grain, which cannot be imported ({error}): "
+            f"data.placement stream reads ahead by the package grain: {error}; install it, "
             "pip install grain, or give --data.placement host."
         ) from error
     options = grain.ReadOptions(num_threads=readers, prefetch_buffer_size=readers + 1)
