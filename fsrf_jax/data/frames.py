@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from fsrf_jax.data.lazy import Lazy, pieces
+from fsrf_jax.data.lazy import Lazy, as_array, pieces
 from fsrf_jax.errors import DataError
 
 _LONGEST_ID = 1000
@@ -18,10 +18,12 @@ def as_sequences(values: Any, name: str) -> np.ndarray:
     Raises:
         DataError: it is not an array of real numbers, or not of two or three axes.
     """
-    array = values if isinstance(values, Lazy) else as_numbers(values, name)
+    if isinstance(values, Lazy) and values.ndim == 2:
+        values = values.map(lambda x, _: x[:, None], (1, *values.shape[1:]), values.dtype)
+    array = as_array(values) if isinstance(values, Lazy) else as_numbers(values, name)
     if array.ndim == 2:
         array = array[:, None, :]
-    if array.ndim != 3 or 0 in array.shape[1:]:
+    if array.ndim != 3 or 0 in array.shape[1:] or array.dtype.kind not in "biuf":
         raise DataError(
             f"{name} has shape {np.shape(values)}; expected [samples, frames, features] "
             "or [samples, features], with at least one frame and feature"

@@ -94,14 +94,15 @@ def pieces(x: Any, rows: int = ROWS) -> Iterator[slice]:
     return (slice(start, start + rows) for start in range(0, len(x), rows))
 
 
-def joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
+def joined(arrays: Sequence[Any]) -> np.ndarray:
     """Arrays [n, t, f], of which one at least is a `Lazy`, one after the other.
 
     Those of fewer frames are padded at the end with zeros.
     """
     longest = max(x.shape[1] for x in arrays)
     ends = np.cumsum([len(x) for x in arrays])
-    known = [x.digests for x in arrays if isinstance(x, Lazy) and x.digests is not None]
+    digests = [x.digests if isinstance(x, Lazy) else None for x in arrays]
+    known: list[np.ndarray] = [found for found in digests if found is not None]
     first = arrays[0]
 
     def read(index: np.ndarray) -> np.ndarray:
@@ -114,6 +115,6 @@ def joined(arrays: Sequence[np.ndarray]) -> np.ndarray:
                 rows[chosen, : x.shape[1]] = x[index[chosen] - start]
         return rows
 
-    digests = np.concatenate(known) if len(known) == len(arrays) else None
     shape = (int(ends[-1]), longest, first.shape[2])
-    return as_array(Lazy(shape, first.dtype, read, digests))
+    whole = np.concatenate(known) if len(known) == len(arrays) else None
+    return as_array(Lazy(shape, first.dtype, read, whole))

@@ -57,7 +57,8 @@ READERS: dict[str, Reader] = {
 """By name; the last one that recognises a file or folder reads it."""
 
 LAZY: dict[str, Callable[[Path, tuple[str, ...]], Dataset]] = {
-    "store": partial(store.read, lazily=True),
+    "arrays": partial(arrays.read, stays=True),
+    "store": partial(store.read, stays=True),
 }
 """By name of the format: how its splits are read with features that stay in the file."""
 

@@ -130,13 +130,13 @@ def _is_ours(file: h5py.File) -> bool:
     return {"format", "version"} <= set(file.attrs) and {"splits", "notes"} <= set(file)
 
 
-def read(path: str | Path, modalities: tuple[str, ...], lazily: bool = False) -> Dataset:
+def read(path: str | Path, modalities: tuple[str, ...], stays: bool = False) -> Dataset:
     """Read a data set that `write` wrote, bit by bit the same.
 
     Args:
         path: the file.
         modalities: names of the modalities to read, in any order.
-        lazily: features stay in the file, but for token ids, which are small.
+        stays: features stay in the file, but for token ids, which are small.
 
     Raises:
         DataError: the file is none of the project's, is damaged, or lacks a modality.
@@ -144,8 +144,8 @@ def read(path: str | Path, modalities: tuple[str, ...], lazily: bool = False) ->
     with opened(Path(path)) as file:
         notes, classes, tokens = (_optional(file, k) or () for k in ("notes", "classes", "tokens"))
         groups = file["splits"]
-        splits = {name: _read_split(groups[name], modalities) for name in groups if not lazily}
-    if lazily:  # of a version from `LAZY` on
+        splits = {name: _read_split(groups[name], modalities) for name in groups if not stays}
+    if stays:
         splits = _stay(Path(path), modalities, tokens)
     return Dataset(
         splits, tuple(notes), tuple(classes), tuple(m for m in modalities if m in tokens)
@@ -242,10 +242,7 @@ def _read_split(
             features[m] = hdf5.read_array(stored, rows)
             present[m] = valid[m] & filled(features[m])  # as `clean` has them
         else:
-            known = hdf5.read_array(group["digests"][m])
-            features[m] = as_array(Lazy(stored.shape, np.float32, hdf5.Samples(stored), known))
-            present[m] = hdf5.read_array(group["present"][m])
-            _check_fits(path, stored, valid[m], present[m], known)
+            features[m], present[m] = _in_file(group, m, valid[m])
     return Split(
         ids=np.array(_texts(group["ids"], rows), dtype=np.str_),
         features=features,
@@ -256,13 +253,19 @@ def _read_split(
     )
 
 
-def _check_fits(path: str, stored: h5py.Dataset, *beside: np.ndarray) -> None:
-    """Raise DataError unless features that are not read are what `write` writes."""
-    shapes = [x.shape for x in beside]
-    wanted = [*[stored.shape[:2]] * 2, (*stored.shape[:1], 16)]
+def _in_file(group: h5py.Group, m: str, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Features that stay in the file, and which frames are present."""
+    stored = group["features"][m]
+    if "digests" not in group:  # of a version before `LAZY`: all of it is read for what is missing
+        lazy = Lazy(stored.shape, np.float32, hdf5.Samples(stored))
+        return as_array(lazy), valid & filled(as_array(lazy))
+    known, present = (hdf5.read_array(group[kind][m]) for kind in ("digests", "present"))
+    shapes = [x.shape for x in (valid, present, known)]
+    wanted = [stored.shape[:2], stored.shape[:2], (*stored.shape[:1], 16)]
     if stored.ndim != 3 or stored.dtype != np.float32 or shapes != wanted:
         raise DataError(
-            f"{path}: {stored.name} has shape {stored.shape} and dtype {stored.dtype}, and beside "
-            f"it are arrays of {shapes}; expected float32 [samples, frames, features] and "
-            f"{wanted}: prepare the data set again"
+            f"{group.file.filename}: {stored.name} has shape {stored.shape} and dtype "
+            f"{stored.dtype}, and beside it are arrays of {shapes}; expected float32 [samples, "
+            f"frames, features] and {wanted}: prepare the data set again"
         )
+    return as_array(Lazy(stored.shape, np.float32, hdf5.Samples(stored), known)), present

@@ -107,7 +107,8 @@ def train_members(
     Args:
         folder: the ablation's folder.
         members: all of them.
-        together: how many train at a time; 0: as many as are useful and fit the memory.
+        together: how many train at a time; 0: as many as are useful and fit the memory. One, where
+            the data are not on the device.
         say: is given a line about what happens.
 
     Raises:
@@ -116,6 +117,9 @@ def train_members(
     """
     shared = _open(members, say)
     _check_starts(members, shared)
+    if shared.source.placed.kind != "device":
+        say(f"members train one at a time: {shared.source.placed.reason}")
+        together = 1  # each has an order of its own, and so batches of its own
     with run_folder.locked(folder):
         for part in _parts(folder, members, together):
             _train_part(folder, part, shared)

@@ -218,15 +218,15 @@ def train_population(
                 say(f"A damaged checkpoint is now {aside}; going on from the one before it.")
         if jax.device_get(is_complete(recipe, states)).all():
             return states, normaliser
-        say(run.source.placed.reason)
-        epoch, *inputs = placed(run, normaliser)
+        epoch, train, valid = placed(run, normaliser)
         taught_by = teacher()
         with reporting(loop.epochs_done(recipe, states)) as report:
             states = loop.fit(
                 recipe,
                 mesh,
                 states,
-                *inputs,
+                train,
+                valid,
                 loop.stack([one.hyper for one in runs]),
                 epoch=epoch,
                 manager=manager,
@@ -270,6 +270,7 @@ def _train_alone(
     @contextlib.contextmanager
     def reporting(done: int) -> Iterator[Report]:
         record()
+        say(run.source.placed.reason)
         if (line := describe_frozen(run)) is not None:
             say(line)
         with open_journal(folder, done) as write:

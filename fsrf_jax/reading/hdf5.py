@@ -127,17 +127,22 @@ class Samples:
     """Reads rows of a data set of numbers, in any order, from a file that stays open.
 
     Raises DataError where the rows are damaged. Threads take turns: the library lets in one.
+
+    Attributes:
+        shape: of all of it.
+        dtype: of what is read.
     """
 
     def __init__(self, dataset: h5py.Dataset) -> None:
         self._dataset, self._path = dataset, Path(dataset.file.filename)
+        self.shape, self.dtype = dataset.shape, dataset.dtype
         with limits.one_message(self._path, f"HDF5, array {dataset.name!r},"):
             plain.check_dtype(dataset.dtype)
 
     def __call__(self, index: np.ndarray) -> np.ndarray:
         """Rows int [k] as an array [k, ..]."""
         dataset = self._dataset
-        found = np.empty((len(index), *dataset.shape[1:]), dataset.dtype)
+        found = np.empty((len(index), *self.shape[1:]), self.dtype)
         # One by one, or where neighbours are asked for a run at once: what the library does with a
         # list of rows takes several times as long.
         starts = np.flatnonzero(np.diff(index, prepend=-2) != 1)
