@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fsrf_jax import sharding
 from fsrf_jax.data.dataset import Split
-from fsrf_jax.errors import ConfigError, RunError
+from fsrf_jax.errors import ConfigError, RunError, UserError
 from fsrf_jax.options import Hyper
 from fsrf_jax.training.loop import member
 from fsrf_jax.training.state import Recipe, TrainState
@@ -50,10 +50,13 @@ class Feed:
         """The batches of these sample numbers, as `step.take` has them, in NumPy."""
         asked = _Asked(self.split, order_sb)
         if self.split.in_memory:
-            yield from map(asked.__getitem__, range(len(asked)))
+            yield from map(asked.batch, range(len(asked)))
             return
-        with contextlib.closing(_read_ahead(asked, self.readers)) as found:
-            yield from found
+        with contextlib.closing(_read_ahead(asked, self.readers)) as batches:
+            for found in batches:
+                if isinstance(found, UserError):
+                    raise found
+                yield found
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,15 @@ class _Asked:
     def __len__(self) -> int:
         return len(self.order_sb)
 
-    def __getitem__(self, number: int) -> Batch:
+    def __getitem__(self, number: int) -> Batch | UserError:
+        """A batch, or why it cannot be read: Grain would add words of its own to the message."""
+        try:
+            return self.batch(number)
+        except UserError as error:
+            return error
+
+    def batch(self, number: int) -> Batch:
+        """One of them."""
         index_b = self.order_sb[number]
         real_b, rows_b = index_b >= 0, np.maximum(index_b, 0)
         # In the order of the file, each row once: a row of no weight is a copy of row 0.
