@@ -4,11 +4,11 @@
         --resident 2000 --output benchmarks/results/NAME.md
 
 A store of so many samples is generated, split as CMU-MOSEI is, with sequences of half the padded
-length on average. `train` runs on it in a process of its own with data.placement stream: normaliser,
-floors, training, validation and evaluation. Its peak of resident memory is stated, and how long it
-took to open the store, and an epoch. Then a store of the first `--resident` samples is trained on
-with each placement in turn, so that times are of one machine at one time. The last table is how fast
-random samples of that store are read, by the compression of its features.
+length on average. A process of its own trains on it with data.placement stream: normaliser, floors,
+training, validation and evaluation. Its peak of resident memory is stated, and how long it took to
+open the store, and an epoch. Then a store of `--resident` samples is trained on with each placement
+in turn, so that times are of one machine at one time. The last table is how fast random samples of
+that store are read, by the compression of its features.
 
 CMU-MOSEI, not aligned, is --frames 50,500,500 --widths 768,74,35: 372 kB a sample, 8.5 GB in all.
 """
@@ -125,6 +125,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--method", default="fsrf")
     parser.add_argument("--width", type=int, default=40)
+    parser.add_argument("--settings", default="{}", help="JSON: more options by dotted name")
     parser.add_argument("--place", type=Path, help="folder for the stores; by default a new one")
     parser.add_argument("--output", type=Path)
     parsed = parser.parse_args()
@@ -135,14 +136,15 @@ def main() -> None:
         "method.name": parsed.method,
         "model.width": parsed.width,
         "training.epochs": parsed.epochs,
+        **json.loads(parsed.settings),
     }
     per_sample = 4 * sum(t * f for t, f in zip(frames, widths, strict=True))
     lines = [
         f"# Streaming, {datetime.now(UTC):%Y-%m-%d}: {parsed.method}, width {parsed.width}",
         "",
-        f"Frames {frames}, features {widths}: {per_sample / 1000:.0f} kB a sample.",
+        f"Frames {frames}, features {widths}: {per_sample / 1000:.0f} kB a sample. {parsed.settings}",
         "",
-        "|samples|GB|placement|peak memory, MB|store opened, s|first epoch, s|later epochs, s|all, s|",
+        "|samples|GB|placement|peak memory, MB|opened, s|first epoch, s|later epochs, s|all, s|",
         "|---:|---:|---|---:|---:|---:|---:|---:|",
     ]
 
