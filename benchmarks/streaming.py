@@ -142,7 +142,7 @@ def main() -> None:
     lines = [
         f"# Streaming, {datetime.now(UTC):%Y-%m-%d}: {parsed.method}, width {parsed.width}",
         "",
-        f"Frames {frames}, features {widths}: {per_sample / 1000:.0f} kB a sample. {parsed.settings}",
+        f"Frames {frames}, features {widths}, {per_sample / 1000:.0f} kB a sample; {settings}.",
         "",
         "|samples|GB|placement|peak memory, MB|opened, s|first epoch, s|later epochs, s|all, s|",
         "|---:|---:|---|---:|---:|---:|---:|---:|",

@@ -303,7 +303,8 @@ def _teacher(folder: Path, run: Experiment, shared: Shared) -> Any:
     config = teacher_config(run.config, folder)
     if config is None:
         return None
-    data = dataclasses.replace(config.data, licence="")  # which may be stated later
+    # What may be stated later, and what changes no result.
+    data = dataclasses.replace(config.data, licence="", placement="auto", readers=1)
     named = arguments.to_yaml(dataclasses.replace(config, data=data, output=OutputConfig()))
     name = hashlib.sha256(named.encode()).hexdigest()[:12]
     return train_teacher(run, folder / "teachers" / name)
