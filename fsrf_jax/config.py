@@ -14,6 +14,7 @@ from typing import Any, Literal
 from fsrf_jax import options
 from fsrf_jax.data.clean import BadValues
 from fsrf_jax.data.load import Format
+from fsrf_jax.data.placement import Placement
 from fsrf_jax.data.synthetic import SyntheticOptions
 from fsrf_jax.errors import ConfigError
 from fsrf_jax.files import is_text
@@ -64,6 +65,11 @@ class DataConfig:
     """A NaN or infinite value: its column's training mean, or its frame or column left out."""
     allow_duplicates: bool = False
     """Let samples with the same id or features be in two of train, valid and test."""
+    placement: Placement = "auto"
+    """Where samples are in training: device; host, given to the device batch by batch; stream, read
+    from a store batch by batch; auto, the first of these that the memory is enough for."""
+    readers: int = within(2, 1, 64)
+    """Threads that read batches ahead, for placement stream; they change no result."""
     clip: float = within(10.0, 0.1, 1000)
     """Normalised features are clipped to this many standard deviations."""
     synthetic: SyntheticOptions = field(default_factory=SyntheticOptions)
@@ -84,6 +90,9 @@ class DataConfig:
         unused = self.source == "file" or self.path is None
         expected = "nothing, because data.source is synthetic: give --data.source file as well"
         expect(unused, "path", self.path, expected)
+        stored = self.placement != "stream" or self.source == "file"
+        expected = "auto, device or host, because data.source is synthetic"
+        expect(stored, "placement", self.placement, expected)
         line = self.licence.isprintable()
         expect(line, "licence", self.licence, "words on one line, without control characters")
         column = self.label_column

@@ -6,7 +6,7 @@ see `fsrf_jax.options.split`. `inference` are a method's inference parameters; `
 devices that rows are spread over, and None leaves them together.
 """
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -38,7 +38,7 @@ class Gaussian(NamedTuple):
 def make_batch(split: Split) -> Batch:
     """A whole, normalised split as one batch."""
     return Batch(
-        features={m: jnp.asarray(x) for m, x in split.features.items()},
+        features={m: jnp.asarray(np.asarray(x)) for m, x in split.features.items()},
         valid={m: jnp.asarray(v) for m, v in split.valid.items()},
         present={m: jnp.asarray(p) for m, p in split.present.items()},
         labels=jnp.asarray(split.labels, jnp.float32),
@@ -161,6 +161,35 @@ def make_predictor(
         return Gaussian(found[:, 0], found[:, 1]) if gaussian else found
 
     return predictor
+
+
+def predict_in_parts(
+    method: Method,
+    setting: Setting,
+    mesh: Mesh,
+    inference: Any,
+    split: Split,
+    masks: Sequence[Masks],
+    batch_size: int,
+) -> list[np.ndarray | Gaussian]:
+    """What `make_predictor` predicts, under each of the masks, of samples the device cannot hold.
+
+    They are read once, and given to the device some at a time.
+    """
+    inference = sharding.replicate(inference, mesh)
+    rows = sharding.padded_rows(min(batch_size, len(split)), mesh)
+    found: list[list[np.ndarray | Gaussian]] = [[] for _ in masks]
+    for chosen, part in split.parts(rows):
+        predict = make_predictor(method, setting, mesh, inference, part, batch_size)
+        for predictions, mask in zip(found, masks, strict=True):
+            predictions.append(predict({m: mask[m][chosen] for m in mask}))
+    return [_joined(predictions) for predictions in found]
+
+
+def _joined(parts: Sequence[np.ndarray | Gaussian]) -> np.ndarray | Gaussian:
+    if isinstance(parts[0], Gaussian):
+        return Gaussian(*(np.concatenate(x) for x in zip(*parts, strict=True)))
+    return np.concatenate(parts)
 
 
 def make_encoder(

@@ -12,8 +12,10 @@ from fsrf_jax.config import DataConfig
 from fsrf_jax.data import labels, overlaps, synthetic, tokens
 from fsrf_jax.data.dataset import Dataset, Oracle, Split
 from fsrf_jax.data.folds import carve_valid, fold_split
+from fsrf_jax.data.lazy import pieces
 from fsrf_jax.data.load import load
-from fsrf_jax.errors import ConfigError, DataError
+from fsrf_jax.data.placement import ON_DEVICE, Placed, choose, stays_in_file
+from fsrf_jax.errors import ConfigError, DataError, OutOfMemory
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Source:
         outputs: values of a prediction: 1, or the number of classes or tasks.
         cuts: cut points that made the labels; may be empty.
         vocabulary: number of ids of each modality that is token ids, see `tokens.to_ids`.
+        placed: where the samples are while a network trains on them.
     """
 
     dataset: Dataset
@@ -59,6 +62,7 @@ class Source:
     outputs: int
     cuts: tuple[float, ...]
     vocabulary: Mapping[str, int] = field(default_factory=dict)
+    placed: Placed = ON_DEVICE
 
     def split(self, name: str) -> Split:
         """The split of that name.
@@ -150,10 +154,7 @@ def open_source(config: DataConfig, form: str = "number", *, trained: bool = Fal
     if config.source == "synthetic":
         dataset, world = synthetic.make_dataset(config.synthetic, config.modalities)
     else:
-        assert config.path is not None  # config.check
-        dataset = load(
-            config.path, config.modalities, format=config.format, bad_values=config.bad_values
-        )
+        dataset = _loaded(config)
         dataset = labels.choose_columns(dataset, config.label_column)
         dataset = _shift_labels(dataset, config.label_shift)
     dataset = labels.to_form(dataset, form, config.cuts)
@@ -175,7 +176,23 @@ def open_source(config: DataConfig, form: str = "number", *, trained: bool = Fal
         dataset = dataclasses.replace(dataset, notes=notes)
     dataset, vocabulary = tokens.to_ids(dataset)
     outputs = labels.outputs(dataset, form, config.cuts)
-    return Source(dataset, world, form, outputs, config.cuts, vocabulary)
+    placed = choose(config.placement, dataset)
+    return Source(dataset, world, form, outputs, config.cuts, vocabulary, placed)
+
+
+def _loaded(config: DataConfig) -> Dataset:
+    assert config.path is not None  # config.check
+    where = config.path, config.modalities, config.format
+    stays = stays_in_file(config.placement, *where)
+    try:
+        return load(*where[:2], format=config.format, bad_values=config.bad_values, stays=stays)
+    except OutOfMemory as error:
+        if config.placement != "auto":
+            raise
+        raise OutOfMemory(
+            f"{error}; or convert it first, bin/prepare {config.path} --output STORE.h5, and give "
+            "the store: what does not fit the memory is then read while training"
+        ) from None
 
 
 def _fingerprint(dataset: Dataset) -> str:
@@ -186,7 +203,8 @@ def _fingerprint(dataset: Dataset) -> str:
         for m in split.modalities:
             digest.update(f"{m}{split.features[m].shape}".encode())
             digest.update(np.packbits(split.valid[m]).tobytes())
-            digest.update(np.ascontiguousarray(split.features[m]).tobytes())
+            for rows in pieces(split.features[m]):  # which may stay in a file
+                digest.update(np.ascontiguousarray(split.features[m][rows]).tobytes())
     return digest.hexdigest()[:16]
 
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from command_case import with_flags
+from lazy_case import staying
 from linear_method import Linear
 
 from fsrf_jax import inference, sharding
@@ -23,7 +24,14 @@ from fsrf_jax.errors import UserError
 from fsrf_jax.evaluation.metrics.families import FAMILIES
 from fsrf_jax.evaluation.protocols.masks import make_observer
 from fsrf_jax.evaluation.protocols.registry import Condition
-from fsrf_jax.inference import Gaussian, make_batch, make_encoder, make_predictor, map_rows
+from fsrf_jax.inference import (
+    Gaussian,
+    make_batch,
+    make_encoder,
+    make_predictor,
+    map_rows,
+    predict_in_parts,
+)
 from fsrf_jax.losses import Task
 from fsrf_jax.methods import Fsrf, Setting
 from fsrf_jax.models.options import ModelOptions
@@ -177,6 +185,19 @@ def test_predictions_are_one_a_sample_whatever_the_batch(split, kind):
         assert np.isfinite(FAMILIES[task.form].compute(whole, labels)["cross_entropy"])
     if task.form == "class":
         np.testing.assert_allclose(whole.sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["l1", "gaussian", "cross_entropy"])
+def test_in_parts_predictions_are_the_same_and_samples_are_read_once(split, kind):
+    masks, read = [some_masks(split, seed) for seed in (0, 1, 2)], []
+    expected = [predictor(split, 8, kind)(mask) for mask in masks]
+    given = (*cached(FSRF, kind), staying(split, read), masks, 8)
+    found = predict_in_parts(*given)
+    assert sum(read) == len(MODALITIES) * N
+    for one, other in zip(found, expected, strict=True):
+        assert isinstance(one, Gaussian) == (kind == "gaussian")
+        for a, b in zip(as_arrays(one), as_arrays(other), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
 def as_arrays(prediction):

@@ -51,12 +51,18 @@ def command(argv: Sequence[str]) -> int:
         action="store_true",
         help="let samples with the same id or features be in two of train, valid and test",
     )
+    parser.add_argument(
+        "--compression",
+        type=store.Compression,
+        default="none",
+        help="of the features; lzf: a smaller store, whose samples are read more slowly",
+    )
     parsed = arguments.parse_plain(parser, argv)
     target, console = Path(parsed.output), Console()
     store.check_new(target)
     with steps(Console(stderr=True)) as step:
         step(f"reading {parsed.source}")
-        raw = load.read(parsed.source, parsed.modalities, parsed.format)
+        raw = load.read(parsed.source, parsed.modalities, parsed.format, stays=True)
         step("cleaning")
         dataset = load.cleaned(raw, parsed.bad_values)
         step("comparing samples")
@@ -70,7 +76,7 @@ def command(argv: Sequence[str]) -> int:
         notes.append(note)
         console.out(f"- {note}", highlight=False)
     with steps(Console(stderr=True)) as step:
-        store.write(target, dataset, step)
+        store.write(target, dataset, step, parsed.compression)
     report, picture = (target.with_suffix(f".report.{kind}") for kind in ("json", "png"))
     write_text(report, json.dumps({**found, "notes": notes}, indent=1, allow_nan=False) + "\n")
     save_profile(picture, found)

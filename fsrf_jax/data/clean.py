@@ -2,7 +2,8 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from fsrf_jax.data.assemble import optional
 from fsrf_jax.data.dataset import Dataset, Split
 from fsrf_jax.data.frames import filled
+from fsrf_jax.data.lazy import Lazy, as_array, pieces
 from fsrf_jax.data.names import SPLITS, first_of, listed
 from fsrf_jax.data.normalise import frames_of
 from fsrf_jax.errors import DataError
@@ -26,8 +28,11 @@ A frame without another value than these and zero is missing in any case.
 """
 
 
-def clean(dataset: Dataset, bad_values: BadValues = "zero") -> Dataset:
+def clean(dataset: Dataset, bad_values: BadValues = "zero", *, stored: bool = False) -> Dataset:
     """Check a data set as read from a file, and clean it.
+
+    Features that stay in their file are looked through here, and cleaned again whenever they are
+    read.
 
     Bad values are mended by the rule; labels [n, 1] and [n, 1, 1] become [n], [n, e] stay; names of
     classes become numbers in sorted order. A frame inside a sequence that is all zero, or without
@@ -37,6 +42,8 @@ def clean(dataset: Dataset, bad_values: BadValues = "zero") -> Dataset:
     Args:
         dataset: splits with features [n, t, f] or [n, f] and valid [n, t] of any numeric dtype.
         bad_values: see `BadValues`.
+        stored: features are those of a store: they were cleaned before they were written, and are
+            not looked at.
 
     Returns:
         A data set that keeps the contract of `Split`.
@@ -53,12 +60,13 @@ def clean(dataset: Dataset, bad_values: BadValues = "zero") -> Dataset:
     # Those that must be good come first: the others are compared with them.
     for name in sorted(given, key=lambda name: name not in SPLITS):
         with optional(name, notes):
-            split = _clean_split(name, given[name], bad_values, notes)
+            split = _clean_split(name, given[name], None if stored else bad_values, notes)
             for first in list(splits)[:1]:
                 _check_widths(name, split, first, splits[first])
             splits[name] = split
     ordered = {name: splits[name] for name in given if name in splits}
-    ordered = _mend(ordered, bad_values, notes)
+    if not stored:
+        ordered = _mend(ordered, bad_values, notes)
     return dataclasses.replace(
         dataset,
         splits=ordered,
@@ -96,7 +104,7 @@ def _numbered(
     }, tuple(map(str, classes))
 
 
-def _clean_split(name: str, split: Split, bad_values: BadValues, notes: list[str]) -> Split:
+def _clean_split(name: str, split: Split, bad_values: BadValues | None, notes: list[str]) -> Split:
     labels = _labels(name, split.labels)
     ids = np.asarray(split.ids, dtype=np.str_)
     _check_ids(name, ids, labels)
@@ -119,7 +127,10 @@ def _clean_split(name: str, split: Split, bad_values: BadValues, notes: list[str
     for m in split.features:
         where = f"{name} {m}"
         x, valid[m] = _fitting(where, split.features[m], split.valid[m], labels)
-        features[m], present[m] = _clean_features(where, x, valid[m], bad_values, notes)
+        if bad_values is None:
+            features[m], present[m] = x, split.present[m]
+        else:
+            features[m], present[m] = _clean_features(where, x, valid[m], bad_values, notes)
         without = int((~present[m].any(axis=1)).sum())
         if without:
             notes.append(f"{name}: {without} of {len(ids)} samples have no {m}")
@@ -158,7 +169,7 @@ def _check_ids(name: str, ids: np.ndarray, labels: np.ndarray) -> None:
 def _fitting(
     where: str, features: np.ndarray, valid: np.ndarray, labels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    x, v = np.asarray(features), np.asarray(valid)
+    x, v = features if isinstance(features, Lazy) else np.asarray(features), np.asarray(valid)
     if x.ndim == 2:
         x = x[:, None, :]
     if x.ndim != 3 or x.dtype.kind not in "biuf":
@@ -181,46 +192,68 @@ def _fitting(
 def _clean_features(
     where: str, features: np.ndarray, valid: np.ndarray, bad_values: BadValues, notes: list[str]
 ) -> tuple[np.ndarray, np.ndarray]:
-    with np.errstate(over="ignore", invalid="ignore"):
-        x = features.astype(np.float32)  # a copy, cleaned in place
-    bad = ~np.isfinite(x) & valid[:, :, None]
-    dropped = bad.any(axis=-1)
-    if bad_values != "frame":
-        dropped &= (bad | (x == 0)).all(axis=-1)
-    if bad.any():
-        of_column = bad.sum(axis=(0, 1))
+    """Features as float32, with bad values only in frames that have others, and what is present."""
+    dropped, present = np.zeros_like(valid), np.zeros_like(valid)
+    of_column = np.zeros(features.shape[2], np.int64)
+
+    def kept(x: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return _without(_narrowed(x), valid[rows], dropped[rows])
+
+    clean = np.empty(0) if isinstance(features, Lazy) else np.empty(features.shape, np.float32)
+    for rows in pieces(features):
+        x = _narrowed(features[rows])
+        bad = ~np.isfinite(x) & valid[rows][:, :, None]
+        of_column += bad.sum(axis=(0, 1))
+        dropped[rows] = bad.any(axis=-1)
+        if bad_values != "frame":
+            dropped[rows] &= (bad | (x == 0)).all(axis=-1)
+        x = _without(x, valid[rows], dropped[rows])
+        present[rows] = valid[rows] & filled(x)
+        if len(clean):
+            clean[rows] = x
+    if isinstance(features, Lazy):
+        clean = as_array(features.map(kept, features.shape[1:], np.float32))
+    if of_column.any():
         columns = np.flatnonzero(of_column)
         shares = of_column[columns] / valid.sum()
         named = [f"{c} ({100 * share:.3g} %)" for c, share in zip(columns, shares, strict=True)]
         notes.append(
-            f"{where}: {int(bad.sum())} values are NaN or infinite, in {len(columns)} of "
-            f"{x.shape[2]} columns (share of the frames): {first_of(named)}"
+            f"{where}: {int(of_column.sum())} values are NaN or infinite, in {len(columns)} of "
+            f"{features.shape[2]} columns (share of the frames): {first_of(named)}"
         )
     if dropped.any():
         what = "with any" if bad_values == "frame" else "with no other value"
         notes.append(f"{where}: the {int(dropped.sum())} frames {what} are missing")
-    x[~valid | dropped] = 0
-    present = valid & filled(x)
     gaps = int((valid & ~present & ~dropped).sum())
     if gaps:
         notes.append(
             f"{where}: {gaps} of {int(valid.sum())} frames inside the sequences are all zero; they "
             "are missing"
         )
-    return x, present
+    return clean, present
+
+
+def _narrowed(x: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return x.astype(np.float32)  # a copy
+
+
+def _without(x: np.ndarray, valid: np.ndarray, dropped: np.ndarray) -> np.ndarray:
+    x[~valid | dropped] = 0
+    return x
 
 
 def _mend(splits: Mapping[str, Split], bad_values: BadValues, notes: list[str]) -> dict[str, Split]:
     """The splits without the bad values that are left."""
     mended = dict(splits)
     for m in next(iter(splits.values())).modalities if splits else ():
-        bad = {name: ~np.isfinite(split.features[m]) for name, split in splits.items()}
-        columns = np.any([found.any(axis=(0, 1)) for found in bad.values()], axis=0)
+        columns = np.any([_bad_columns(split.features[m]) for split in splits.values()], axis=0)
         if not columns.any():
             continue
         if bad_values == "zero":
             means = _means(splits, m)
             notes.append(f"{m}: the training mean of its column stands for each of these values")
+            change, width = partial(_filled_in, means), len(columns)
         elif columns.all():
             raise DataError(
                 f"{m}: every column has values that are NaN or infinite; expected one without, so "
@@ -229,18 +262,40 @@ def _mend(splits: Mapping[str, Split], bad_values: BadValues, notes: list[str]) 
         else:
             out = np.flatnonzero(columns)
             notes.append(f"{m}: {len(out)} columns are left out of all splits: {first_of(out)}")
+            change, width = partial(_chosen, ~columns), int((~columns).sum())
         for name, split in mended.items():
-            x = split.features[m]
-            if bad_values == "zero":
-                np.copyto(x, means, where=bad[name])
-            else:
-                x = x[:, :, ~columns]
+            x = _changed(split.features[m], change, width)
             mended[name] = dataclasses.replace(
                 split,
                 features={**split.features, m: x},
                 present={**split.present, m: split.valid[m] & filled(x)},
             )
     return mended
+
+
+def _bad_columns(x: np.ndarray) -> np.ndarray:
+    bad = [(~np.isfinite(x[rows])).any(axis=(0, 1)) for rows in pieces(x)]
+    return np.any(bad, axis=0)
+
+
+def _filled_in(means: np.ndarray, x: np.ndarray) -> np.ndarray:
+    np.copyto(x, means, where=~np.isfinite(x))
+    return x
+
+
+def _chosen(columns: np.ndarray, x: np.ndarray) -> np.ndarray:
+    return x[:, :, columns]
+
+
+def _changed(x: np.ndarray, change: Callable[[np.ndarray], np.ndarray], width: int) -> np.ndarray:
+    """What `change` makes of features: of those in memory in place, where the width is the same."""
+    if isinstance(x, Lazy):
+        return as_array(x.map(lambda rows, _: change(rows), (x.shape[1], width), x.dtype))
+    if width != x.shape[2]:
+        return change(x)
+    for rows in pieces(x):
+        change(x[rows])
+    return x
 
 
 def _means(splits: Mapping[str, Split], m: str) -> np.ndarray:

@@ -1,11 +1,12 @@
-"""A data set in memory: named splits of padded features, validity masks, labels and ids."""
+"""A data set: named splits of padded features, validity masks, labels and ids."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from fsrf_jax.data.lazy import Lazy, pieces, taken
 from fsrf_jax.data.product import ProductPosterior
 
 Masks = Mapping[str, np.ndarray]
@@ -22,7 +23,8 @@ class Split:
 
     Attributes:
         ids: str [n], unique.
-        features: float32 [n, t_m, f_m] per modality, finite; zero where not present.
+        features: float32 [n, t_m, f_m] per modality, finite; zero where not present. Those of a
+            store may stay in the file, see `fsrf_jax.data.lazy`; all else is in memory.
         valid: bool [n, t_m] per modality; whether a frame is inside the sequence, and no padding.
         present: bool [n, t_m] per modality; valid frames that have data. What lacks them inside a
             sequence is missing by nature. Without it every valid frame is present.
@@ -56,12 +58,28 @@ class Split:
         return dataclasses.replace(
             self,
             ids=self.ids[rows],
-            features={m: x[rows] for m, x in self.features.items()},
+            features={m: taken(x, rows) for m, x in self.features.items()},
             valid={m: v[rows] for m, v in self.valid.items()},
             labels=self.labels[rows],
             present={m: p[rows] for m, p in self.present.items()},
             groups=None if self.groups is None else self.groups[rows],
         )
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether no features stay in a file."""
+        return not any(isinstance(x, Lazy) for x in self.features.values())
+
+    def parts(self, rows: int) -> Iterator[tuple[slice, "Split"]]:
+        """So many utterances at a time, in memory, and which they are."""
+        for part in pieces(self, rows):
+            split = self.take(part)
+            yield (
+                part,
+                dataclasses.replace(
+                    split, features={m: np.asarray(x) for m, x in split.features.items()}
+                ),
+            )
 
     @property
     def modalities(self) -> tuple[str, ...]:

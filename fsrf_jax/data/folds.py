@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fsrf_jax.data.dataset import Dataset, Split
+from fsrf_jax.data.lazy import Lazy, joined
 from fsrf_jax.data.names import hint, listed
 from fsrf_jax.errors import DataError
 
@@ -192,6 +193,8 @@ def _all_groups(splits: Sequence[Split]) -> np.ndarray | None:
 
 def _stacked(arrays: Sequence[np.ndarray]) -> np.ndarray:
     """Arrays [n, t, ...] one after the other, padded at the end with zeros to the longest t."""
+    if any(isinstance(array, Lazy) for array in arrays):
+        return joined(arrays)
     longest = max(array.shape[1] for array in arrays)
     padded = [
         np.pad(array, [(0, 0), (0, longest - array.shape[1])] + [(0, 0)] * (array.ndim - 2))

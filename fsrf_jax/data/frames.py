@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from fsrf_jax.data.lazy import Lazy, as_array, pieces
 from fsrf_jax.errors import DataError
 
 _LONGEST_ID = 1000
@@ -17,10 +18,12 @@ def as_sequences(values: Any, name: str) -> np.ndarray:
     Raises:
         DataError: it is not an array of real numbers, or not of two or three axes.
     """
-    array = as_numbers(values, name)
+    if isinstance(values, Lazy) and values.ndim == 2:
+        values = values.map(lambda x, _: x[:, None], (1, *values.shape[1:]), values.dtype)
+    array = as_array(values) if isinstance(values, Lazy) else as_numbers(values, name)
     if array.ndim == 2:
         array = array[:, None, :]
-    if array.ndim != 3 or 0 in array.shape[1:]:
+    if array.ndim != 3 or 0 in array.shape[1:] or array.dtype.kind not in "biuf":
         raise DataError(
             f"{name} has shape {np.shape(values)}; expected [samples, frames, features] "
             "or [samples, features], with at least one frame and feature"
@@ -158,6 +161,8 @@ def word_ids(words: Mapping[str, Iterable[Sequence[Any]]]) -> dict[str, list[np.
 
 def filled(features: np.ndarray) -> np.ndarray:
     """Bool [n, t]: the frames of [n, t, f] with any feature that is not zero (NaN is not zero)."""
+    if isinstance(features, Lazy):
+        return np.concatenate([filled(features[rows]) for rows in pieces(features)])
     return (features != 0).any(axis=-1)
 
 

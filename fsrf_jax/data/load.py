@@ -56,6 +56,12 @@ READERS: dict[str, Reader] = {
 }
 """By name; the last one that recognises a file or folder reads it."""
 
+LAZY: dict[str, Callable[[Path, tuple[str, ...]], Dataset]] = {
+    "arrays": partial(arrays.read, stays=True),
+    "store": partial(store.read, stays=True),
+}
+"""By name of the format: how its splits are read with features that stay in the file."""
+
 DAMAGE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 """What is raised where a file that is damaged, or made to do harm, holds anything in place of what
 its format has: a reader takes a file at its word."""
@@ -72,6 +78,7 @@ def load(
     *,
     format: Format = "auto",
     bad_values: BadValues = "zero",
+    stays: bool = False,
 ) -> Dataset:
     """Read, check and clean a data file.
 
@@ -80,6 +87,7 @@ def load(
         modalities: names of the modalities to read; their order is kept.
         format: of the file; `auto` tells it from the content.
         bad_values: what becomes of values that are NaN or infinite.
+        stays: the file is a store, whose features stay in it.
 
     Returns:
         A data set that keeps the contract of `Split`, with notes on what was assumed and cleaned.
@@ -87,12 +95,13 @@ def load(
     Raises:
         DataError: the file is missing or damaged, or its content cannot be used.
     """
-    return cleaned(read(path, modalities, format), bad_values)
+    raw = read(path, modalities, format, stays=stays)
+    return cleaned(raw, bad_values, stored=stays)
 
 
-def cleaned(raw: Dataset, bad_values: BadValues) -> Dataset:
-    """What `read` gave, cleaned, with all notes; see `load`."""
-    return with_note_on_states(clean(raw, bad_values))
+def cleaned(raw: Dataset, bad_values: BadValues, *, stored: bool = False) -> Dataset:
+    """What `read` gave, cleaned, with all notes; see `load` and `clean`."""
+    return with_note_on_states(clean(raw, bad_values, stored=stored))
 
 
 def read(
@@ -101,12 +110,14 @@ def read(
     format: Format = "auto",
     *,
     labelled: bool = True,
+    stays: bool = False,
 ) -> Dataset:
     """The splits as they stand in a data file; see `load`.
 
     Args:
         path, modalities, format: see `load`.
         labelled: False: labels are not looked for where a format can lack them, and are 0.
+        stays: features of a format that can be read by rows stay in the file, see `LAZY`.
     """
     path = Path(path)
     if not modalities or len(set(modalities)) < len(modalities):
@@ -121,6 +132,8 @@ def read(
         name = detect(path) if format == "auto" else format
         reader = READERS[name]
         used = reader.read if labelled else reader.unlabelled or reader.read
+        if stays and name in LAZY:
+            used = LAZY[name]
         return used(path, tuple(modalities))
     except DAMAGE as error:
         raise strange(path, name, error) from error

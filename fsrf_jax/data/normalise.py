@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from fsrf_jax.data.dataset import Split
+from fsrf_jax.data.lazy import Lazy, as_array, pieces
 from fsrf_jax.data.names import listed
 from fsrf_jax.errors import DataError
-
-_ROWS = 256  # samples at a time, so that float64 copies stay small
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,8 @@ class Normaliser:
     def apply(self, split: Split) -> Split:
         """The split with standard scores, within +-clip; frames that are not present are zero.
 
+        Features that stay in their file do so, and become scores whenever they are read.
+
         Raises:
             DataError: modalities or feature widths are not those of the training split.
         """
@@ -54,11 +55,20 @@ class Normaliser:
                 f"{modality} has {x.shape[-1]} features, the training data had {mean.shape[0]}; "
                 "give data with the same feature extraction"
             )
-        scores = np.zeros(x.shape, np.float32)
-        for rows in _pieces(x):
-            z = (x[rows] - mean[None, None]) / scale[None, None]
-            np.clip(z, -self.clip, self.clip, out=scores[rows])
-        scores[~present] = 0
+
+        def scored(x: np.ndarray, rows: np.ndarray | slice, out: np.ndarray) -> np.ndarray:
+            z = x - mean[None, None]
+            z /= scale[None, None]
+            np.clip(z, -self.clip, self.clip, out=out)
+            out[~present[rows]] = 0
+            return out
+
+        if isinstance(x, Lazy):
+            read = x.map(lambda x, k: scored(x, k, np.empty_like(x)), x.shape[1:], np.float32)
+            return as_array(read)
+        scores = np.empty(x.shape, np.float32)
+        for rows in pieces(x):
+            scored(x[rows], rows, scores[rows])
         return scores
 
     def to_tree(self) -> dict[str, Any]:
@@ -150,11 +160,7 @@ def moments(x: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
 def frames_of(x: np.ndarray, chosen: np.ndarray) -> Iterator[np.ndarray]:
     """The frames that a mask chooses, as float64 [k, f], some samples at a time."""
-    for rows in _pieces(x):
+    for rows in pieces(x):  # so that float64 copies stay small
         with np.errstate(invalid="ignore"):  # a signalling NaN warns that it is one
             frames = x[rows][chosen[rows]].astype(np.float64)
         yield frames
-
-
-def _pieces(x: np.ndarray) -> Iterator[slice]:
-    return (slice(start, start + _ROWS) for start in range(0, len(x), _ROWS))

@@ -4,12 +4,16 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TypeVar
 
 import numpy as np
 
 from fsrf_jax.data.dataset import Dataset, Split
+from fsrf_jax.data.lazy import Lazy, pieces
 from fsrf_jax.data.names import SPLITS
 from fsrf_jax.errors import DataError
+
+Key = TypeVar("Key", str, bytes)
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,13 @@ def find(dataset: Dataset) -> list[Overlap]:
         dataset: clean.
     """
     ids = {name: split.ids.tolist() for name, split in dataset.splits.items()}
-    keys = {name: _digests(split) for name, split in dataset.splits.items()}
+    keys = {name: _keys(split) for name, split in dataset.splits.items()}
     found = [*_between("id", ids, ids), *_between("features", keys, ids)]
-    for name, digests in keys.items():
-        first = _firsts(digests)
-        again = [i for i, key in enumerate(digests) if key and first[key] != i]
+    for name, of_split in keys.items():
+        first = _firsts(of_split)
+        again = [i for i, key in enumerate(of_split) if key and first[key] != i]
         if again:
-            pair = (ids[name][first[digests[again[0]]]], ids[name][again[0]])
+            pair = (ids[name][first[of_split[again[0]]]], ids[name][again[0]])
             found.append(Overlap("features", (name, name), len(again), pair))
     groups = {
         name: sorted(set(split.groups.tolist()))
@@ -88,7 +92,7 @@ def check(found: Iterable[Overlap], allow: bool) -> list[str]:
 
 
 def _between(
-    kind: str, keys: Mapping[str, Sequence[str]], names: Mapping[str, Sequence[str]]
+    kind: str, keys: Mapping[str, Sequence[Key]], names: Mapping[str, Sequence[str]]
 ) -> list[Overlap]:
     """What is equal in two splits, of all pairs; an empty key is equal to none."""
     found = []
@@ -101,19 +105,29 @@ def _between(
     return found
 
 
-def _firsts(keys: Sequence[str]) -> dict[str, int]:
+def _firsts(keys: Sequence[Key]) -> dict[Key, int]:
     """Where each key is first."""
     return {key: i for i, key in reversed(list(enumerate(keys)))}
 
 
-def _digests(split: Split) -> list[str]:
-    """A digest of the valid frames of every sample; empty where all are zero."""
-    found = []
-    for i in range(len(split)):
-        digest, empty = hashlib.blake2b(digest_size=16), True
-        for m in split.modalities:
-            frames = split.features[m][i][split.valid[m][i]] + np.float32(0)  # -0 is 0
-            empty = empty and not frames.any()
-            digest.update(f"{m}{frames.shape}".encode() + frames.tobytes())
-        found.append("" if empty else digest.hexdigest())
+def digests(x: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Digests of the valid frames of features [n, t, f], uint8 [n, 16]; -0 is 0."""
+    found = np.zeros((len(x), 16), np.uint8)
+    for i, (frames_tf, valid_t) in enumerate(zip(x, valid, strict=True)):
+        frames = frames_tf[valid_t] + np.float32(0)
+        key = hashlib.blake2b(f"{frames.shape}".encode() + frames.tobytes(), digest_size=16)
+        found[i] = np.frombuffer(key.digest(), np.uint8)
     return found
+
+
+def _keys(split: Split) -> list[bytes]:
+    """What tells samples apart, of all modalities together; empty where all frames are zero."""
+    keys = np.concatenate([_of_modality(x, split.valid[m]) for m, x in split.features.items()], 1)
+    filled = np.any([present.any(axis=1) for present in split.present.values()], axis=0)
+    return [key.tobytes() if some else b"" for key, some in zip(keys, filled, strict=True)]
+
+
+def _of_modality(x: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    if isinstance(x, Lazy) and x.digests is not None:
+        return x.digests  # of a store, which need not be read for them
+    return np.concatenate([digests(x[rows], valid[rows]) for rows in pieces(x)])

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fsrf_jax.data.dataset import Dataset, Split
+from fsrf_jax.data.lazy import Lazy
 from fsrf_jax.data.names import FEW, SPLITS
 from fsrf_jax.data.normalise import frames_of, moments
 from fsrf_jax.data.overlaps import Overlap
@@ -170,7 +171,8 @@ def label_counts(dataset: Dataset) -> dict[str, Any]:
 
 def _bad_frames(x: np.ndarray, valid: np.ndarray) -> dict[str, float]:
     """Shares of the valid frames, of features [n, t, f] or [n, f] as a file has them."""
-    x = np.asarray(x).reshape(len(x), -1, np.shape(x)[-1])
+    if not isinstance(x, Lazy):
+        x = np.asarray(x).reshape(len(x), -1, np.shape(x)[-1])
     counts = {"zero": 0, "nan": 0, "infinite": 0}
     for frames in frames_of(x, np.asarray(valid, bool)):
         with np.errstate(over="ignore"):

@@ -1,23 +1,40 @@
-"""The project's own file: one HDF5 file a data set, exactly what is in memory, with checksums."""
+"""The project's own file: one HDF5 file a data set, exactly what is in memory, with checksums.
+
+Chunks of features are whole samples, so that any sample is read without its neighbours. What
+training must know of all samples before it reads them stands beside the features: which frames are
+present, and digests by which samples are compared.
+"""
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 import numpy as np
 
 from fsrf_jax.data.dataset import Dataset, Split
 from fsrf_jax.data.frames import filled
+from fsrf_jax.data.lazy import Lazy, as_array, pieces
 from fsrf_jax.data.names import hint, listed
+from fsrf_jax.data.overlaps import digests
 from fsrf_jax.errors import DataError
 from fsrf_jax.files import replacing
 from fsrf_jax.reading import hdf5, signature
 
 FORMAT = "fsrf_jax data set"
-VERSION = 2  # 2 added classes, tokens and groups; files of version 1 have none of them
+# 2 added classes, tokens and groups; 3 whole samples in chunks, present and digests. A file of an
+# earlier version has none of what was added, and is read as a whole.
+VERSION = 3
+LAZY = 3
+"""The first version whose features can stay in the file."""
+
+CHUNK = 2**17  # bytes of a chunk, where a sample has less: many small reads cost more than a large
+Compression = Literal["none", "lzf"]
+"""Of features. lzf: about the half for sequences of half their padded length, and a fifth of the
+speed (benchmarks/streaming.py)."""
+
 _TEXT = h5py.string_dtype()
 _ALL = slice(None)
 
@@ -31,14 +48,18 @@ def check_new(path: Path) -> None:
 
 
 def write(
-    path: str | Path, dataset: Dataset, step: Callable[[str], None] = lambda what: None
+    path: str | Path,
+    dataset: Dataset,
+    step: Callable[[str], None] = lambda what: None,
+    compression: Compression = "none",
 ) -> None:
     """Write a data set; the file appears whole or not at all.
 
     Args:
         path: the new file; its folder must exist.
-        dataset: a clean data set.
+        dataset: a clean data set; features that stay in a file are read some samples at a time.
         step: is called with what is written next.
+        compression: of features.
 
     Raises:
         DataError: the file exists already, or there is no such folder.
@@ -54,7 +75,7 @@ def write(
             step(what)
 
         with h5py.File(sink, "w", track_order=True) as file:
-            _write(file, dataset, checked)
+            _write(file, dataset, checked, compression)
         sink.check()
 
 
@@ -98,7 +119,9 @@ class _Sink:
         """Nothing is held back."""
 
 
-def _write(file: h5py.File, dataset: Dataset, step: Callable[[str], None]) -> None:
+def _write(
+    file: h5py.File, dataset: Dataset, step: Callable[[str], None], compression: Compression
+) -> None:
     file.attrs["format"] = FORMAT
     file.attrs["version"] = VERSION
     for name in ("notes", "classes", "tokens"):
@@ -110,14 +133,32 @@ def _write(file: h5py.File, dataset: Dataset, step: Callable[[str], None]) -> No
         group.create_dataset("labels", data=split.labels.astype(np.float32), fletcher32=True)
         if split.groups is not None:
             group.create_dataset("groups", data=split.groups.tolist(), dtype=_TEXT)
-        for kind in ("features", "valid"):
+        for kind in ("valid", "present"):
             arrays = group.create_group(kind, track_order=True)
-            dtype = np.float32 if kind == "features" else np.bool_
             for modality, values in getattr(split, kind).items():
-                step(f"writing {name} {modality}")
-                arrays.create_dataset(
-                    modality, data=values.astype(dtype), compression="gzip", fletcher32=True
+                made = arrays.create_dataset(
+                    modality, data=values.astype(np.bool_), compression="gzip", fletcher32=True
                 )
+        features, known = (
+            group.create_group(kind, track_order=True) for kind in ("features", "digests")
+        )
+        for modality, x in split.features.items():
+            step(f"writing {name} {modality}")
+            chunk = max(1, min(len(x), CHUNK // (4 * x.shape[1] * x.shape[2])))
+            made = features.create_dataset(
+                modality,
+                x.shape,
+                np.float32,
+                chunks=(chunk, *x.shape[1:]),
+                compression=None if compression == "none" else compression,
+                shuffle=compression != "none",
+                fletcher32=True,
+            )
+            found = np.zeros((len(x), 16), np.uint8)
+            for rows in pieces(x):
+                made[rows] = part = x[rows].astype(np.float32)
+                found[rows] = digests(part, split.valid[modality][rows])
+            known.create_dataset(modality, data=found, fletcher32=True)
 
 
 def is_store(path: Path) -> bool:
@@ -136,12 +177,13 @@ def _is_ours(file: h5py.File) -> bool:
     return {"format", "version"} <= set(file.attrs) and {"splits", "notes"} <= set(file)
 
 
-def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
+def read(path: str | Path, modalities: tuple[str, ...], stays: bool = False) -> Dataset:
     """Read a data set that `write` wrote, bit by bit the same.
 
     Args:
         path: the file.
         modalities: names of the modalities to read, in any order.
+        stays: features stay in the file, but for token ids, which are small.
 
     Raises:
         DataError: the file is none of the project's, is damaged, or lacks a modality.
@@ -149,10 +191,24 @@ def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
     with opened(Path(path)) as file:
         notes, classes, tokens = (_optional(file, k) or () for k in ("notes", "classes", "tokens"))
         groups = file["splits"]
-        splits = {name: _read_split(groups[name], modalities) for name in groups}
+        splits = {name: _read_split(groups[name], modalities) for name in groups if not stays}
+    if stays:
+        splits = _stay(Path(path), modalities, tokens)
     return Dataset(
         splits, tuple(notes), tuple(classes), tuple(m for m in modalities if m in tokens)
     )
+
+
+def size(path: Path, modalities: tuple[str, ...]) -> tuple[int, int]:
+    """The version of a store, and the bytes of its features of these modalities in memory."""
+    with opened(path) as file:
+        found = [
+            file["splits"][name]["features"][m].size
+            for name in file["splits"]
+            for m in modalities
+            if m in file["splits"][name]["features"]
+        ]
+        return int(hdf5.number_of(file, "version")), 4 * sum(found)
 
 
 def contents(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -172,19 +228,22 @@ def parts(path: Path, name: str, modalities: tuple[str, ...], rows: int) -> Iter
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[h5py.File]:
-    """An open store of a version that can be read; for errors see `read`."""
+def opened(path: Path, stays: bool = False) -> Iterator[h5py.File]:
+    """An open store of a version that can be read; for errors see `read`.
+
+    `stays`: it is open as long as anything holds an array of it.
+    """
     strange = DataError(
         f"{path} is not a store of this project: found {signature.describe(path)}; "
         "plain arrays in HDF5 are read with the format 'arrays'"
     )
     if signature.kind(path) != "hdf5" and not signature.turned(path):
         raise strange
-    with hdf5.open_hdf5(path) as file:  # or an error that says how it is damaged
+    with hdf5.open_hdf5(path, stays=stays) as file:  # or an error that says how it is damaged
         if not _is_ours(file):
             raise strange
         version = hdf5.number_of(file, "version")
-        if version not in (1, VERSION):
+        if version not in range(1, VERSION + 1):
             raise DataError(
                 f"{path} has version {version} of the store; this program reads "
                 f"versions 1 to {VERSION}, so prepare the data set again"
@@ -200,7 +259,20 @@ def _texts(dataset: h5py.Dataset, rows: slice = _ALL) -> list[str]:
     return [bytes(text).decode("utf-8") for text in hdf5.read_array(dataset, rows)]
 
 
-def _read_split(group: h5py.Group, modalities: tuple[str, ...], rows: slice = _ALL) -> Split:
+def _stay(path: Path, modalities: tuple[str, ...], tokens: Sequence[str]) -> dict[str, Split]:
+    """All splits, with features that stay in the file."""
+    with opened(path, stays=True) as file:
+        groups = file["splits"]
+        return {name: _read_split(groups[name], modalities, stay_in=tokens) for name in groups}
+
+
+def _read_split(
+    group: h5py.Group,
+    modalities: tuple[str, ...],
+    rows: slice = _ALL,
+    stay_in: Sequence[str] | None = None,
+) -> Split:
+    """A split; unless `stay_in` is None, features stay in the file, but for modalities in it."""
     path = group.file.filename
     for modality in modalities:
         found = list(group["features"])
@@ -209,13 +281,38 @@ def _read_split(group: h5py.Group, modalities: tuple[str, ...], rows: slice = _A
                 f"{path}: no modality {modality!r}; found {listed(found)}{hint(modality, found)}"
             )
     groups = _optional(group, "groups", rows)
-    features = {m: hdf5.read_array(group["features"][m], rows) for m in modalities}
-    valid = {m: hdf5.read_array(group["valid"][m], rows) for m in modalities}
+    features, valid, present = {}, {}, {}
+    for m in modalities:
+        stored = group["features"][m]
+        valid[m] = hdf5.read_array(group["valid"][m], rows)
+        if stay_in is None or m in stay_in:
+            features[m] = hdf5.read_array(stored, rows)
+            present[m] = valid[m] & filled(features[m])  # as `clean` has them
+        else:
+            features[m], present[m] = _in_file(group, m, valid[m])
     return Split(
         ids=np.array(_texts(group["ids"], rows), dtype=np.str_),
         features=features,
         valid=valid,
-        present={m: valid[m] & filled(features[m]) for m in modalities},  # as `clean` has them
+        present=present,
         labels=hdf5.read_array(group["labels"], rows),
         groups=None if groups is None else np.array(groups, dtype=np.str_),
     )
+
+
+def _in_file(group: h5py.Group, m: str, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Features that stay in the file, and which frames are present."""
+    stored = group["features"][m]
+    if "digests" not in group:  # of a version before `LAZY`: all of it is read for what is missing
+        lazy = Lazy(stored.shape, np.float32, hdf5.Samples(stored))
+        return as_array(lazy), valid & filled(as_array(lazy))
+    known, present = (hdf5.read_array(group[kind][m]) for kind in ("digests", "present"))
+    shapes = [x.shape for x in (valid, present, known)]
+    wanted = [stored.shape[:2], stored.shape[:2], (*stored.shape[:1], 16)]
+    if stored.ndim != 3 or stored.dtype != np.float32 or shapes != wanted:
+        raise DataError(
+            f"{group.file.filename}: {stored.name} has shape {stored.shape} and dtype "
+            f"{stored.dtype}, and beside it are arrays of {shapes}; expected float32 [samples, "
+            f"frames, features] and {wanted}: prepare the data set again"
+        )
+    return as_array(Lazy(stored.shape, np.float32, hdf5.Samples(stored), known)), present

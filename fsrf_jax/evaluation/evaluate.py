@@ -110,16 +110,41 @@ def evaluate(
         UserError: a prediction is not finite, or no probability where it must be one.
         ValueError: no mask seed, or masks or predictions do not fit the split.
     """
+    answer = once(predict)
+    return score(protocol, split, answer, mask_seeds, observe, oracle, family, classes)
+
+
+def once(predict: Predictor) -> Answer:
+    """The answers of a predictor, which is asked once under a condition that is not random."""
     whole: dict[str, np.ndarray | Gaussian] = {}
 
     def answer(condition: Condition, seed: int, masks: Masks) -> np.ndarray | Gaussian:
+        del seed
         if condition.random:
             return predict(masks)
         if condition.name not in whole:
             whole[condition.name] = predict(masks)
         return whole[condition.name]
 
-    return score(protocol, split, answer, mask_seeds, observe, oracle, family, classes)
+    return answer
+
+
+def drawn(
+    conditions: Sequence[Condition], mask_seeds: Sequence[int]
+) -> list[tuple[Condition, int]]:
+    """The conditions with those mask seeds that differ: the first, where nothing is random."""
+    return [(c, seed) for c in conditions for seed in (mask_seeds if c.random else mask_seeds[:1])]
+
+
+def looked_up(
+    asked: Sequence[tuple[Condition, int]], predictions: Sequence[np.ndarray | Gaussian]
+) -> Answer:
+    """The answers that predictions under what `drawn` gave are."""
+    found = {
+        (c.name, seed if c.random else None): x
+        for (c, seed), x in zip(asked, predictions, strict=True)
+    }
+    return lambda condition, seed, _: found[condition.name, seed if condition.random else None]
 
 
 def score(

@@ -11,14 +11,16 @@ The best constant is a floor too: `MetricFamily.floor`. Axis letters: n sample, 
 k token.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from fsrf_jax.data.dataset import Masks, Oracle, Split
+from fsrf_jax.data.lazy import ROWS
 from fsrf_jax.evaluation import ridge
-from fsrf_jax.evaluation.evaluate import Answer, Evaluation, score
+from fsrf_jax.evaluation.evaluate import Evaluation, drawn, looked_up, score
 from fsrf_jax.evaluation.metrics.families import MetricFamily
 from fsrf_jax.evaluation.protocols.masks import Observer, make_observer
 from fsrf_jax.evaluation.protocols.registry import Condition, Protocol
@@ -29,9 +31,7 @@ FLOORS = (LENGTH, ONE, PER_CONDITION)
 """Names, as in the results."""
 
 MOST_TOKENS = 1000
-
-Predictions = Mapping[tuple[str, int], np.ndarray]
-"""By the condition's name and the mask seed."""
+TOGETHER = 2**29  # bytes of sums, of as many masks as samples are looked through for at once
 
 
 @dataclass(frozen=True)
@@ -80,26 +80,26 @@ def fit(
         outputs: 1, or the number of classes or tasks.
     """
     tokens = {m: count_tokens(train, m) for m in train.features if _are_tokens(train, m)}
-    observers = [make_observer(split, (seed,)) for split in (train, valid)]
-
-    def fitted(*masks: Masks) -> Ridge:
-        """The ridge on mean frames, given the masks of both splits."""
-        fit_to, chosen_on = (
-            (mean_frames(split, seen, tokens), split.labels)
-            for split, seen in zip((train, valid), masks, strict=True)
-        )
-        return ridge.fit(fit_to, chosen_on, form, outputs)
-
+    under = []  # columns of both splits, complete and under each condition
+    for split in (train, valid):
+        observe = make_observer(split, (seed,))
+        masks = [partial(observe, condition, seed) for condition in conditions]
+        under.append(mean_frames_under(split, [partial(_present, split), *masks], tokens))
+    one, *fitted = (
+        ridge.fit((x_nf, train.labels), (y_nf, valid.labels), form, outputs)
+        for x_nf, y_nf in zip(*under, strict=True)
+    )
     fit_to, chosen_on = ((lengths(split), split.labels) for split in (train, valid))
     return Floors(
         tokens=tokens,
         length=ridge.fit(fit_to, chosen_on, form, outputs, standard=True),
-        one=fitted(train.present, valid.present),
-        per_condition={
-            condition.name: fitted(*(observe(condition, seed) for observe in observers))
-            for condition in conditions
-        },
+        one=one,
+        per_condition={c.name: found for c, found in zip(conditions, fitted, strict=True)},
     )
+
+
+def _present(split: Split) -> Masks:
+    return split.present
 
 
 def evaluate_floors(
@@ -132,12 +132,12 @@ def evaluate_floors(
         By name, in the order of `FLOORS`.
     """
     floors = fit(train, valid, protocol.conditions, unused(mask_seeds), family.form, outputs)
-    predictions = _predict(floors, protocol.conditions, samples, mask_seeds, observe)
+    drawn_for = drawn(protocol.conditions, mask_seeds)
     found: dict[str, Evaluation] = {}
-    for name, by_masks in predictions.items():
+    for name, predictions in _predict(floors, drawn_for, samples, observe).items():
         asked = None if found else oracle  # which may be slow, and says the same of every floor
         more = (mask_seeds, observe, asked, family, classes)
-        found[name] = score(protocol, samples, _looked_up(by_masks), *more)
+        found[name] = score(protocol, samples, looked_up(drawn_for, predictions), *more)
     return {name: _with_bayes_of(found[LENGTH], one) for name, one in found.items()}
 
 
@@ -160,6 +160,35 @@ def mean_frames(split: Split, seen: Masks, tokens: Mapping[str, Tokens]) -> np.n
     Returns:
         NaN where a sample has no observed frame of a modality.
     """
+    return _means([_sums(split, seen, tokens)])
+
+
+def mean_frames_under(
+    split: Split, masks: Sequence[Callable[[], Masks]], tokens: Mapping[str, Tokens]
+) -> Iterator[np.ndarray]:
+    """`mean_frames` under one mask after the other.
+
+    Features that stay in a file are read once for as many masks as `TOGETHER` allows.
+    """
+    widths = [
+        len(tokens[m].ids_k) if m in tokens else x.shape[2] for m, x in split.features.items()
+    ]
+    at_once = max(1, TOGETHER // (4 * len(split) * sum(widths)))
+    for start in range(0, len(masks), at_once):
+        seen = [mask() for mask in masks[start : start + at_once]]
+        found: list[list[_Sums]] = [[] for _ in seen]
+        for rows, part in split.parts(ROWS):
+            for sums, mask in zip(found, seen, strict=True):
+                sums.append(_sums(part, {m: mask[m][rows] for m in mask}, tokens))
+        while found:
+            yield _means(found.pop(0))
+
+
+_Sums = list[tuple[np.ndarray, np.ndarray]]
+"""Of each modality by name the sum of the frames [n, f], and their number [n]."""
+
+
+def _sums(split: Split, seen: Masks, tokens: Mapping[str, Tokens]) -> _Sums:
     parts = []
     for m in sorted(split.features):
         x_ntf, seen_nt = split.features[m], seen[m]
@@ -167,9 +196,17 @@ def mean_frames(split: Split, seen: Masks, tokens: Mapping[str, Tokens]) -> np.n
             sums_nf = _centred_counts(x_ntf[:, :, 0], seen_nt, tokens[m])
         else:
             sums_nf = np.matmul(seen_nt[:, None].astype(x_ntf.dtype), x_ntf)[:, 0]
-        count_n = seen_nt.sum(axis=1).astype(np.float64)
-        parts.append(sums_nf / np.where(count_n, count_n, np.nan)[:, None])
-    return np.concatenate(parts, axis=1)
+        parts.append((sums_nf, seen_nt.sum(axis=1).astype(np.float64)))
+    return parts
+
+
+def _means(of_parts: Sequence[_Sums]) -> np.ndarray:
+    """The mean frames [n, f] of all modalities, given the sums of some samples at a time."""
+    means = []
+    for of_modality in zip(*of_parts, strict=True):
+        sums_nf, count_n = (np.concatenate(x) for x in zip(*of_modality, strict=True))
+        means.append(sums_nf / np.where(count_n, count_n, np.nan)[:, None])
+    return np.concatenate(means, axis=1)
 
 
 def lengths(split: Split) -> np.ndarray:
@@ -206,27 +243,18 @@ def _centred_counts(ids_nt: np.ndarray, seen_nt: np.ndarray, tokens: Tokens) -> 
 
 
 def _predict(
-    floors: Floors,
-    conditions: Sequence[Condition],
-    samples: Split,
-    mask_seeds: Sequence[int],
-    observe: Observer,
-) -> dict[str, dict[tuple[str, int], np.ndarray]]:
-    """Predictions of each floor by condition and mask seed; the mean frames are made once."""
-    found: dict[str, dict[tuple[str, int], np.ndarray]] = {name: {} for name in FLOORS}
+    floors: Floors, asked: Sequence[tuple[Condition, int]], samples: Split, observe: Observer
+) -> dict[str, list[np.ndarray]]:
+    """Predictions of each floor under each condition and mask seed; mean frames are made once."""
+    found: dict[str, list[np.ndarray]] = {name: [] for name in FLOORS}
     by_length = floors.length(lengths(samples))
-    for condition in conditions:
-        for seed in mask_seeds:
-            if condition.random or seed == mask_seeds[0]:
-                x_nf = mean_frames(samples, observe(condition, seed), floors.tokens)
-                by_frames = floors.one(x_nf), floors.per_condition[condition.name](x_nf)
-            for name, predictions in zip(FLOORS, (by_length, *by_frames), strict=True):
-                found[name][condition.name, seed] = predictions.astype(np.float32)  # as runs'
+    masks = [partial(observe, *one) for one in asked]
+    columns = mean_frames_under(samples, masks, floors.tokens)
+    for (condition, _), x_nf in zip(asked, columns, strict=True):
+        by_frames = floors.one(x_nf), floors.per_condition[condition.name](x_nf)
+        for name, predictions in zip(FLOORS, (by_length, *by_frames), strict=True):
+            found[name].append(predictions.astype(np.float32))  # as runs'
     return found
-
-
-def _looked_up(predictions: Predictions) -> Answer:
-    return lambda condition, seed, _: predictions[condition.name, seed]
 
 
 def _with_bayes_of(first: Evaluation, other: Evaluation) -> Evaluation:

@@ -108,7 +108,8 @@ def train_members(
     Args:
         folder: the ablation's folder.
         members: all of them.
-        together: how many train at a time; 0: as many as are useful and fit the memory.
+        together: how many train at a time; 0: as many as are useful and fit the memory. One, where
+            the data are not on the device.
         say: is given a line about what happens.
 
     Raises:
@@ -117,6 +118,9 @@ def train_members(
     """
     shared = _open(members, say)
     _check_starts(members, shared)
+    if shared.source.placed.kind != "device":
+        say(f"members train one at a time: {shared.source.placed.reason}")
+        together = 1  # each has an order of its own, and so batches of its own
     with run_folder.locked(folder):
         _mend(members, shared)
         for part in _parts(folder, members, together, say):
@@ -351,7 +355,8 @@ def _teacher(folder: Path, run: Experiment, shared: Shared) -> Any:
     config = teacher_config(run.config, folder)
     if config is None:
         return None
-    data = dataclasses.replace(config.data, licence="")  # which may be stated later
+    # What may be stated later, and what changes no result.
+    data = dataclasses.replace(config.data, licence="", placement="auto", readers=1)
     named = arguments.to_yaml(dataclasses.replace(config, data=data, output=OutputConfig()))
     name = hashlib.sha256(named.encode()).hexdigest()[:12]
     return train_teacher(run, folder / "teachers" / name)

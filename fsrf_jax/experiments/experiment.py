@@ -16,7 +16,7 @@ from fsrf_jax.config import Config
 from fsrf_jax.data.dataset import Masks, Split
 from fsrf_jax.data.normalise import Normaliser
 from fsrf_jax.errors import NoCodesError
-from fsrf_jax.evaluation.evaluate import Evaluation, evaluate
+from fsrf_jax.evaluation.evaluate import Answer, Evaluation, drawn, looked_up, once, score
 from fsrf_jax.evaluation.metrics.families import MetricFamily, choose_family
 from fsrf_jax.evaluation.probes.code_recovery import measure_protocol
 from fsrf_jax.evaluation.probes.probe import probe_split
@@ -35,7 +35,7 @@ from fsrf_jax.source import Shapes, Source, open_source
 from fsrf_jax.training import checkpoints
 from fsrf_jax.training.loop import epochs_done, member
 from fsrf_jax.training.state import Recipe, TrainState, init_states
-from fsrf_jax.training.validation import Validation, make_validation, under_masks
+from fsrf_jax.training.validation import random_masks
 
 SELECTION_SEED = 1_000_003
 """Mask seed of the conditions that the best epoch is chosen by."""
@@ -100,17 +100,17 @@ class Experiment:
         """States before the first step, one for each training seed."""
         return initial_states(self.recipe, self.shapes, seeds)
 
-    def validation(self, samples: Split) -> Validation:
-        """The normalised validation split under the masks that the best epoch is chosen by.
+    def validation_masks(self, samples: Split) -> Sequence[Mapping[str, Any]]:
+        """The masks of the validation split that the best epoch is chosen by.
 
         Those of the protocol have a mask seed of their own, and leave out what shows nothing.
         """
         training = self.config.training
         if training.selection == "missingness":
-            return make_validation(samples, self.recipe.missing, training.validation_draws)
+            return random_masks(samples, self.recipe.missing, training.validation_draws)
         observe = make_observer(samples, (SELECTION_SEED,))
         shown = [condition for condition in self.protocol.conditions if condition.shows]
-        return under_masks(samples, [observe(condition, SELECTION_SEED) for condition in shown])
+        return [observe(condition, SELECTION_SEED) for condition in shown]
 
     def restore(
         self, manager: checkpoints.Manager, members: int = 1
@@ -154,19 +154,13 @@ class Experiment:
         """
         settings = self.config.evaluation
         samples = self.source.split(settings.split)
-        evaluation = evaluate(
+        observe_all = observe or make_observer(samples, settings.mask_seeds)
+        evaluation = score(
             self.protocol,
             samples,
-            inference.make_predictor(
-                self.recipe.method,
-                self.recipe.setting,
-                self.mesh,
-                state.best,
-                normaliser.apply(samples),
-                settings.batch_size,
-            ),
+            self._answer(state, normaliser.apply(samples), observe_all),
             settings.mask_seeds,
-            observe or make_observer(samples, settings.mask_seeds),
+            observe_all,
             self.source.oracle(settings.split),
             self.family,
             self.source.dataset.classes,
@@ -191,6 +185,17 @@ class Experiment:
             self.config, self.protocol.name, self.source, self.shapes, folder
         )
         return evaluation, results
+
+    def _answer(self, state: TrainState, samples: Split, observe: Observer) -> Answer:
+        """Predictions of normalised samples, under all conditions and mask seeds."""
+        settings, recipe = self.config.evaluation, self.recipe
+        given = recipe.method, recipe.setting, self.mesh, state.best, samples
+        if self.source.placed.kind == "device":
+            return once(inference.make_predictor(*given, settings.batch_size))
+        asked = drawn(self.protocol.conditions, settings.mask_seeds)
+        masks = [observe(*one) for one in asked]
+        found = inference.predict_in_parts(*given, masks, settings.batch_size)
+        return looked_up(asked, found)
 
     def _floors(self, normaliser: Normaliser, observe: Observer | None) -> Mapping[str, Evaluation]:
         settings = self.config.evaluation

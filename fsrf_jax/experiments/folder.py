@@ -44,7 +44,10 @@ ELSEWHERE = "choose another folder by --output.directory (in Python folder=...)"
 ANEW = "start anew by --overwrite (in Python overwrite=True)"
 
 # Keys that may differ between a run and the command that resumes it.
-PLACES = ("data.path", "data.licence", "method.teacher", "output.")
+PLACES = (
+    *("data.path", "data.licence", "data.placement", "data.readers"),
+    *("method.teacher", "output."),
+)
 FREE = (*PLACES, "training.epochs", "training.bad_steps")
 
 

@@ -8,7 +8,7 @@ data nor the run is needed to repeat the step.
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,7 +37,6 @@ from fsrf_jax.training.step import (
     proposed_update,
     rows_of_step,
     step_views,
-    take,
 )
 from fsrf_jax.types import Batch
 
@@ -63,8 +62,7 @@ def write_dump(
     path: Path,
     run: Experiment,
     stopped: BadSteps,
-    data: Batch,
-    ids: np.ndarray,
+    rows: Callable[[np.ndarray], Batch],
     teacher: Any,
     *,
     alone: bool,
@@ -75,8 +73,7 @@ def write_dump(
         path: of the file.
         run: of the member that it was.
         stopped: what the loop raised.
-        data: the whole training split, normalised.
-        ids: of its samples.
+        rows: gives the normalised training samples of some numbers, see `step.take`.
         teacher: its inference parameters, or None.
         alone: the run trained alone, with its rows spread over its devices.
 
@@ -84,10 +81,11 @@ def write_dump(
         WriteError: it cannot be written.
     """
     recipe, state, steps = run.recipe, stopped.state, run.recipe.steps_per_epoch
-    rows = rows_of_step(recipe, run.mesh if alone else None, len(ids))
+    ids = run.source.split("train").ids
+    wide = rows_of_step(recipe, run.mesh if alone else None, len(ids))
     step = int(state.step) % steps
-    numbers = np.asarray(epoch_order(state, len(ids), steps, rows)[step])
-    batch = take(data, jax.numpy.asarray(numbers))
+    numbers = np.asarray(epoch_order(state, len(ids), steps, wide)[step])
+    batch = rows(numbers)
     views, _ = step_views(recipe, state, batch)
     header = {
         "version": VERSION,

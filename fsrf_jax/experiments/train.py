@@ -23,12 +23,15 @@ from fsrf_jax.experiments.outputs import averages_of, write_results
 from fsrf_jax.experiments.start import check_start, describe_frozen, started
 from fsrf_jax.inference import make_batch
 from fsrf_jax.progress import Say, silent
-from fsrf_jax.training import checkpoints, loop
+from fsrf_jax.training import checkpoints, feeding, loop
 from fsrf_jax.training.bad_steps import BadSteps
 from fsrf_jax.training.journal import open_journal
 from fsrf_jax.training.loggers import Loggers, check_packages
 from fsrf_jax.training.loop import EpochRecord
 from fsrf_jax.training.state import TrainState, is_complete
+from fsrf_jax.training.step import take
+from fsrf_jax.training.validation import under_masks
+from fsrf_jax.types import Batch
 
 # What a teacher that is given must have in common with the run that it teaches.
 SHARED_WITH_TEACHER = ("data.", "task.", "method.name", "model.")
@@ -148,7 +151,7 @@ def given_teacher(run: Experiment) -> Any:
         f"  {key}: {there.get(key)!r} there, {value!r} here"
         for key, value in here.items()
         if key.startswith(SHARED_WITH_TEACHER)
-        and key not in ("data.path", "data.licence")
+        and not key.startswith(run_folder.FREE)
         and there.get(key) != value
     ]
     if differing:
@@ -226,17 +229,14 @@ def train_population(
                 say(f"A damaged checkpoint is now {aside}; going on from the one before it.")
         if jax.device_get(is_complete(recipe, states)).all():
             return states, normaliser
-        train, valid = (normaliser.apply(run.source.split(name)) for name in ("train", "valid"))
-        validation = run.validation(valid)
+        placed = _placed(run, normaliser)
         taught_by = teacher()
-        data = make_batch(train)
 
         def keep(stopped: BadSteps) -> RunError:
             path = (folders or [place])[stopped.index] / replay.NAME
-            alone, ids = len(runs) == 1, np.asarray(train.ids)
-            one = runs[stopped.index]
+            one, alone = runs[stopped.index], len(runs) == 1
             try:
-                replay.write_dump(path, one, stopped, data, ids, taught_by, alone=alone)
+                replay.write_dump(path, one, stopped, placed.rows, taught_by, alone=alone)
             except WriteError as error:
                 return RunError(f"{stopped} The step could not be kept: {error}")
             return RunError(
@@ -251,8 +251,10 @@ def train_population(
                 recipe,
                 mesh,
                 states,
-                *sharding.replicate((data, validation), mesh),
+                placed.train,
+                placed.valid,
                 loop.stack([one.hyper for one in runs]),
+                epoch=placed.epoch,
                 manager=manager,
                 checkpoint_every=config.output.checkpoint_every,
                 preparation=normaliser.to_tree(),
@@ -268,6 +270,29 @@ def _kept(keep: Callable[[BadSteps], RunError]) -> Iterator[None]:
         yield
     except BadSteps as stopped:
         raise keep(stopped) from None
+
+
+class _Placed(NamedTuple):
+    """What runs an epoch, with the training and the validation samples as it takes them.
+
+    `rows` gives the training samples of some numbers as a batch, see `step.take`.
+    """
+
+    epoch: Callable[..., Any]
+    train: Any
+    valid: Any
+    rows: Callable[[np.ndarray], Batch]
+
+
+def _placed(run: Experiment, normaliser: normalise.Normaliser) -> _Placed:
+    train, valid = (normaliser.apply(run.source.split(name)) for name in ("train", "valid"))
+    masks = run.validation_masks(valid)
+    if run.source.placed.kind == "device":
+        inputs = make_batch(train), under_masks(valid, masks)
+        data, validation = sharding.replicate(inputs, run.mesh)
+        return _Placed(loop.train_epoch, data, validation, partial(take, data))
+    feed, held_out = (feeding.Feed(split, run.config.data.readers) for split in (train, valid))
+    return _Placed(feeding.train_epoch, feed, feeding.HeldOut(held_out, masks), feed.rows)
 
 
 class _Place(NamedTuple):
@@ -292,6 +317,7 @@ def _train_alone(
     def reporting(epochs: Sequence[int]) -> Iterator[Report]:
         (done,) = epochs
         record()
+        say(run.source.placed.reason)
         if (line := describe_frozen(run)) is not None:
             say(line)
         with open_journal(folder, done, say) as write:

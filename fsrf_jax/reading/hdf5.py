@@ -33,12 +33,15 @@ _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeErro
 
 
 @contextlib.contextmanager
-def open_hdf5(path: str | Path, error: type[UserError] = DataError) -> Iterator[h5py.File]:
+def open_hdf5(
+    path: str | Path, error: type[UserError] = DataError, *, stays: bool = False
+) -> Iterator[h5py.File]:
     """An HDF5 file, open for reading, once all that it holds was looked at and nothing read.
 
     Args:
         path: the file.
         error: what is raised if it cannot be read, also while it is open.
+        stays: it is open after the context, as long as anything holds an array of it.
 
     Raises:
         UserError: it is no HDF5 file, is damaged, is a bomb, or points outside itself: by a link,
@@ -46,10 +49,9 @@ def open_hdf5(path: str | Path, error: type[UserError] = DataError) -> Iterator[
     """
     path = Path(path)
     limits.check_regular(path, error)
-    with limits.one_message(path, "HDF5", error):
-        file = h5py.File(path, "r", locking=False)
-    with file:
+    with contextlib.ExitStack() as stack:
         with limits.one_message(path, "HDF5", error):
+            file = stack.enter_context(h5py.File(path, "r", locking=False))
             made = file.id.get_create_plist()
             if made.get_sizes() != (8, 8) or made.get_userblock():
                 raise ValueError(
@@ -57,14 +59,22 @@ def open_hdf5(path: str | Path, error: type[UserError] = DataError) -> Iterator[
                 )
             wanted = _Walk(path, error).group(file.id, "", 0)
         limits.check_expansion(path, wanted, error)
-        try:
+        with _damage(path, error):
             yield file
-        except UnicodeError:
-            raise error(f"{path}: cannot be read as HDF5: a text in it is not UTF-8") from None
-        except _DAMAGE as problem:
-            # By h5py, on what is damaged or of another type than was looked for.
-            with limits.one_message(path, "HDF5", error):
-                raise problem
+        if stays:
+            stack.pop_all()
+
+
+@contextlib.contextmanager
+def _damage(path: Path, error: type[UserError]) -> Iterator[None]:
+    """One message for what h5py raises on what is damaged, or of another type than looked for."""
+    try:
+        yield
+    except UnicodeError:
+        raise error(f"{path}: cannot be read as HDF5: a text in it is not UTF-8") from None
+    except _DAMAGE as problem:
+        with limits.one_message(path, "HDF5", error):
+            raise problem
 
 
 def number_of(file: h5py.File, name: str) -> Any:
@@ -111,6 +121,37 @@ class Rows:
         """The next `count` rows."""
         self._at += count
         return read_array(self._dataset, slice(self._at - count, self._at))
+
+
+class Samples:
+    """Reads rows of a data set of numbers, in any order, from a file that stays open.
+
+    Raises DataError where the rows are damaged. Threads take turns: the library lets in one.
+
+    Attributes:
+        shape: of all of it.
+        dtype: of what is read.
+    """
+
+    def __init__(self, dataset: h5py.Dataset) -> None:
+        self._dataset, self._path = dataset, Path(dataset.file.filename)
+        self.shape, self.dtype = dataset.shape, dataset.dtype
+        with limits.one_message(self._path, f"HDF5, array {dataset.name!r},"):
+            plain.check_dtype(dataset.dtype)
+
+    def __call__(self, index: np.ndarray) -> np.ndarray:
+        """Rows int [k] as an array [k, ..]."""
+        dataset = self._dataset
+        found = np.empty((len(index), *self.shape[1:]), self.dtype)
+        # One by one, or where neighbours are asked for a run at once: what the library does with a
+        # list of rows takes several times as long.
+        starts = np.flatnonzero(np.diff(index, prepend=-2) != 1)
+        with _damage(self._path, DataError):
+            for start, end in zip(starts, [*starts[1:], len(index)], strict=True):
+                first = int(index[start])
+                there = np.s_[first : first + int(end - start)]
+                dataset.read_direct(found, there, np.s_[int(start) : int(end)])
+        return plain.checked(found)
 
 
 class _Walk:

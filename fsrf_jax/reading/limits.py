@@ -68,10 +68,15 @@ def check_memory(path: Path, wanted: int) -> None:
     Raises:
         OutOfMemory: it names how much is needed and how much is there.
     """
+    check_wanted(wanted, f"{path}: ")
+
+
+def check_wanted(wanted: int, where: str = "") -> None:
+    """As `check_memory`, of what lies in no one file."""
     free = memory_at_hand()
     if wanted > free:
         raise OutOfMemory(
-            f"{path}: reading it needs {readable(wanted)} of memory, found {readable(free)}: read "
+            f"{where}reading it needs {readable(wanted)} of memory, found {readable(free)}: read "
             "fewer modalities (data.modalities), shorten the sequences, or use a larger machine"
         )
 

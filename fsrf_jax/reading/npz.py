@@ -16,6 +16,7 @@ from fsrf_jax.errors import DataError, UserError
 from fsrf_jax.reading import limits, plain, signature
 
 _PIECE = 2**20
+SKIPPED = 64  # rows at a time that are read for those behind them
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -23,12 +24,15 @@ _HEADERS = {
 
 
 @contextlib.contextmanager
-def open_npz(path: str | Path, error: type[UserError] = DataError) -> Iterator["Arrays"]:
+def open_npz(
+    path: str | Path, error: type[UserError] = DataError, *, stays: bool = False
+) -> Iterator["Arrays"]:
     """The arrays of an .npz file by name, each read when it is asked for.
 
     Args:
         path: the file.
         error: what is raised if it cannot be read.
+        stays: it is open after the context, as long as anything holds the arrays.
 
     Raises:
         UserError: it is no .npz file, is damaged, is a bomb, or an array that is asked for holds
@@ -41,7 +45,8 @@ def open_npz(path: str | Path, error: type[UserError] = DataError) -> Iterator["
         raise error(f"{path}: is one array without a name; expected .npz, with named arrays")
     with limits.one_message(path, ".npz", error):
         archive = zipfile.ZipFile(path)
-    with archive:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(archive)
         entries = archive.infolist()
         limits.check_expansion(path, sum(entry.file_size for entry in entries), error)
         if any(entry.filename.endswith("/data.pkl") for entry in entries):
@@ -51,6 +56,8 @@ def open_npz(path: str | Path, error: type[UserError] = DataError) -> Iterator["
                 "torch.load(FILE).items()})"
             )
         yield Arrays(path, archive, error)
+        if stays:
+            stack.pop_all()
 
 
 def read_npz(path: str | Path, error: type[UserError] = DataError) -> dict[str, np.ndarray]:
@@ -99,6 +106,13 @@ class Arrays(Mapping[str, np.ndarray]):
                 rows = Rows(file, entry.file_size, guard)
             yield rows
 
+    def samples(self, name: str) -> "Samples":
+        """An array of numbers whose rows are read when they are asked for, from a file that stays.
+
+        A shape or dtype that is no array's is an error now.
+        """
+        return Samples(lambda: self.rows(name))
+
     def __contains__(self, name: object) -> bool:
         return name in self._entries
 
@@ -132,16 +146,17 @@ class Rows:
 
     Attributes:
         shape: of all of it.
+        dtype: of what is read.
     """
 
     def __init__(
         self, file: IO[bytes], size: int, guard: Callable[[], AbstractContextManager[None]]
     ) -> None:
         self._file, self._guard = file, guard
-        self.shape, fortran, self._dtype = _header(file, size)
+        self.shape, fortran, self.dtype = _header(file, size)
         self._whole = None
         if fortran and len(self.shape) > 1:  # its rows do not stand together
-            flat = _filled(file, math.prod(self.shape), self._dtype)
+            flat = _filled(file, math.prod(self.shape), self.dtype)
             self._whole = flat.reshape(self.shape, order="F")
         self._at = 0
 
@@ -152,7 +167,43 @@ class Rows:
             return plain.checked(self._whole[self._at - count : self._at])
         shape = (count, *self.shape[1:])
         with self._guard():
-            return plain.checked(_filled(self._file, math.prod(shape), self._dtype).reshape(shape))
+            return plain.checked(_filled(self._file, math.prod(shape), self.dtype).reshape(shape))
+
+
+class Samples:
+    """Reads rows of an array from front to back; for one that it is past it begins anew.
+
+    What lies between the first and the last row that are asked for is read as well.
+
+    Attributes:
+        shape: of all of it.
+        dtype: of what is read.
+    """
+
+    def __init__(self, open_rows: Callable[[], AbstractContextManager[Rows]]) -> None:
+        self._open = open_rows
+        self._begin()
+        self.shape, self.dtype = self._rows.shape, self._rows.dtype
+
+    def _begin(self) -> None:
+        self._stack = contextlib.ExitStack()
+        self._rows, self._at = self._stack.enter_context(self._open()), 0
+
+    def __call__(self, index: np.ndarray) -> np.ndarray:
+        """Rows int [k] as an array [k, ..]."""
+        if not len(index):
+            return np.empty((0, *self.shape[1:]), self.dtype)
+        first, end = int(index.min()), int(index.max()) + 1
+        if first < self._at:
+            self._stack.close()
+            self._begin()
+        while self._at < first:
+            self._next(min(first - self._at, SKIPPED))
+        return self._next(end - first)[index - first]
+
+    def _next(self, count: int) -> np.ndarray:
+        self._at += count
+        return self._rows.next(count)
 
 
 def _written_by_numpy(entry: zipfile.ZipInfo) -> zipfile.ZipInfo:

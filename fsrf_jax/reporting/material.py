@@ -16,7 +16,10 @@ from fsrf_jax.journal import read_journal
 from fsrf_jax.reporting.captions import made_by
 
 # Keys that may differ between the runs of one method; those that end in a dot are sections.
-FREE = ("data.path", "data.licence", "output.", "training.seed")
+FREE = (
+    *("data.path", "data.licence", "data.placement", "data.readers"),
+    *("output.", "training.seed"),
+)
 
 
 @dataclass(frozen=True)

@@ -130,10 +130,11 @@ def fit(
     recipe: Recipe,
     mesh: Mesh,
     states: TrainState,
-    data: Batch,
-    validation: Validation,
+    data: Any,
+    validation: Any,
     hypers: Hyper,
     *,
+    epoch: Callable[..., tuple[TrainState, dict[str, jax.Array], jax.Array]] = train_epoch,
     manager: checkpoints.Manager,
     checkpoint_every: int,
     preparation: Any,
@@ -145,8 +146,9 @@ def fit(
     Args:
         mesh: devices.
         states: of p members, fresh or restored; donated.
-        data: training split, replicated over the mesh.
-        validation: validation split and masks, replicated.
+        data: training split, as `epoch` takes it: for `train_epoch`, replicated over the mesh.
+        validation: validation split and masks, likewise.
+        epoch: `train_epoch`, or `fsrf_jax.training.feeding.train_epoch`.
         manager: where checkpoints of all members go.
         checkpoint_every: epochs between checkpoints; the last epoch is always saved.
         preparation: arrays saved with the states, such as the normaliser.
@@ -168,7 +170,7 @@ def fit(
         # several devices would be a program on which all of them wait for each other.
         while not (complete_p := np.asarray(is_complete(recipe, states))).all():
             states = place(states, mesh)  # as at first, so that every call looks alike to jit
-            states, terms_ps, scores_p = train_epoch(
+            states, terms_ps, scores_p = epoch(
                 recipe, mesh, states, data, validation, hypers, teacher
             )
             terms, scores = jax.device_get((terms_ps, scores_p))
@@ -187,14 +189,14 @@ def fit(
                 count = int(bad[index] - bad_before[index])
                 report(index, epoch_record(recipe, state, of_member, score, count))
             bad_before = bad
-            epoch = epochs_done(recipe, reached)
+            done = epochs_done(recipe, reached)
             all_complete = np.asarray(is_complete(recipe, reached)).all()
             stop = received[:1]  # read once: a signal may come at any moment
-            if all_complete or stop or epoch % checkpoint_every == 0:
-                checkpoints.save(manager, epoch, {"state": states, "preparation": preparation})
+            if all_complete or stop or done % checkpoint_every == 0:
+                checkpoints.save(manager, done, {"state": states, "preparation": preparation})
             if stop:
                 checkpoints.wait(manager)
-                raise InterruptedTraining(stop[0], epoch)
+                raise InterruptedTraining(stop[0], done)
     return states
 
 

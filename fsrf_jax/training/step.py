@@ -170,14 +170,18 @@ def run_epoch(
 
     state, terms = jax.lax.scan(body, state, epoch_order(state, n, steps, rows))
     score = validation_error(recipe, mesh, state.average, validation)
+    return keep_best(recipe, state, score), terms, score
+
+
+def keep_best(recipe: Recipe, state: TrainState, score: jax.Array) -> TrainState:
+    """The state at the end of an epoch with this validation error."""
     better = score < state.best_score
-    state = dataclasses.replace(
+    return dataclasses.replace(
         state,
         best=jax.tree.map(lambda new, old: jnp.where(better, new, old), state.average, state.best),
         best_score=jnp.where(better, score, state.best_score),
-        best_epoch=jnp.where(better, state.step // steps, state.best_epoch),
+        best_epoch=jnp.where(better, state.step // recipe.steps_per_epoch, state.best_epoch),
     )
-    return state, terms, score
 
 
 def validation_error(

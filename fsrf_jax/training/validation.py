@@ -31,14 +31,16 @@ def make_validation(split: Split, missing: Missing, draws: int) -> Validation:
 
     The masks are keyed by sample id, so that all runs on a data set are selected alike.
     """
+    return under_masks(split, random_masks(split, missing, draws))
+
+
+def random_masks(split: Split, missing: Missing, draws: int) -> list[ByModality]:
+    """The masks of `make_validation`, bool [n, t] per modality each."""
     ids = [str(i) for i in split.ids]
-    return under_masks(
-        split,
-        [
-            observe(keyed_uniforms(seed, ids, split.valid), make_batch(split).present, missing)
-            for seed in range(draws)
-        ],
-    )
+    present = {m: jnp.asarray(x) for m, x in split.present.items()}
+    return [
+        observe(keyed_uniforms(seed, ids, split.valid), present, missing) for seed in range(draws)
+    ]
 
 
 def under_masks(split: Split, masks: Sequence[Mapping[str, Any]]) -> Validation:

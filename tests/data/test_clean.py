@@ -1,12 +1,13 @@
 import dataclasses
 
+import lazy_case
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fsrf_jax.data import normalise
+from fsrf_jax.data import lazy, normalise
 from fsrf_jax.data.clean import clean
 from fsrf_jax.data.dataset import Dataset, Split
 from fsrf_jax.errors import DataError
@@ -264,3 +265,44 @@ def test_a_signalling_nan_is_a_bad_value_like_any_other():
     dataset = cleaned(split(audio))
     assert np.isfinite(dataset.splits["train"].features["audio"]).all()
     assert any("1 values are NaN or infinite" in note for note in dataset.notes), dataset.notes
+
+
+@pytest.mark.parametrize("rule", ["zero", "frame", "column"])
+def test_what_stays_in_its_file_is_cleaned_alike(rule, monkeypatch):
+    """Looked through in parts, and whenever it is read; features of the file are not changed."""
+    monkeypatch.setattr(lazy.pieces, "__defaults__", (4,))
+
+    def dirty(n, seed):
+        rng = np.random.default_rng(seed)
+        audio, text = rng.normal(size=(n, 5, 3)), rng.normal(size=(n, 4, 2))
+        audio[rng.random((n, 5)) < 0.2] = 0
+        audio[1, 2, 0] = text[2, 1, 1] = np.nan
+        audio[n - 1, 3, 2], audio[0, 0] = 1e300, np.inf
+        ids = np.array([f"{seed}-{i}" for i in range(n)])
+        return split(audio, valid=rng.random((n, 5)) < 0.8, ids=ids, text=text)
+
+    given = {"train": dirty(9, 0), "test": dirty(6, 1)}
+    if rule == "column":
+        for part in given.values():
+            part.features["audio"][0, 0, 1:] = part.features["audio"][-1, 3, 2] = 1
+    stay = {name: lazy_case.staying(part) for name, part in given.items()}
+    before = {name: part.features["audio"].copy() for name, part in given.items()}
+    found, expected = clean(Dataset(stay), rule), clean(Dataset(given), rule)
+    assert found.notes == expected.notes
+    assert len([note for note in found.notes if "infinite" in note]) == 4
+    for name, part in expected.splits.items():
+        assert not found.splits[name].in_memory
+        lazy_case.assert_same(found.splits[name], part)
+        np.testing.assert_array_equal(before[name], given[name].features["audio"])
+
+
+def test_of_a_store_all_but_the_features_is_checked():
+    audio = np.ones((2, 3, 2), np.float32)
+    audio[0, 1] = np.nan
+    read = []
+    part = lazy_case.staying(split(audio, ids=np.array(["a$_$1", "a$_$2"])), read)
+    found = clean(Dataset({"train": part}), stored=True)
+    assert read == []
+    assert found.splits["train"].groups.tolist() == ["a", "a"]
+    with pytest.raises(DataError, match="labels are NaN"):
+        clean(Dataset({"train": dataclasses.replace(part, labels=np.full(2, np.nan))}), stored=True)

@@ -5,16 +5,18 @@ import tempfile
 from pathlib import Path
 
 import h5py
+import lazy_case
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from fsrf_jax.data import store
+from fsrf_jax.data import overlaps, store
 from fsrf_jax.data.clean import clean
 from fsrf_jax.data.dataset import Dataset, Split
 from fsrf_jax.errors import DataError, WriteError
+from fsrf_jax.reading import hdf5
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"))
 
@@ -73,6 +75,103 @@ def test_round_trip_is_exact(dataset):
         path = Path(folder) / "x.h5"
         store.write(path, dataset)
         assert_same(store.read(path, ("a",)), dataset)
+
+
+def test_features_that_stay_are_those_that_are_read(tmp_path):
+    dataset = clean(example(5))
+    store.write(tmp_path / "x.h5", dataset)
+    found = store.read(tmp_path / "x.h5", ("vision", "audio"), stays=True)
+    assert (found.notes, list(found.splits)) == (dataset.notes, list(dataset.splits))
+    for name, split in dataset.splits.items():
+        assert not found.splits[name].in_memory
+        lazy_case.assert_same(found.splits[name], split)
+        rows = [3, 0, 1, 4]  # neighbours and others
+        x = found.splits[name].features["vision"]
+        np.testing.assert_array_equal(x[rows], split.features["vision"][rows])
+    assert overlaps.find(found) == overlaps.find(dataset) != []
+
+
+def test_nothing_is_read_of_features_that_stay(tmp_path, monkeypatch):
+    """Neither to open them, nor to compare samples."""
+    store.write(tmp_path / "x.h5", example())
+
+    def read(*_):
+        raise AssertionError("read")
+
+    monkeypatch.setattr(hdf5.Samples, "__call__", read)
+    found = store.read(tmp_path / "x.h5", ("vision",), stays=True)
+    assert len(overlaps.find(clean(found, stored=True))) == 3
+    with pytest.raises(AssertionError, match="read"):
+        found.splits["a"].features["vision"][0]
+
+
+def test_token_ids_are_small_and_do_not_stay(tmp_path):
+    store.write(tmp_path / "x.h5", dataclasses.replace(example(), tokens=("vision",)))
+    split = store.read(tmp_path / "x.h5", ("vision", "audio"), stays=True).splits["train"]
+    assert isinstance(split.features["vision"], np.ndarray)
+    assert not isinstance(split.features["audio"], np.ndarray)
+
+
+@pytest.mark.parametrize("compression", ["none", "lzf"])
+def test_chunks_are_whole_samples(tmp_path, compression):
+    x = np.random.default_rng(0).normal(size=(9, 90, 200)).astype("f4")  # 72 kB a sample
+    ones = np.ones((9, 90), bool)
+    many, few = {"a": x, "b": x[:, :, :1]}, {"a": ones, "b": ones}
+    split = Split(np.array(list("abcdefghi")), many, few, np.zeros(9, np.float32))
+    store.write(tmp_path / "x.h5", Dataset({"train": split}), compression=compression)
+    with h5py.File(tmp_path / "x.h5") as file:
+        made = file["splits/train/features"]
+        assert made["a"].chunks == (1, 90, 200)
+        assert made["b"].chunks == (9, 90, 1)
+        assert made["a"].compression == (None if compression == "none" else "lzf")
+        assert made["a"].fletcher32
+    for stays in (True, False):
+        found = store.read(tmp_path / "x.h5", ("a", "b"), stays=stays).splits["train"]
+        lazy_case.assert_same(found, split)
+
+
+def test_damage_of_features_that_stay_is_noticed_when_they_are_read(tmp_path):
+    path, dataset = tmp_path / "x.h5", example(200)
+    store.write(path, dataset)
+    content = bytearray(path.read_bytes())
+    content[content.index(dataset.splits["train"].features["vision"][7].tobytes()) + 5] ^= 1
+    path.write_bytes(content)
+    x = store.read(path, ("vision",), stays=True).splits["train"].features["vision"]
+    with pytest.raises(DataError, match=r"x.h5: cannot be read as HDF5 .* prepare it again"):
+        x[[7]]
+
+
+def test_what_stands_beside_features_that_stay_has_to_fit(tmp_path):
+    path = tmp_path / "x.h5"
+    store.write(path, example())
+    with h5py.File(path, "a") as file:
+        del file["splits/a/present/audio"]
+        file["splits/a/present/audio"] = np.ones((3, 2), bool)
+    with pytest.raises(
+        DataError, match=r"beside it are arrays of .*\(3, 2\).*prepare the data set"
+    ):
+        store.read(path, ("audio",), stays=True)
+
+
+def as_version_2(path):
+    """A store as an earlier program wrote it, with h5py's chunks."""
+    with h5py.File(path, "a") as file:
+        file.attrs["version"] = 2
+        for group in file["splits"].values():
+            del group["present"], group["digests"]
+            for m, x in {m: x[()] for m, x in group["features"].items()}.items():
+                del group["features"][m]
+                group["features"].create_dataset(m, data=x, compression="gzip", fletcher32=True)
+
+
+def test_files_of_version_2_are_read(tmp_path):
+    dataset = clean(example())
+    store.write(tmp_path / "x.h5", dataset)
+    as_version_2(tmp_path / "x.h5")
+    for stays in (True, False):
+        found = store.read(tmp_path / "x.h5", ("vision", "audio"), stays=stays)
+        lazy_case.assert_same(found.splits["train"], dataset.splits["train"])
+    assert store.size(tmp_path / "x.h5", ("vision",)) == (2, 2 * 3 * 4 * 2 * 4)
 
 
 def test_nothing_is_overwritten(tmp_path):
@@ -134,6 +233,8 @@ def test_files_of_version_1_are_read(tmp_path):
     with h5py.File(path, "a") as file:
         file.attrs["version"] = 1
         del file["classes"], file["tokens"]
+        for group in file["splits"].values():
+            del group["present"], group["digests"]
     assert_same(store.read(path, ("vision", "audio")), example())
 
 

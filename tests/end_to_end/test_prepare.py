@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from command_case import TINY, call, tiny_arrays
+from command_case import TINY, call, read_json, read_lines, tiny_arrays
 
 
 @pytest.fixture
@@ -25,9 +25,24 @@ def test_training_from_the_store_is_training_from_the_file(npz, tmp_path):
         former, latter = (tmp_path / f"run x.{kind}" / name for kind in ("npz", "h5"))
         # The results name the file.
         assert former.read_bytes().replace(b'"x.npz"', b'"x.h5"') == latter.read_bytes()
-    # It is even the same run: the store may take the place of the file.
+    # It is even the same run: the store may take the place of the file, wherever samples are.
     argv = (*argv, "--output.directory", tmp_path / "run x.npz")
-    assert call("train", *argv).status == 0
+    assert call("train", *argv, "--data.placement", "host").status == 0
+    # Nor does it matter to what is trained.
+    argv = (*argv, "--data.placement", "stream", "--output.progress", "true")
+    done = call("train", *argv, "--output.directory", tmp_path / "streamed")
+    assert done.status == 0, done.err
+    assert "data.placement stream, as asked: training and validation samples take" in done.out
+    folders = [tmp_path / "run x.h5", tmp_path / "streamed"]
+    one, other = (read_json(folder / "results.json") for folder in folders)
+    for name in ("data_fingerprint", "masks_digest", "best_epoch"):
+        assert one[name] == other[name]
+    for found, expected in zip(other["conditions"], one["conditions"], strict=True):
+        assert found["metrics"]["mae"] == pytest.approx(expected["metrics"]["mae"], rel=1e-4)
+        assert found["floors"] == expected["floors"]
+    one, other = (read_lines(folder / "metrics.jsonl") for folder in folders)
+    for found, expected in zip(other, one, strict=True):
+        assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)
 
 
 def test_some_modalities_in_another_order(npz, tmp_path):

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from evaluation_case import CUTS, MODALITIES, SEEDS, TASKS, CountingOracle, corrkd_at
+from lazy_case import staying
 
 from fsrf_jax.data import normalise
 from fsrf_jax.data.dataset import Split
@@ -80,6 +81,31 @@ def test_mean_frames_by_hand():
     }
     rows = floors.mean_frames(small(x, [0, 1]), seen, {})
     np.testing.assert_array_equal(rows, [[8, 2, 4], [np.nan, 7, 9]])  # by the names' order
+
+
+def test_under_several_masks_samples_are_read_once_and_means_are_the_same(monkeypatch):
+    """As many masks at a time as there is room for: here two, then one."""
+    rng = np.random.default_rng(0)
+    x = {"audio": rng.normal(size=(9, 4, 3)), "language": rng.integers(0, 5, (9, 4, 1))}
+    x = {"audio": x["audio"].astype("f4"), "language": x["language"].astype("i4")}
+    split = small(x, np.zeros(9))
+    tokens = {"language": floors.count_tokens(split, "language")}
+    masks = [{m: rng.random((9, 4)) < 0.5 for m in x} for _ in range(3)]
+    monkeypatch.setattr(floors, "ROWS", 4)
+    monkeypatch.setattr(floors, "TOGETHER", 2 * 9 * 8 * 4)
+    read = []
+    asked = [lambda mask=mask: mask for mask in masks]
+    found = list(floors.mean_frames_under(staying(split, read), asked, tokens))
+    for rows, mask in zip(found, masks, strict=True):
+        np.testing.assert_array_equal(rows, floors.mean_frames(split, mask, tokens))
+    assert read == 2 * [4, 4, 4, 4, 1, 1]
+
+
+def test_floors_of_what_stays_in_its_file_are_the_same(numbers, found):
+    again = measured([staying(split) for split in numbers[0]], oracle=numbers[1])
+    for name in FLOORS:
+        for one, other in zip(again[name].conditions, found[name].conditions, strict=True):
+            np.testing.assert_array_equal(one.predictions, other.predictions)
 
 
 def test_lengths_by_hand():

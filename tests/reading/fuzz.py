@@ -208,6 +208,13 @@ def kinds(folder):
     def streamed(path):
         return list(stream(path, Wanted(widths, MODALITIES, rows=3)))
 
+    def staying(path):
+        """As `prepare` and training from a store read them: whole in the end, some at a time."""
+        raw = load.read(path, MODALITIES, stays=True)
+        dataset = load.cleaned(raw, "zero", stored=store.is_store(path))
+        for part in dataset.splits.values():
+            list(part.parts(2))
+
     pickles = [(".pkl", pickle.dumps(mmsa(), protocol)) for protocol in range(6)]
     npz = [(".npz", p.read_bytes()) for p in (plain, packed)]
     return {
@@ -215,6 +222,9 @@ def kinds(folder):
         "streamed npz": Kind(npz, members_changed, streamed),
         "streamed hdf5": Kind([(".h5", hdf5.read_bytes())], bytes_changed, streamed),
         "streamed store": Kind([(".h5", own.read_bytes())], bytes_changed, streamed),
+        "staying npz": Kind(npz, members_changed, staying),
+        "staying hdf5": Kind([(".h5", hdf5.read_bytes())], bytes_changed, staying),
+        "staying store": Kind([(".h5", own.read_bytes())], bytes_changed, staying),
         "pickle": Kind(pickles, program_changed, pickled),
         "npz": Kind(npz, members_changed, data),
         "hdf5": Kind([(".h5", hdf5.read_bytes())], bytes_changed, data),

@@ -98,3 +98,28 @@ def test_a_damaged_member_is_noticed(tmp_path):
     (tmp_path / "x.npz").write_bytes(content)
     with pytest.raises(DataError, match="Bad CRC-32"):
         read_npz(tmp_path / "x.npz")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_rows_are_read_when_they_are_asked_for(tmp_path, save):
+    x = np.arange(600.0).reshape(200, 3)
+    save(tmp_path / "x.npz", x=x, fortran=np.asfortranarray(x))
+    with open_npz(tmp_path / "x.npz", stays=True) as found:
+        arrays = [found.samples(name) for name in ("x", "fortran")]
+    del found
+    for rows in arrays:
+        assert (rows.shape, rows.dtype) == (x.shape, x.dtype)
+        for index in ([0, 1], [2, 3, 4], [190, 199, 195], [5], [], [199]):  # on, and back
+            index = np.array(index, int)
+            np.testing.assert_array_equal(rows(index), x[index])
+
+
+def test_rows_of_a_damaged_array(tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.arange(100_000.0))
+    content = bytearray((tmp_path / "x.npz").read_bytes())
+    content[400_000] ^= 1
+    (tmp_path / "x.npz").write_bytes(content)
+    with open_npz(tmp_path / "x.npz", stays=True) as found:
+        rows = found.samples("x")
+    with pytest.raises(DataError, match=r"array 'x', .*; expected a complete file"):
+        rows(np.arange(100_000))

@@ -45,9 +45,7 @@ def alone(index=0):
     return case.make_states(SEEDS[index])
 
 
-def fit(
-    folder, states, hypers=None, report=None, *, recipe=case.RECIPE, data=None, every=3, **teacher
-):
+def fit(folder, states, hypers=None, report=None, *, recipe=case.RECIPE, every=3, **changes):
     """Train in `folder`; the final states, and (index, record) of every report."""
     records = []
 
@@ -56,7 +54,7 @@ def fit(
         if report:
             report(index, record)
 
-    usual, validation = case.inputs()
+    usual = dict(zip(("data", "validation"), case.inputs(), strict=True))
     if hypers is None:
         hypers = [case.make_hyper()]
     with checkpoints.open_manager(folder) as manager:
@@ -64,14 +62,12 @@ def fit(
             recipe,
             case.MESH,
             states,
-            usual if data is None else data,
-            validation,
-            stack(hypers),
+            hypers=stack(hypers),
             manager=manager,
             checkpoint_every=every,
             preparation=case.PREPARATION,
             report=keep,
-            **teacher,
+            **(usual | changes),
         )
     return states, records
 

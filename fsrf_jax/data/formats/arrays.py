@@ -13,6 +13,7 @@ import numpy as np
 
 from fsrf_jax.data.assemble import Raw, assemble
 from fsrf_jax.data.dataset import Dataset
+from fsrf_jax.data.lazy import Lazy
 from fsrf_jax.data.names import SPLITS, hint, key_of, listed, split_names
 from fsrf_jax.errors import DataError
 from fsrf_jax.reading import hdf5, npz, signature
@@ -25,7 +26,7 @@ def recognises(path: Path) -> bool:
     return path.is_file() and signature.kind(path) in ("zip", "npy", "hdf5")
 
 
-def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
+def read(path: str | Path, modalities: tuple[str, ...], stays: bool = False) -> Dataset:
     """Read plain arrays.
 
     Keys: `{split}_{modality}` [n, t, f] or [n, f]; `{split}_label` (or `_labels`) [n], names of
@@ -36,6 +37,7 @@ def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
     Args:
         path: the file.
         modalities: names of the modalities to read.
+        stays: features stay in the file.
 
     Returns:
         The splits as they stand in the file, not cleaned yet.
@@ -44,7 +46,7 @@ def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
         DataError: the file cannot be read, or no split has one of the modalities, or labels lack.
     """
     path = Path(path)
-    with opened(path) as arrays:
+    with opened(path, stays) as arrays:
         labels = _label_keys(path, arrays, modalities)
         for modality in modalities:
             if not any(_key(arrays, split, modality) for split in labels):
@@ -55,7 +57,9 @@ def read(path: str | Path, modalities: tuple[str, ...]) -> Dataset:
             counted = {m: f"{key}_lengths" for m, key in keys.items() if f"{key}_lengths" in arrays}
             return Raw(
                 labels=arrays[labels[name]],
-                features={m: arrays[key] for m, key in keys.items()},
+                features={
+                    m: _lazy(arrays, key) if stays else arrays[key] for m, key in keys.items()
+                },
                 lengths={m: (key, arrays[key]) for m, key in counted.items()},
                 ids=arrays.get(f"{name}_id"),
                 groups=arrays.get(f"{name}_group"),
@@ -73,6 +77,16 @@ class Rows(Protocol):
         """The next `count` rows."""
 
 
+class Samples(Protocol):
+    """Reads rows int [k] of an array of a file that stays open, [k, ..]."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def __call__(self, index: np.ndarray) -> np.ndarray:
+        """These rows."""
+
+
 class Arrays(Protocol):
     """The arrays of an open file by key: a mapping that reads one when it is asked for."""
 
@@ -87,18 +101,33 @@ class Arrays(Protocol):
         """One of them, or None."""
 
 
+class InFile(Arrays, Protocol):
+    """Those of a file that may stay open."""
+
+    def samples(self, key: str) -> Samples:
+        """One of them, whose rows are read when they are asked for."""
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[Arrays]:
-    """The arrays of the file by key, each read when it is asked for."""
+def opened(path: Path, stays: bool = False) -> Iterator[InFile]:
+    """The arrays of the file by key, each read when it is asked for.
+
+    `stays`: the file is open as long as anything holds `samples` of it.
+    """
     if signature.kind(path) == "hdf5":
-        with hdf5.open_hdf5(path) as file:
-            yield _Lazy(file)
+        with hdf5.open_hdf5(path, stays=stays) as file:
+            yield _InHdf5(file)
     else:
-        with npz.open_npz(path) as arrays:
+        with npz.open_npz(path, stays=stays) as arrays:
             yield arrays
 
 
-class _Lazy(Mapping[str, np.ndarray]):
+def _lazy(arrays: InFile, key: str) -> Lazy:
+    samples = arrays.samples(key)
+    return Lazy(samples.shape, samples.dtype, samples)
+
+
+class _InHdf5(Mapping[str, np.ndarray]):
     """The arrays of an HDF5 file; those in groups by their path with `_` for `/`."""
 
     def __init__(self, file: h5py.File) -> None:
@@ -116,6 +145,10 @@ class _Lazy(Mapping[str, np.ndarray]):
     def rows(self, key: str) -> Iterator[Rows]:
         """An array that is read some rows at a time."""
         yield hdf5.Rows(self._arrays[key])
+
+    def samples(self, key: str) -> hdf5.Samples:
+        """An array whose rows are read when they are asked for."""
+        return hdf5.Samples(self._arrays[key])
 
     def __contains__(self, key: object) -> bool:
         return key in self._arrays

@@ -1,4 +1,5 @@
 import h5py
+import lazy_case
 import numpy as np
 import pytest
 
@@ -97,3 +98,29 @@ def test_one_array_is_not_enough(tmp_path):
     np.save(tmp_path / "x.npy", np.ones(3))
     with pytest.raises(DataError, match="one array without a name"):
         arrays.read(tmp_path / "x.npy", ("audio",))
+
+
+def test_features_that_stay_are_those_that_are_read(path):
+    """Padded at either end, of one frame, and absent from a split."""
+    rng = np.random.default_rng(0)
+    changes = {
+        "train_audio": rng.normal(size=(2, 3, 2)),
+        "train_audio_lengths": np.array([3, 1]),
+        "train_vision": rng.normal(size=(2, 4)),
+        "test_vision": rng.normal(size=(1, 4)).astype("f4"),
+    }
+    names = ("text", "audio", "vision")
+    expected = arrays.read(write(path, content(**changes)), names)
+    found = arrays.read(path, names, stays=True)
+    assert (found.notes, list(found.splits)) == (expected.notes, list(expected.splits))
+    for name, split in expected.splits.items():
+        assert not found.splits[name].in_memory
+        lazy_case.assert_same(found.splits[name], split)
+
+
+def test_features_that_stay_have_to_be_sequences_of_numbers(path):
+    for wrong in (np.ones((2, 3, 2, 2)), np.full((2, 3, 2), 1j)):
+        write(path, content(train_audio=wrong))
+        with pytest.raises(DataError, match=r"expected \[samples, frames, features\]|complex"):
+            arrays.read(path, ("audio",), stays=True)
+        path.unlink()
