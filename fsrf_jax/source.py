@@ -182,10 +182,16 @@ def open_source(config: DataConfig, form: str = "number", *, trained: bool = Fal
 
 def _loaded(config: DataConfig) -> Dataset:
     assert config.path is not None  # config.check
-    where = config.path, config.modalities, config.format
-    stays = stays_in_file(config.placement, *where)
+    stays = stays_in_file(config.placement, config.path, config.modalities, config.format)
+    format = "store" if stays else config.format
     try:
-        return load(*where[:2], format=config.format, bad_values=config.bad_values, stays=stays)
+        return load(
+            config.path,
+            config.modalities,
+            format=format,
+            bad_values=config.bad_values,
+            stays=stays,
+        )
     except OutOfMemory as error:
         if config.placement != "auto":
             raise

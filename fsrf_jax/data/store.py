@@ -188,12 +188,12 @@ def read(path: str | Path, modalities: tuple[str, ...], stays: bool = False) -> 
     Raises:
         DataError: the file is none of the project's, is damaged, or lacks a modality.
     """
-    with opened(Path(path)) as file:
+    with opened(Path(path), stays=stays) as file:
         notes, classes, tokens = (_optional(file, k) or () for k in ("notes", "classes", "tokens"))
-        groups = file["splits"]
-        splits = {name: _read_split(groups[name], modalities) for name in groups if not stays}
-    if stays:
-        splits = _stay(Path(path), modalities, tokens)
+        groups, in_memory = file["splits"], tokens if stays else modalities
+        splits = {
+            name: _read_split(groups[name], modalities, in_memory=in_memory) for name in groups
+        }
     return Dataset(
         splits, tuple(notes), tuple(classes), tuple(m for m in modalities if m in tokens)
     )
@@ -259,20 +259,16 @@ def _texts(dataset: h5py.Dataset, rows: slice = _ALL) -> list[str]:
     return [bytes(text).decode("utf-8") for text in hdf5.read_array(dataset, rows)]
 
 
-def _stay(path: Path, modalities: tuple[str, ...], tokens: Sequence[str]) -> dict[str, Split]:
-    """All splits, with features that stay in the file."""
-    with opened(path, stays=True) as file:
-        groups = file["splits"]
-        return {name: _read_split(groups[name], modalities, stay_in=tokens) for name in groups}
-
-
 def _read_split(
     group: h5py.Group,
     modalities: tuple[str, ...],
     rows: slice = _ALL,
-    stay_in: Sequence[str] | None = None,
+    in_memory: Sequence[str] | None = None,
 ) -> Split:
-    """A split; unless `stay_in` is None, features stay in the file, but for modalities in it."""
+    """A split, or rows of it; features of modalities that are not to be in memory stay in the file.
+
+    None: all are to be in memory.
+    """
     path = group.file.filename
     for modality in modalities:
         found = list(group["features"])
@@ -285,7 +281,7 @@ def _read_split(
     for m in modalities:
         stored = group["features"][m]
         valid[m] = hdf5.read_array(group["valid"][m], rows)
-        if stay_in is None or m in stay_in:
+        if in_memory is None or m in in_memory:
             features[m] = hdf5.read_array(stored, rows)
             present[m] = valid[m] & filled(features[m])  # as `clean` has them
         else:

@@ -90,6 +90,13 @@ def test_one_cpu_device_trains_one_at_a_time_unless_asked(training, tmp_path):
     assert training.parts == [seeds(0), seeds(1)]
 
 
+def test_members_whose_samples_are_not_on_the_device_train_one_at_a_time(training, tmp_path):
+    _, lines = train(tmp_path, full(tmp_path, 2, "--data.placement", "host"), together=2)
+    assert training.parts == [seeds(0), seeds(1)]
+    (line,) = lines
+    assert line.startswith("members train one at a time: data.placement host, as asked: training")
+
+
 def test_a_plan_is_written_before_the_part_begins_and_removed_behind_it(training, tmp_path):
     train(tmp_path, full(tmp_path, 3))
     assert training.plans == [[seeds(0, 1)], [seeds(2)]]

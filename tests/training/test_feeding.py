@@ -132,21 +132,26 @@ def member(states):
 
 
 def test_the_device_has_few_batches_at_a_time(monkeypatch):
-    """One is given to it when the one before the last is done."""
+    """One is given to it when all but the last are done."""
     recipe, hyper = linear()
-    events = []
+    given, waits = [], []
     step, wait = feeding._step, jax.block_until_ready
 
     def stepped(*args):
-        events.append("step")
-        return step(*args)
+        state, terms = step(*args)
+        given.append(terms)
+        return state, terms
+
+    def waited(x):
+        waits.append((len(given), [i for i, terms in enumerate(given, 1) if terms is x]))
+        return wait(x)
 
     monkeypatch.setattr(feeding, "_step", stepped)
-    monkeypatch.setattr(jax, "block_until_ready", lambda x: events.append("wait") or wait(x))
+    monkeypatch.setattr(jax, "block_until_ready", waited)
     hypers = loop.place(loop.stack([hyper]), case.MESH)
     states = case.make_states(0, recipe=recipe)
     feeding.train_epoch(recipe, case.MESH, states, Feed(TRAIN), HELD_OUT, hypers)
-    assert events[: 2 * case.STEPS] == ["step", "wait"] * case.STEPS
+    assert waits[: case.STEPS] == [(1, [1]), (2, [1]), (3, [2])]
 
 
 def test_several_members_are_refused():
