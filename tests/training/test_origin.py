@@ -112,3 +112,14 @@ def test_inside_of_loops_and_branches(turn, bad):
     assert (chosen is not None) == bad
     if bad:
         assert chosen.where.startswith(line_of(loops, "jnp.log(x)"))
+
+
+def test_the_turns_of_a_loop_come_in_their_order():
+    """Backwards, so that they are -5, -2 and -2; any other order gives other rows."""
+
+    def function(x):
+        _, rows = jax.lax.scan(lambda c, row: (c - row, c - row), 0.0, x, reverse=True)
+        return tuple(jnp.log(jnp.abs(row + bad)) for row, bad in zip(rows, (5, 2, 2), strict=True))
+
+    found = begins(function, jnp.asarray([3.0, 0.0, 2.0]))
+    assert [one and one.what for one in found] == ["log"] * 3
