@@ -182,7 +182,9 @@ def test_the_choices_train_and_evaluate(row, tmp_path):
     done = call("train", *TINY, *argv, "--output.directory", tmp_path / "run")
     assert done.status == 0, done.err
     first, last = read_lines(tmp_path / "run" / "metrics.jsonl")
-    terms = set(first) - {"epoch", "best_epoch", "validation_error", "gradient_norm"}
+    counts = {"epoch", "best_epoch", "bad_steps", "validation_error", "gradient_norm"}
+    terms = set(first) - counts
+    assert (first["bad_steps"], last["bad_steps"]) == (0, 0)
     weighted = row.get("method.weights.feature_distillation", {"mmd": 0.1, "mse": 0.1})
     names = {name for name in terms if name.startswith("feature_distillation.")}
     assert names == {f"feature_distillation.{name}" for name in weighted}
