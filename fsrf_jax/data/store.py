@@ -32,8 +32,8 @@ LAZY = 3
 
 CHUNK = 2**17  # bytes of a chunk, where a sample has less: many small reads cost more than a large
 Compression = Literal["none", "lzf"]
-"""Of features. lzf: about the half for sequences of half their padded length, and a fifth of the
-speed (benchmarks/streaming.py)."""
+"""Of features. lzf: about the half for sequences of half their padded length, and two fifths of the
+speed of reading (benchmarks/streaming.py)."""
 
 _TEXT = h5py.string_dtype()
 _ALL = slice(None)
