@@ -17,7 +17,7 @@ from fsrf_jax.inference import make_batch
 from fsrf_jax.methods import METHODS
 from fsrf_jax.training.bad_steps import BadSteps
 from fsrf_jax.training.loop import member
-from fsrf_jax.training.step import take
+from fsrf_jax.training.step import epoch_order, take
 
 SETTINGS = {
     "method.name": "linear",
@@ -92,9 +92,11 @@ def test_what_is_kept(stopped):
             assert observed.shape == present.shape
             assert not (observed & ~present).any()
             assert (observed != present).any()
-    source = open_experiment(arguments.load(SETTINGS | {"output.loggers": []})).source
-    train = source.split("train")
+    run = open_experiment(arguments.load(SETTINGS | {"output.loggers": []}))
+    train = run.source.split("train")
     rows = [list(train.ids).index(name) for name in header["ids"]]
+    order = epoch_order(member(run.initial_states([0]), 0), 40, 5, 8)
+    assert rows == order[3].tolist()
     np.testing.assert_allclose(arrays["batch/labels"], train.labels[rows], rtol=1e-6)
 
 
@@ -133,6 +135,15 @@ def test_a_file_of_another_version_or_config_is_refused(stopped, tmp_path, chang
     path = tmp_path / "bad.npz"
     np.savez(path, **(arrays | {"header": json.dumps(header)}))
     refused(call("train", "--replay", path), 2, str(path), message)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda kernel: kernel[:-1], lambda kernel: kernel.astype(np.float64)]
+)
+def test_parameters_of_another_network_are_refused(stopped, tmp_path, change):
+    arrays, name = read_arrays(stopped[0] / "bad-step.npz"), "state/parameters/inference/kernel"
+    np.savez(tmp_path / "bad.npz", **(arrays | {name: change(arrays[name])}))
+    refused(call("train", "--replay", tmp_path / "bad.npz"), 2, f"of {name}, expected float32[68")
 
 
 def test_what_is_no_such_file_is_refused(stopped, tmp_path):
