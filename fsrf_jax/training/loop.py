@@ -159,8 +159,8 @@ def fit(
 
     Raises:
         InterruptedTraining: SIGINT or SIGTERM came; the states are saved.
-        BadSteps: `recipe.bad_steps` steps in a row of a member were bad ones, or those before a
-            validation error that is NaN or infinite.
+        BadSteps: `recipe.bad_steps` steps in a row of a member were bad ones, or all that it had,
+            or those before a validation error that is NaN or infinite.
         RunError: a validation error became NaN or infinite.
     """
     hypers = place(hypers, mesh)
@@ -178,21 +178,23 @@ def fit(
             large: dict[str, Any] = dict.fromkeys(unread)
             reached = jax.device_get(dataclasses.replace(states, **large))
             rows, bad = bad_steps(states)
+            now_complete_p = np.asarray(is_complete(recipe, reached))
             for index in np.flatnonzero(~complete_p).tolist():
                 of_member = {name: values[index] for name, values in terms.items()}
                 state = member(reached, index)
                 row, score = int(rows[index]), float(scores[index])
-                # Parameters that a validation is NaN with seldom learn again: look at them now.
-                if row >= recipe.bad_steps or (row and not np.isfinite(score)):
+                # Parameters that a validation is NaN with seldom learn again: look at them now. And
+                # a network that no step has changed is none that was trained.
+                untrained = now_complete_p[index] and row == int(state.step)
+                if row >= recipe.bad_steps or (row and (untrained or not np.isfinite(score))):
                     last = member(jax.device_get(states), index)
                     raise BadSteps.after(row, recipe.steps_per_epoch, index, last, of_member)
                 count = int(bad[index] - bad_before[index])
                 report(index, epoch_record(recipe, state, of_member, score, count))
             bad_before = bad
             done = epochs_done(recipe, reached)
-            all_complete = np.asarray(is_complete(recipe, reached)).all()
             stop = received[:1]  # read once: a signal may come at any moment
-            if all_complete or stop or done % checkpoint_every == 0:
+            if now_complete_p.all() or stop or done % checkpoint_every == 0:
                 checkpoints.save(manager, done, {"state": states, "preparation": preparation})
             if stop:
                 checkpoints.wait(manager)

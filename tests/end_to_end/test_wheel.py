@@ -24,7 +24,7 @@ from fsrf_jax.cli.train import main
 from fsrf_jax.experiments import folder
 assert Path(fsrf_jax.__file__).is_relative_to(sys.path[1]), fsrf_jax.__file__
 assert packaged.folder().is_relative_to(sys.path[1])
-assert folder._environment("")["commit"] is None
+assert folder._environment()["commit"] is None
 print(fsrf_jax.__version__)
 sys.argv = ["train", "--config", "worlds/small", "--print_config"]
 main()
