@@ -51,7 +51,7 @@ class BadSteps(RunError):
         message = (
             f"{first_bad(terms)} in epoch {epoch + 1}, step {step + 1}, {steps} gave NaN or an "
             "infinity and changed nothing. Lower optimizer.learning_rate, or look at the term's "
-            "options; the last checkpoint is kept, and the same command goes on from it."
+            "options; the same command goes on from the last checkpoint, or anew."
         )
         before = dataclasses.replace(state, step=jnp.asarray(number, state.step.dtype))
         return cls(message, index, before, terms)

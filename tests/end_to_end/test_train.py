@@ -409,7 +409,7 @@ def test_a_modality_may_be_absent_for_good_in_training(tmp_path):
 def test_a_loss_that_overflows_ends_with_advice(tmp_path):
     argv = (*TINY, "--output.directory", tmp_path / "run", "--method.weights.noise", "3e38")
     # Six steps are fewer than training.bad_steps, but all that there are.
-    last = "total became inf in epoch 2, step 3, the last of 6 steps in a row"
+    last = " became inf in epoch 2, step 3, the last of 6 steps in a row"
     for _ in range(2):
         refused(call("train", *argv), 2, last, "learning_rate", "bin/train --replay")
         assert not (tmp_path / "run" / "results.json").exists()
