@@ -120,11 +120,15 @@ def _quiet_saving() -> Iterator[None]:
     logger, before = logging.getLogger("absl"), sys.excepthook
     logger.addFilter(keep)
     sys.excepthook = hook
+    failed = False
     try:
         yield
+    except WriteError:
+        failed = True  # its threads may be heard of until the process ends
+        raise
     finally:
         logger.removeFilter(keep)
-        if sys.excepthook is hook:
+        if sys.excepthook is hook and not failed:
             sys.excepthook = before
 
 
