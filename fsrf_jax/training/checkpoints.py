@@ -12,6 +12,7 @@ cut off is called FOLDER/EPOCH.orbax-checkpoint-tmp, what turned out to be damag
 went on FOLDER/EPOCH.damaged.
 """
 
+import asyncio
 import contextlib
 import dataclasses
 import functools
@@ -113,13 +114,22 @@ def _quiet_saving() -> Iterator[None]:
     def keep(record: logging.LogRecord) -> bool:
         return "orbax" not in record.pathname
 
-    def hook(kind: Any, error: BaseException, trace: Any) -> None:
-        if str(error) != "Event loop is closed":  # TensorStore, of what it still writes then
-            before(kind, error, trace)
+    loops: Any = asyncio.BaseEventLoop
+    before = loops.call_soon_threadsafe
 
-    logger, before = logging.getLogger("absl"), sys.excepthook
+    def call_soon_threadsafe(loop: Any, *arguments: Any, **options: Any) -> Any:
+        try:
+            return before(loop, *arguments, **options)
+        except RuntimeError:
+            # Orbax gives up at the first error and closes its loop; TensorStore then reports every
+            # other write to it, and prints what is raised here, past all hooks.
+            if loop.is_closed():
+                return None
+            raise
+
+    logger = logging.getLogger("absl")
     logger.addFilter(keep)
-    sys.excepthook = hook
+    loops.call_soon_threadsafe = call_soon_threadsafe
     failed = False
     try:
         yield
@@ -128,8 +138,8 @@ def _quiet_saving() -> Iterator[None]:
         raise
     finally:
         logger.removeFilter(keep)
-        if sys.excepthook is hook and not failed:
-            sys.excepthook = before
+        if not failed and loops.call_soon_threadsafe is call_soon_threadsafe:
+            loops.call_soon_threadsafe = before
 
 
 def check_path(folder: Path) -> None:

@@ -1,3 +1,4 @@
+import asyncio
 import json
 import logging
 import os
@@ -551,3 +552,19 @@ def test_a_path_that_is_no_text_is_refused(tmp_path, name):
         ):
             pass
     assert not list(tmp_path.iterdir())
+
+
+def test_what_threads_still_report_to_a_loop_that_is_closed_is_left_out(tmp_path):
+    """Of a failed save: TensorStore prints what such a call raises, past all hooks."""
+    loop = asyncio.new_event_loop()
+    loop.close()
+
+    def plain(loop, callback):
+        loop._check_closed()
+
+    # A save that failed before in this process has left its own.
+    with mock.patch.object(asyncio.BaseEventLoop, "call_soon_threadsafe", plain):
+        with checkpoints.open_manager(tmp_path / "checkpoints"):
+            assert loop.call_soon_threadsafe(print) is None
+        with pytest.raises(RuntimeError, match="closed"):
+            loop.call_soon_threadsafe(print)
