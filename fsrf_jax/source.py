@@ -175,6 +175,11 @@ def open_source(config: DataConfig, form: str = "number", *, trained: bool = Fal
         notes = (*dataset.notes, *overlaps.check(found, config.allow_duplicates))
         dataset = dataclasses.replace(dataset, notes=notes)
     dataset, vocabulary = tokens.to_ids(dataset)
+    if form == "class" and len(dataset.classes) == 1 and not trained:
+        raise DataError(
+            f"labels: found one class, {dataset.classes[0]}, in all splits, expected two or more: "
+            "there is nothing to learn."
+        )
     outputs = labels.outputs(dataset, form, config.cuts)
     placed = choose(config.placement, dataset)
     return Source(dataset, world, form, outputs, config.cuts, vocabulary, placed)

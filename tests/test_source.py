@@ -248,3 +248,19 @@ def test_a_file_without_a_validation_split_is_given_one(tmp_path):
     splits = open_source(config).dataset.splits
     assert len(splits["train"]) + len(splits["valid"]) == 40
     assert 9 <= len(splits["valid"]) <= 11
+
+
+def test_one_class_in_all_splits_is_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for split, n in (("train", 4), ("valid", 2), ("test", 2)):
+        arrays[f"{split}_label"] = np.array(["happy"] * n)
+        for modality in ("language", "audio"):
+            arrays[f"{split}_{modality}"] = rng.normal(size=(n, 3, 2))
+    np.savez(tmp_path / "x.npz", **arrays)
+    config = DataConfig(
+        source="file", path=str(tmp_path / "x.npz"), modalities=("language", "audio")
+    )
+    with pytest.raises(DataError, match="found one class, happy, in all splits, expected two"):
+        open_source(config, "class")
+    assert open_source(config, "class", trained=True).outputs == 2
