@@ -232,18 +232,7 @@ def train_population(
         placed = _placed(run, normaliser)
         taught_by = teacher()
 
-        def keep(stopped: BadSteps) -> RunError:
-            path = (folders or [place])[stopped.index] / replay.NAME
-            one, alone = runs[stopped.index], len(runs) == 1
-            try:
-                replay.write_dump(path, one, stopped, placed.rows, taught_by, alone=alone)
-            except WriteError as error:
-                return RunError(f"{stopped} The step could not be kept: {error}")
-            return RunError(
-                f"{stopped} The step is kept: bin/train --replay {path} says which operation "
-                "went wrong first."
-            )
-
+        keep = partial(_keep_step, runs, folders or [place], placed, taught_by)
         steps_p = np.asarray(jax.device_get(states.step))
         done_p = (steps_p // recipe.steps_per_epoch).tolist()
         with reporting(done_p) as report, _kept(keep):
@@ -262,6 +251,25 @@ def train_population(
                 teacher=taught_by,
             )
     return states, normaliser
+
+
+def _keep_step(
+    runs: Sequence[Experiment],
+    folders: Sequence[Path],
+    placed: "_Placed",
+    teacher: Any,
+    stopped: BadSteps,
+) -> RunError:
+    """Write the step that ended training into the member's folder; the error that says so."""
+    run, path = runs[stopped.index], folders[stopped.index] / replay.NAME
+    try:
+        replay.write_dump(path, run, stopped, placed.rows, teacher, alone=len(runs) == 1)
+    except WriteError as error:
+        return RunError(f"{stopped} The step could not be kept: {error}")
+    return RunError(
+        f"{stopped} The step is kept: bin/train --replay {path} says which operation went wrong "
+        "first."
+    )
 
 
 @contextlib.contextmanager

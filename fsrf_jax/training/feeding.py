@@ -21,7 +21,7 @@ from fsrf_jax.errors import ConfigError, RunError, UserError
 from fsrf_jax.options import Hyper
 from fsrf_jax.training.loop import member
 from fsrf_jax.training.state import Recipe, TrainState
-from fsrf_jax.training.step import epoch_order, keep_best, train_step
+from fsrf_jax.training.step import epoch_order, keep_best, rows_of_step, train_step
 from fsrf_jax.types import Batch, ByModality, View
 
 AHEAD = 2
@@ -164,8 +164,8 @@ def train_epoch(
             "placement device alone; give --data.placement device, or another folder."
         )
     state, hyper = member(states, 0), member(hypers, 0)
-    n, steps = len(data), recipe.steps_per_epoch
-    rows = sharding.padded_rows(-(-n // steps), mesh)
+    n = len(data)
+    rows = rows_of_step(recipe, mesh, n)
     order_sb = np.asarray(_order(recipe, state, n, rows))
     terms: list[dict[str, jax.Array]] = []
     for batch in data.batches(order_sb):
