@@ -26,6 +26,9 @@ from fsrf_jax.options import expect, prefixed, within
 from fsrf_jax.training.loggers import check_names
 from fsrf_jax.training.optimizer import OptimizerOptions
 
+PLACES = ("data.path", "data.licence", "data.placement", "data.readers", "output.")
+"""Keys, or beginnings of them, that say where things are: one run may have several."""
+
 
 @dataclass(frozen=True)
 class DataConfig:

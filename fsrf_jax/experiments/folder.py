@@ -26,7 +26,7 @@ import filelock
 import jax
 
 from fsrf_jax import arguments, sealed
-from fsrf_jax.config import Config, flatten
+from fsrf_jax.config import PLACES, Config, flatten
 from fsrf_jax.data.names import listed
 from fsrf_jax.errors import RunError, UserError
 from fsrf_jax.evaluation import environment
@@ -44,11 +44,8 @@ ELSEWHERE = "choose another folder by --output.directory (in Python folder=...)"
 ANEW = "start anew by --overwrite (in Python overwrite=True)"
 
 # Keys that may differ between a run and the command that resumes it.
-PLACES = (
-    *("data.path", "data.licence", "data.placement", "data.readers"),
-    *("method.teacher", "output."),
-)
-FREE = (*PLACES, "training.epochs", "training.bad_steps")
+FREE_FROM_THE_START = (*PLACES, "method.teacher")
+FREE = (*FREE_FROM_THE_START, "training.epochs", "training.bad_steps")
 
 
 def choose(config: Config, name: str) -> Path:
@@ -110,7 +107,7 @@ def _began_with(folder: Path, config: Config) -> bool:
 
 def _config_digest(config: Config) -> str:
     leaves = flatten(config)
-    return sealed.digest({k: v for k, v in leaves.items() if not k.startswith(PLACES)})
+    return sealed.digest({k: v for k, v in leaves.items() if not k.startswith(FREE_FROM_THE_START)})
 
 
 def check_several(folder: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fsrf_jax import arguments, sealed
-from fsrf_jax.config import Config, flatten
+from fsrf_jax.config import PLACES, Config, flatten
 from fsrf_jax.errors import RunError
 from fsrf_jax.evaluation.environment import read_environment
 from fsrf_jax.evaluation.results import Results
@@ -16,10 +16,7 @@ from fsrf_jax.journal import read_journal
 from fsrf_jax.reporting.captions import made_by
 
 # Keys that may differ between the runs of one method; those that end in a dot are sections.
-FREE = (
-    *("data.path", "data.licence", "data.placement", "data.readers"),
-    *("output.", "training.seed"),
-)
+FREE = (*PLACES, "training.seed")
 
 
 @dataclass(frozen=True)

@@ -12,20 +12,12 @@ cut off is called FOLDER/EPOCH.orbax-checkpoint-tmp, what turned out to be damag
 went on FOLDER/EPOCH.damaged.
 """
 
-import asyncio
 import contextlib
 import dataclasses
 import functools
-import gc
 import hashlib
 import json
-import logging
 import shutil
-import sys
-import threading
-import time
-import traceback
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +28,7 @@ from orbax.checkpoint import v1 as ocp
 
 from fsrf_jax.errors import RunError, WriteError
 from fsrf_jax.files import is_text, writing
+from fsrf_jax.training.quiet import Failure, quiet_saving, quietly
 
 Which = Literal["newest", "last_whole"]
 """The checkpoint to read: the newest, or, if it is damaged, the newest of those that are not."""
@@ -94,7 +87,7 @@ def open_manager(
             folder.mkdir(parents=True, exist_ok=True)
         for left in folder.glob(f"*{UNFINISHED}") if jax.process_index() == 0 else ():
             shutil.rmtree(left)
-    with _quiet_saving():
+    with quiet_saving():
         try:
             yield manager
             wait(manager)
@@ -105,41 +98,6 @@ def open_manager(
             raise WriteError(f"{error} {_left(manager)}") from error
         finally:
             wait(manager)
-
-
-@contextlib.contextmanager
-def _quiet_saving() -> Iterator[None]:
-    """Leave out what the threads of a failed save print meanwhile: `wait` raises the reason."""
-
-    def keep(record: logging.LogRecord) -> bool:
-        return "orbax" not in record.pathname
-
-    loops: Any = asyncio.BaseEventLoop
-    before = loops.call_soon_threadsafe
-
-    def call_soon_threadsafe(loop: Any, *arguments: Any, **options: Any) -> Any:
-        try:
-            return before(loop, *arguments, **options)
-        except RuntimeError:
-            # Orbax gives up at the first error and closes its loop; TensorStore then reports every
-            # other write to it, and prints what is raised here, past all hooks.
-            if loop.is_closed():
-                return None
-            raise
-
-    logger = logging.getLogger("absl")
-    logger.addFilter(keep)
-    loops.call_soon_threadsafe = call_soon_threadsafe
-    failed = False
-    try:
-        yield
-    except WriteError:
-        failed = True  # its threads may be heard of until the process ends
-        raise
-    finally:
-        logger.removeFilter(keep)
-        if not failed and loops.call_soon_threadsafe is call_soon_threadsafe:
-            loops.call_soon_threadsafe = before
 
 
 def check_path(folder: Path) -> None:
@@ -332,64 +290,23 @@ def _damaged(place: Path, what: str) -> DamagedCheckpoint:
 
 
 def _load(place: Path, item: str, target: Any) -> Any:
-    with _quiet():
-        try:
-            with _context():
-                return ocp.load_checkpointables(place, {item: target})[item]
-        except Exception as error:  # Orbax, TensorStore and JSON each raise errors of their own
-            failure = _first_line(error)
-            traceback.clear_frames(error.__traceback__)
-        # Orbax gives up at the first error and leaves reads under way and coroutines behind.
-        time.sleep(0.2)
-        gc.collect()
-    raise _damaged(place, f"it cannot be restored: {failure}")
-
-
-_SILENCE = threading.RLock()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the many tracebacks that a failed restore prints with the error it raises.
-
-    They come from threads, collected coroutines, loggers and warnings, before and after it.
-    """
-
-    def drop(*_: Any) -> bool:
-        return False
-
-    loggers = [logging.getLogger("absl"), logging.getLogger("asyncio")]
-    # Hooks belong to the process: of two threads, one would put back the other's silence for good.
-    with _SILENCE:
-        hooks = sys.excepthook, sys.unraisablehook
-        sys.excepthook = sys.unraisablehook = drop
-        for logger in loggers:
-            logger.addFilter(drop)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", RuntimeWarning)
-                yield
-        finally:
-            sys.excepthook, sys.unraisablehook = hooks
-            for logger in loggers:
-                logger.removeFilter(drop)
+    try:
+        with quietly(), _context():
+            return ocp.load_checkpointables(place, {item: target})[item]
+    except Failure as failure:
+        raise _damaged(place, f"it cannot be restored: {failure}") from None
 
 
 @contextlib.contextmanager
 def _failed_save_is_write_error(manager: Manager, epoch: int) -> Iterator[None]:
-    with _quiet():
-        try:
+    try:
+        with quietly():
             yield
-            return
-        except Exception as error:  # as in `_load`
-            failure = _first_line(error)
-            traceback.clear_frames(error.__traceback__)
-        time.sleep(0.2)
-        gc.collect()
-    raise WriteError(
-        f"{manager.folder / str(epoch)}: cannot save the checkpoint: {failure}. Make room, or look "
-        f"after the folder and its rights. {_left(manager)}"
-    )
+    except Failure as failure:
+        raise WriteError(
+            f"{manager.folder / str(epoch)}: cannot save the checkpoint: {failure}. Make room, or "
+            f"look after the folder and its rights. {_left(manager)}"
+        ) from None
 
 
 def _left(manager: Manager) -> str:
@@ -401,13 +318,6 @@ def _left(manager: Manager) -> str:
     if epoch is None:
         return "There is no checkpoint yet to go on from."
     return f"The same command goes on from epoch {epoch}, whose checkpoint is whole."
-
-
-def _first_line(error: Exception) -> str:
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
-    line = line.partition(" [tensorstore_spec")[0]
-    # TensorStore begins with the file and ends with the cause.
-    return line if len(line) <= 300 else f"{line[:100]} ... {line[-200:]}"
 
 
 @functools.cache

@@ -20,6 +20,7 @@ from command_case import disk_of, with_flags
 
 from fsrf_jax.errors import RunError, WriteError
 from fsrf_jax.training import checkpoints
+from fsrf_jax.training.quiet import quiet
 
 
 def example(seed=0):
@@ -499,12 +500,12 @@ def test_two_threads_that_restore_leave_the_hooks_of_the_process():
     inside, leave = threading.Event(), threading.Event()
 
     def first():
-        with checkpoints._quiet():
+        with quiet():
             inside.set()
             leave.wait(10)
 
     def second():
-        with checkpoints._quiet():
+        with quiet():
             pass
 
     threads = [threading.Thread(target=first), threading.Thread(target=second)]
