@@ -14,6 +14,7 @@ from fsrf_jax import arguments
 from fsrf_jax import config as configuration
 from fsrf_jax.api import load_run
 from fsrf_jax.cli.main import guarded
+from fsrf_jax.cli.reading import add_checkpoint
 from fsrf_jax.config import Config, EvaluationConfig
 from fsrf_jax.errors import ConfigError
 from fsrf_jax.evaluation.protocols.files import resolve
@@ -139,12 +140,7 @@ def _parse(argv: Sequence[str]) -> Request:
         action="store_true",
         help="also measure how close the codes of incomplete samples are to the complete ones'",
     )
-    parser.add_argument(
-        "--checkpoint",
-        type=Which,
-        default="newest",
-        help="last_whole evaluates the newest one that is not damaged",
-    )
+    add_checkpoint(parser)
     parser.add_argument(
         "--masks", metavar="FILE.npz", help="take protocol, split, seeds and masks from this file"
     )

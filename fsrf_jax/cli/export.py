@@ -10,8 +10,8 @@ from rich.console import Console
 from fsrf_jax import arguments
 from fsrf_jax.api import load
 from fsrf_jax.cli.main import guarded
+from fsrf_jax.cli.reading import add_checkpoint
 from fsrf_jax.reading.limits import readable
-from fsrf_jax.training.checkpoints import Which
 
 DESCRIPTION = """Write the best network of a run folder into a folder of its own: weights, config
 and a description, which last, and a program that JAX runs without this package. RUN may be such a
@@ -30,12 +30,7 @@ def command(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--output", metavar="FOLDER", required=True, help="folder to write; must not exist"
     )
-    parser.add_argument(
-        "--checkpoint",
-        type=Which,
-        default="newest",
-        help="of a run: last_whole reads the newest one that is not damaged",
-    )
+    add_checkpoint(parser)
     parsed = arguments.parse_plain(parser, argv)
     say = partial(Console().out, highlight=False)
     load(parsed.run, checkpoint=parsed.checkpoint, say=say).export(parsed.output)

@@ -10,11 +10,11 @@ from rich.console import Console
 from fsrf_jax import arguments
 from fsrf_jax.api import load
 from fsrf_jax.cli.main import guarded
+from fsrf_jax.cli.reading import add_checkpoint
 from fsrf_jax.data.load import Format
 from fsrf_jax.data.names import listed
 from fsrf_jax.experiments.predict import Asked, Summary, predict_files
 from fsrf_jax.progress import steps
-from fsrf_jax.training.checkpoints import Which
 
 DESCRIPTION = """Predict samples by the best network of a run folder. An input is any file or folder
 that bin/train reads, whose labels are not looked at; an .npz, HDF5 or pickled file with arrays
@@ -61,12 +61,7 @@ def command(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--rows", type=int | None, default=None, help="samples at a time; default: the run's"
     )
-    parser.add_argument(
-        "--checkpoint",
-        type=Which,
-        default="newest",
-        help="of a run: last_whole reads the newest one that is not damaged",
-    )
+    add_checkpoint(parser)
     parsed = arguments.parse_plain(parser, argv)
     console = Console()
     say = partial(console.out, highlight=False)
