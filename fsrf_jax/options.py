@@ -5,7 +5,7 @@ Here stands what they share: ranges, messages, and the line between what compile
 
 A field made by `number` or `numbers` never compiles anew: `split` takes its value out into a flat
 dictionary of arrays, and `merge` puts arrays in its place inside a compiled program. All the rest
-is static: two programs are the same exactly if their static parts are equal.
+is static, and of a switch the 0: two programs are the same exactly if their static parts are equal.
 """
 
 import contextlib
@@ -30,9 +30,15 @@ def within(default: Any, low: float, high: float = math.inf, below: bool = False
     return field(default=default, metadata={"range": (low, high, below)})
 
 
-def number(default: float, low: float, high: float = math.inf, below: bool = False) -> Any:
-    """A field as `within`, whose value never compiles anew: the code may meet an array there."""
-    return field(default=default, metadata={"range": (low, high, below), "number": True})
+def number(
+    default: float, low: float, high: float = math.inf, below: bool = False, switch: bool = False
+) -> Any:
+    """A field as `within`, whose value never compiles anew: the code may meet an array there.
+
+    With `switch`, 0 is static: a program without what the number is for.
+    """
+    metadata = {"range": (low, high, below), "number": True, "switch": switch}
+    return field(default=default, metadata=metadata)
 
 
 def numbers(default: dict[str, float]) -> Any:
@@ -82,9 +88,9 @@ def split(options: Options) -> tuple[Options, Hyper]:
         options: a frozen dataclass, which may hold others.
 
     Returns:
-        The static part: the same dataclass with every number at its default, and mappings frozen,
-        so that it is hashable and compared by value. And the numbers, float32 scalars by dotted
-        name.
+        The static part: the same dataclass with every number at its default (a switch at 0 or 1),
+        and mappings frozen, so that it is hashable and compared by value. And the numbers, float32
+        scalars by dotted name; a switch at 0 is none.
     """
     changes: dict[str, Any] = {}
     hyper: Hyper = {}
@@ -93,11 +99,15 @@ def split(options: Options) -> tuple[Options, Hyper]:
         if dataclasses.is_dataclass(value):
             changes[item.name], of_section = split(value)
             hyper |= {f"{item.name}.{name}": leaf for name, leaf in of_section.items()}
+        elif item.metadata.get("switch") and value == 0:
+            changes[item.name] = 0.0
         elif "number" in item.metadata:
             named = _named(item.name, value)
             hyper |= {name: jnp.float32(leaf) for name, leaf in named.items()}
-            pinned = isinstance(value, dict | FrozenDict)
-            changes[item.name] = FrozenDict(dict.fromkeys(value, 0.0)) if pinned else item.default
+            if isinstance(value, dict | FrozenDict):
+                changes[item.name] = FrozenDict(dict.fromkeys(value, 0.0))
+            else:
+                changes[item.name] = 1.0 if item.metadata.get("switch") else item.default
         elif isinstance(value, dict):
             changes[item.name] = FrozenDict(value)
     return dataclasses.replace(options, **changes), hyper  # type: ignore[type-var]
@@ -117,7 +127,7 @@ def merge(static: Options, hyper: Hyper) -> Options:
         elif "number" in item.metadata:
             if isinstance(value, FrozenDict):
                 changes[item.name] = {name: hyper[f"{item.name}.{name}"] for name in sorted(value)}
-            else:
+            elif item.name in hyper:  # else a switch that is off
                 changes[item.name] = hyper[item.name]
     return dataclasses.replace(static, **changes)  # type: ignore[type-var]
 

@@ -241,7 +241,6 @@ NUMBERS = {
     "method.weights.redundancy": 0.1,
     "method.weights.variance_floor": 0.1,
     "model.dropout": 0.1,
-    "model.feature_dropout": 0.0,
     "optimizer.average": 0.0,
     "optimizer.clip_norm": 1.0,
     "optimizer.learning_rate": 1e-3,
@@ -255,6 +254,18 @@ def test_the_numbers_of_a_recipe_golden():
     assert {name: float(value) for name, value in hyper.items()} == {
         name: float(np.float32(value)) for name, value in NUMBERS.items()
     }
+
+
+def test_a_switch_is_static_where_it_is_off():
+    def of(rate):
+        return split(ModelOptions(feature_dropout=rate))
+
+    off, numbers = of(0.0)
+    assert "feature_dropout" not in numbers
+    assert merge(off, numbers).feature_dropout == 0.0
+    (half, numbers), (more, _) = of(0.5), of(0.75)
+    assert half == more != off
+    assert merge(half, numbers).feature_dropout == numbers["feature_dropout"] == 0.5
 
 
 def marked(options, prefix=""):
@@ -273,7 +284,7 @@ def marked(options, prefix=""):
 
 
 def test_only_what_is_marked_is_a_number():
-    _, hyper = split(recipe())
+    _, hyper = split(recipe(model=ModelOptions(feature_dropout=0.5)))
     assert set(hyper) == marked(recipe())
 
 

@@ -42,11 +42,9 @@ def mean_over_views(terms: Mapping[str, Term]) -> dict[str, jax.Array]:
 
 
 def stack_views(batch: Batch, views: Sequence[ByModality]) -> View:
-    """k views as one, of k * b rows."""
-    features, valid = jax.tree.map(
-        lambda x: jnp.concatenate([x] * len(views)), (batch.features, batch.valid)
-    )
-    return View(features, valid, jax.tree.map(lambda *masks: jnp.concatenate(masks), *views))
+    """k views of b samples as one: k * b rows of masks, and the features once."""
+    observed = jax.tree.map(lambda *masks: jnp.concatenate(masks), *views)
+    return View(batch.features, batch.valid, observed)
 
 
 def unstack_views(stacked: Tree, k: int) -> Tree:

@@ -1,7 +1,8 @@
 """One modality's sequence becomes one vector: convolution, Transformer, pooling."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -9,12 +10,15 @@ import jax.numpy as jnp
 from flax.core import FrozenDict
 
 from fsrf_jax.data.tokens import UNKNOWN
+from fsrf_jax.models.chunks import map_samples, samples_at_once
 from fsrf_jax.models.initialise import kernel_scale, token_scale
 from fsrf_jax.models.layers import (
     Block,
     Dropout,
     FrameConvolution,
+    drops,
     prepend,
+    shifted_sum,
     sinusoidal_positions,
     where_available,
 )
@@ -87,6 +91,58 @@ def target_frames(encoders: Mapping[str, Any], features: ByModality) -> ByModali
     }
 
 
+class Frames(NamedTuple):
+    """What an encoder makes of c samples in k views before frames see each other."""
+
+    products: jax.Array  # of the convolution, [k, c, t, w, d]; [1, ..] if all views share them
+    observed: jax.Array  # bool [k, c, t]
+    valid: jax.Array  # bool [1, c, t]
+    rows: jax.Array  # int32 [k, c], the number of each row among all
+
+
+class Mixer(nn.Module):
+    """Behind the convolution's products: from there on the frames of a sample see each other.
+
+    Attributes:
+        options: of the encoder.
+        train: turns dropout on.
+    """
+
+    options: ModelOptions
+    train: bool
+
+    @nn.compact
+    def __call__(self, frames: Frames, stand_in_wd: jax.Array, bias_d: jax.Array) -> jax.Array:
+        """From products of frames, with those of a missing one, to codes [k, c, d]."""
+        o = self.options
+        k, c, t = frames.observed.shape
+        missing = (frames.valid & ~frames.observed)[..., None]
+        taps = []
+        for i, stand_in_d in enumerate(stand_in_wd):
+            visible = jnp.where(frames.observed[..., None], frames.products[:, :, :, i], 0.0)
+            if o.missing_frame == "learned":
+                visible = jnp.where(missing, stand_in_d[None, None, None], visible)
+            taps.append(visible.reshape(k * c, t, o.width))
+        h_ntd = shifted_sum(taps, bias_d)
+        mask_kct = frames.observed if o.mask_aware else frames.valid
+        mask_nt = jnp.broadcast_to(mask_kct, (k, c, t)).reshape(k * c, t)
+        positions_td = sinusoidal_positions(t, o.width)
+        given: dict[str, Any] = {"train": self.train, "rows_b": frames.rows.ravel()}
+        h_ntd = Dropout(o.dropout)(h_ntd + positions_td[None], **given)
+        if o.pool == "cls":
+            h_ntd = prepend(self.param("class", token_scale, (o.width,)), h_ntd)
+            mask_nt = jnp.pad(mask_nt, ((0, 0), (1, 0)), constant_values=True)
+        for _ in range(o.encoder_layers):
+            h_ntd = Block(o.heads, o.expansion, o.dropout)(h_ntd, mask_nt, **given)
+        return POOLS[o.pool](nn.LayerNorm()(h_ntd), mask_nt).reshape(k, c, o.width)
+
+    def bytes_each(self, t: int) -> float:
+        """About what one sample of t frames needs in one view, with gradients."""
+        o = self.options
+        of_frame = o.kernel + (9 + 3 * o.expansion) * max(o.encoder_layers, 1)
+        return 4.0 * t * (o.width * of_frame + 3 * o.heads * t)
+
+
 class ModalityEncoder(nn.Module):
     """Z = Pool(Transformer(Conv1D(X * O) + positions)), as in HRLF.
 
@@ -102,45 +158,61 @@ class ModalityEncoder(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x_btf: jax.Array, valid_bt: jax.Array, observed_bt: jax.Array, *, train: bool
+        self, x_btf: jax.Array, valid_bt: jax.Array, observed_nt: jax.Array, *, train: bool
     ) -> tuple[jax.Array, jax.Array]:
-        """Encode one modality.
+        """Encode one modality of b samples, each in k views: n = k * b.
 
         Args:
             x_btf: normalised features, or token ids, int32 [b, t, 1].
             valid_bt: False for padding.
-            observed_bt: False for a missing frame; its features are not looked at.
+            observed_nt: False for a missing frame; its features are not looked at. The b rows of
+                the first view come first.
             train: turns dropout on.
 
         Returns:
-            Z [b, d], zero where nothing is observed, and the availability float32 [b].
+            Z [n, d], zero where nothing is observed, and the availability float32 [n].
         """
         o = self.options
-        observed_bt = observed_bt & valid_bt
-        available_b = observed_bt.any(axis=1).astype(jnp.float32)
-        mask_bt = observed_bt if o.mask_aware else valid_bt
+        b, t = valid_bt.shape
+        observed_kbt = observed_nt.reshape(-1, b, t) & valid_bt[None]
+        available_n = observed_kbt.any(axis=2).ravel().astype(jnp.float32)
         if self.vocabulary is not None:
             shape = self.vocabulary, o.width
             x_btf = embed(self.param("embedding", token_scale, shape), x_btf)
-        visible_btf = jnp.where(observed_bt[..., None], x_btf, 0.0)
+        visible_btf = jnp.where(observed_kbt.any(axis=0)[..., None], x_btf, 0.0)
+        k = len(observed_kbt)
+        if train and drops(o.feature_dropout):
+            # One draw for all frames: what is dropped cannot be read from the next frame.
+            kept_n1f = jnp.ones((k * b, 1, visible_btf.shape[2]))
+            kept_n1f = Dropout(o.feature_dropout, name="features")(kept_n1f, train=True)
+            visible_btf = jnp.concatenate([visible_btf] * k) * kept_n1f
+        convolution = FrameConvolution(o.width, o.kernel, o.input_scale, name="frames")
+        # A frame that one view observes and another does not: multiplied once.
+        products_btwd, bias_d = convolution(visible_btf)
+        stand_in_wd = jnp.zeros((o.kernel, o.width))
         if o.missing_frame == "learned":
             stand_in_f = self.param("missing_frame", nn.initializers.zeros, x_btf.shape[-1:])
-            missing_bt = valid_bt & ~observed_bt
-            visible_btf = jnp.where(missing_bt[..., None], stand_in_f[None, None], visible_btf)
-        # One draw for all frames: what is dropped cannot be read from the next frame.
-        dropout = Dropout(o.feature_dropout, name="features")
-        visible_btf = visible_btf * dropout(jnp.ones_like(visible_btf[:, :1]), train=train)
-        convolution = FrameConvolution(o.width, o.kernel, o.input_scale, name="frames")
-        h_btd = convolution(visible_btf)
-        positions_td = sinusoidal_positions(h_btd.shape[1], o.width)
-        h_btd = Dropout(o.dropout)(h_btd + positions_td[None], train=train)
-        if o.pool == "cls":
-            h_btd = prepend(self.param("class", token_scale, (o.width,)), h_btd)
-            mask_bt = jnp.pad(mask_bt, ((0, 0), (1, 0)), constant_values=True)
-        for _ in range(o.encoder_layers):
-            h_btd = Block(o.heads, o.expansion, o.dropout)(h_btd, mask_bt, train=train)
-        z_bd = POOLS[o.pool](nn.LayerNorm()(h_btd), mask_bt)
-        return where_available(available_b, z_bd), available_b
+            stand_in_wd = convolution(stand_in_f[None, None])[0][0, 0]
+        products_kbtwd = products_btwd.reshape(-1, b, t, o.kernel, o.width)
+        rows_kb = jnp.arange(k * b, dtype=jnp.int32).reshape(k, b)
+        frames = Frames(products_kbtwd, observed_kbt, valid_bt[None], rows_kb)
+
+        mixer = Mixer(o, train)
+        at_once = samples_at_once(b, k * mixer.bytes_each(t))
+        if at_once == b or self.is_initializing():
+            nn.share_scope(self, mixer)  # the mixer is a part of the encoder, not a child
+            z_kbd = mixer(frames, stand_in_wd, bias_d)
+        else:
+            assert self.scope is not None  # the encoder is being applied
+            rngs: Any = dict(self.scope.rngs)
+            apart = partial(Mixer(o, train, parent=None).apply, rngs=rngs)
+            variables = {"params": self.variables["params"]}
+
+            def mix(frames: Frames) -> Any:
+                return apart(variables, frames, stand_in_wd, bias_d)
+
+            z_kbd = map_samples(mix, frames, b, at_once)
+        return where_available(available_n, z_kbd.reshape(-1, o.width)), available_n
 
 
 class Encoders(nn.Module):
@@ -158,12 +230,12 @@ class Encoders(nn.Module):
     def __call__(
         self, features: ByModality, valid: ByModality, observed: ByModality, *, train: bool
     ) -> tuple[jax.Array, jax.Array]:
-        """Z [m, b, d] and availability float32 [m, b] of the sorted modalities.
+        """Z [m, k * b, d] and availability float32 [m, k * b] of the sorted modalities.
 
         Args:
             features: normalised, [b, t, f] per modality; token ids are int32 [b, t, 1].
             valid: bool [b, t] per modality, False for padding.
-            observed: bool [b, t] per modality, False for missing frames.
+            observed: bool [k * b, t] per modality, False for missing frames.
             train: turns dropout on; needs the random stream `dropout`.
         """
         encoded = []

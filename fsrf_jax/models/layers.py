@@ -3,12 +3,15 @@
 Width d is the last axis throughout; `mask_bt` is True where a position may be attended to.
 """
 
+import math
+from collections.abc import Sequence
 from functools import partial
 from typing import TypeVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.extend.random import threefry_2x32
 
 from fsrf_jax.models.initialise import kernel_scale
 
@@ -18,6 +21,11 @@ Tree = TypeVar("Tree")
 def dense(out: int, name: str | None = None) -> nn.Dense:
     """A dense layer whose kernel is drawn by `initialise`, with all others."""
     return nn.Dense(out, kernel_init=kernel_scale, name=name)
+
+
+def drops(rate: float | jax.Array) -> bool:
+    """Whether a rate may be other than 0; that of a compiled program is known when it runs."""
+    return not isinstance(rate, float) or round(rate * 256) > 0
 
 
 class Dropout(nn.Module):
@@ -33,22 +41,47 @@ class Dropout(nn.Module):
     rate: float | jax.Array
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool) -> jax.Array:
-        """Drop elements of x [..., d] in training; x itself otherwise."""
-        if not train or (isinstance(self.rate, float) and round(self.rate * 256) == 0):
+    def __call__(self, x: jax.Array, *, train: bool, rows_b: jax.Array | None = None) -> jax.Array:
+        """Drop elements of x [..., d] in training; x itself otherwise.
+
+        Args:
+            x: what elements are dropped of.
+            train: whether any is.
+            rows_b: int32, which rows of a larger array x [b, ..., d] are: each then has the mask
+                that it would have there.
+        """
+        if not (train and drops(self.rate)):
             return x
         dropped_of_256 = jnp.round(jnp.float32(self.rate) * 256).astype(jnp.int32)
         *leading, d = x.shape
-        words = jax.random.bits(self.make_rng("dropout"), (*leading, -(-d // 4)), jnp.uint32)
+        words = random_words(self.make_rng("dropout"), (*leading, -(-d // 4)), rows_b)
         bits = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*leading, -1)[..., :d]
         return jnp.where(bits >= dropped_of_256, x * (256 / (256 - dropped_of_256)), 0.0)
 
 
+def random_words(
+    key: jax.Array, shape: tuple[int, ...], rows_b: jax.Array | None = None
+) -> jax.Array:
+    """Random uint32; with `rows_b`, these rows of an array whose other axes are those of `shape`.
+
+    Word i of an array is a function of the key and i alone, as JAX has it by default.
+    """
+    if rows_b is None:
+        return jax.random.bits(key, shape, jnp.uint32)
+    of_row = math.prod(shape[1:])
+    within = jnp.arange(of_row, dtype=jnp.uint32)
+    place = rows_b.astype(jnp.uint32)[:, None] * of_row + within[None]
+    counts = jnp.stack([jnp.zeros_like(place), place]).ravel()
+    one, other = threefry_2x32(jax.random.key_data(key), counts).reshape(2, *shape)
+    return one ^ other
+
+
 class FrameConvolution(nn.Module):
-    """Convolution over frames with zeros beyond the ends, as one matrix product.
+    """The matrix product of a convolution over frames, which `shifted_sum` makes of it.
 
     On a CPU, XLA runs its own convolution slowly inside a loop, and an epoch is one. The product
-    comes first and the shifts after it, since f is mostly larger than d.
+    comes first and the shifts after it, since f is mostly larger than d. Between the two, frames
+    can be taken out as they could be before: each is a product of its own.
 
     Attributes:
         width: d of the output.
@@ -61,16 +94,29 @@ class FrameConvolution(nn.Module):
     scale: float = 1.0
 
     @nn.compact
-    def __call__(self, x_btf: jax.Array) -> jax.Array:
-        """Map x [b, t, f] to [b, t, d]."""
-        t, k = x_btf.shape[1], self.kernel
+    def __call__(self, x_btf: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """The products [b, t, k, d] of x [b, t, f] with the k taps, and the bias [d]."""
         small = partial(kernel_scale, multiple=self.scale)
-        kernel_kfd = self.param("kernel", small, (k, x_btf.shape[2], self.width))
+        kernel_kfd = self.param("kernel", small, (self.kernel, x_btf.shape[2], self.width))
         bias_d = self.param("bias", nn.initializers.zeros, (self.width,))
-        y_btkd = jnp.einsum("btf,kfd->btkd", x_btf, kernel_kfd)
-        before = (k - 1) // 2
-        y_btkd = jnp.pad(y_btkd, ((0, 0), (before, k - 1 - before), (0, 0), (0, 0)))
-        return sum((y_btkd[:, i : i + t, i] for i in range(k)), bias_d[None, None])
+        return jnp.einsum("btf,kfd->btkd", x_btf, kernel_kfd), bias_d
+
+
+def shifted_sum(products: Sequence[jax.Array], bias_d: jax.Array) -> jax.Array:
+    """The convolution [b, t, d] of the products [b, t, d] that `FrameConvolution` gives."""
+    before = (len(products) - 1) // 2
+    total = bias_d[None, None]
+    for i, x_btd in enumerate(products):
+        total = total + _shifted(x_btd, i - before)
+    return total
+
+
+def _shifted(x_btd: jax.Array, by: int) -> jax.Array:
+    """Frame t + `by` in the place of frame t; zeros from beyond the ends."""
+    t = x_btd.shape[1]
+    before, behind = max(0, -by), max(0, by)
+    kept = x_btd[:, behind : max(behind, t - before)]
+    return jnp.pad(kept, ((0, 0), (min(before, t), min(behind, t)), (0, 0)))
 
 
 def as_laid_out(x: Tree) -> Tree:
@@ -165,13 +211,23 @@ class Block(nn.Module):
     dropout: float
 
     @nn.compact
-    def __call__(self, x_btd: jax.Array, mask_bt: jax.Array, *, train: bool) -> jax.Array:
-        """Mix the positions of x_btd; positions outside mask_bt are never attended to."""
+    def __call__(
+        self,
+        x_btd: jax.Array,
+        mask_bt: jax.Array,
+        *,
+        train: bool,
+        rows_b: jax.Array | None = None,
+    ) -> jax.Array:
+        """Mix the positions of x_btd; positions outside mask_bt are never attended to.
+
+        `rows_b` is for `Dropout`.
+        """
         d = x_btd.shape[-1]
         mixed = SelfAttention(self.heads)(nn.LayerNorm()(x_btd), mask_bt)
-        x_btd = x_btd + Dropout(self.dropout)(mixed, train=train)
+        x_btd = x_btd + Dropout(self.dropout)(mixed, train=train, rows_b=rows_b)
         hidden = nn.gelu(dense(self.expansion * d)(nn.LayerNorm()(x_btd)))
-        return x_btd + Dropout(self.dropout)(dense(d)(hidden), train=train)
+        return x_btd + Dropout(self.dropout)(dense(d)(hidden), train=train, rows_b=rows_b)
 
 
 class Perceptron(nn.Module):

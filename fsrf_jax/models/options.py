@@ -24,7 +24,7 @@ class ModelOptions:
     """Frames under the encoders' convolution."""
     dropout: float = number(0.1, 0, 0.996, below=True)
     """Dropout rate, rounded to a multiple of 1/256."""
-    feature_dropout: float = number(0.0, 0, 0.996, below=True)
+    feature_dropout: float = number(0.0, 0, 0.996, below=True, switch=True)
     """Dropout rate of input features, each in all frames of a sample alike."""
     input_scale: float = within(1.0, 0, 10)
     """Initial weights of the encoders' convolution, as a multiple of the usual ones."""

@@ -147,7 +147,8 @@ def test_frame_convolution(kernel, t):
     x_btf = case.normal(2, 3, t, 4)
     parameters = case.parameters_of(layer, x_btf)
     assert parameters["kernel"].shape == (kernel, 4, 2)
-    y_btd = layer.apply({"params": parameters}, x_btf)
+    products_btkd, bias_d = layer.apply({"params": parameters}, x_btf)
+    y_btd = layers.shifted_sum([products_btkd[:, :, i] for i in range(kernel)], bias_d)
     kernel_kfd = np.asarray(parameters["kernel"], np.float64)
     first = kernel - 1 - (kernel - 1) // 2
     for b, d in np.ndindex(3, 2):
