@@ -17,20 +17,25 @@ BUDGET = 4 * 2**20
 on a core with 2 MB of its own."""
 
 
-def samples_at_once(n: int, bytes_each: float) -> int:
-    """How many of n samples are encoded together: all on an accelerator, or with several devices.
+def one_cache() -> bool:
+    """Whether the program runs on one CPU, and so gains from parts that fit a cache.
 
     An accelerator has more to do at a time, the more it is given. Over several devices the rows are
-    spread, and rows of one chunk would lie on one of them.
+    spread, and rows of one part would lie on one of them.
     """
-    if jax.default_backend() != "cpu" or jax.device_count() > 1:
+    return jax.default_backend() == "cpu" and jax.device_count() == 1
+
+
+def samples_at_once(n: int, bytes_each: float) -> int:
+    """How many of n samples are encoded together: all but where there is `one_cache`."""
+    if not one_cache():
         return n
     chunks = max(1, min(n, round(n * bytes_each / BUDGET)))
     return -(-n // chunks)
 
 
 def map_samples(
-    function: Callable[[Any], jax.Array], samples: Any, n: int, at_once: int
+    function: Callable[[Any], jax.Array], samples: Any, n: int, at_once: int, kept: str
 ) -> jax.Array:
     """`function(samples)`, of chunks of the samples one after the other.
 
@@ -39,6 +44,7 @@ def map_samples(
         samples: arrays [k, n, ..]; k need not be the same.
         n: number of samples.
         at_once: c.
+        kept: name of the arrays that the gradient does not compute again.
     """
     chunks = -(-n // at_once)
 
@@ -49,6 +55,7 @@ def map_samples(
         return x.swapaxes(0, 1)
 
     # Nothing outside of the loop could be shared with what is computed again inside it.
-    again = jax.checkpoint(function, prevent_cse=False)
+    policy = jax.checkpoint_policies.save_only_these_names(kept)
+    again = jax.checkpoint(function, prevent_cse=False, policy=policy)
     found = jax.lax.map(again, jax.tree.map(apart, samples)).swapaxes(0, 1)
     return found.reshape(len(found), -1, *found.shape[3:])[:, :n]

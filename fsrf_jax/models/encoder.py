@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax.core import FrozenDict
 
 from fsrf_jax.data.tokens import UNKNOWN
+from fsrf_jax.models import attention
 from fsrf_jax.models.chunks import map_samples, samples_at_once
 from fsrf_jax.models.initialise import kernel_scale, token_scale
 from fsrf_jax.models.layers import (
@@ -211,7 +212,7 @@ class ModalityEncoder(nn.Module):
             def mix(frames: Frames) -> Any:
                 return apart(variables, frames, stand_in_wd, bias_d)
 
-            z_kbd = map_samples(mix, frames, b, at_once)
+            z_kbd = map_samples(mix, frames, b, at_once, attention.KEPT)
         return where_available(available_n, z_kbd.reshape(-1, o.width)), available_n
 
 

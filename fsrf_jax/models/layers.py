@@ -6,16 +6,14 @@ Width d is the last axis throughout; `mask_bt` is True where a position may be a
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import TypeVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.extend.random import threefry_2x32
 
+from fsrf_jax.models.attention import as_laid_out, attend
 from fsrf_jax.models.initialise import kernel_scale
-
-Tree = TypeVar("Tree")
 
 
 def dense(out: int, name: str | None = None) -> nn.Dense:
@@ -117,58 +115,6 @@ def _shifted(x_btd: jax.Array, by: int) -> jax.Array:
     before, behind = max(0, -by), max(0, by)
     kept = x_btd[:, behind : max(behind, t - before)]
     return jnp.pad(kept, ((0, 0), (min(before, t), min(behind, t)), (0, 0)))
-
-
-def as_laid_out(x: Tree) -> Tree:
-    """Arrays that lie in memory as they are indexed.
-
-    XLA folds a transpose into the product before or behind it; on a CPU the product then leaves the
-    fast path, and attention takes up to twice as long (benchmarks/notes.md).
-    """
-    return jax.lax.optimization_barrier(x)
-
-
-@jax.custom_vjp
-def attend(
-    q_bhtc: jax.Array, k_bhsc: jax.Array, v_bhsc: jax.Array, mask_bs: jax.Array
-) -> jax.Array:
-    """`softmax(q k^T / sqrt(c)) v`, [b, h, t, c], over the positions s where mask_bs is True.
-
-    0 without gradient where there is none. The gradient is the usual one, written out so that every
-    product of it takes the large [t, s] arrays as they lie in memory. Reverse mode only.
-    """
-    return _attend(q_bhtc, k_bhsc, v_bhsc, mask_bs)[0]
-
-
-def _attend(
-    q_bhtc: jax.Array, k_bhsc: jax.Array, v_bhsc: jax.Array, mask_bs: jax.Array
-) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    scaled_bhtc = q_bhtc * q_bhtc.shape[-1] ** -0.5
-    logits_bhts = jnp.einsum("bhtc,bhsc->bhts", scaled_bhtc, k_bhsc)
-    where = jnp.broadcast_to(mask_bs[:, None, None, :], logits_bhts.shape)
-    # `softmax(where=...)` keeps value and gradient finite for an empty row.
-    attention_bhts = jax.nn.softmax(logits_bhts, axis=-1, where=where)
-    mixed_bhtc = jnp.einsum("bhts,bhsc->bhtc", attention_bhts, v_bhsc)
-    return mixed_bhtc, (scaled_bhtc, k_bhsc, v_bhsc, attention_bhts)
-
-
-def _attend_gradient(
-    seen: tuple[jax.Array, ...], gradient_bhtc: jax.Array
-) -> tuple[jax.Array, jax.Array, jax.Array, None]:
-    scaled_bhtc, k_bhsc, v_bhsc, attention_bhts = seen
-    of_attention_bhts = jnp.einsum("bhtc,bhsc->bhts", gradient_bhtc, v_bhsc)
-    expected_bht1 = jnp.sum(attention_bhts * of_attention_bhts, axis=-1, keepdims=True)
-    # It is read twice: fused into the products it would be computed twice.
-    of_logits_bhts = as_laid_out(attention_bhts * (of_attention_bhts - expected_bht1))
-    of_q_bhtc = jnp.einsum("bhts,bhsc->bhtc", of_logits_bhts, k_bhsc)
-    of_k_bhcs = jnp.einsum("bhtc,bhts->bhcs", scaled_bhtc, of_logits_bhts)
-    of_v_bhcs = jnp.einsum("bhtc,bhts->bhcs", gradient_bhtc, attention_bhts)
-    of_q_bhtc, of_k_bhcs, of_v_bhcs = as_laid_out((of_q_bhtc, of_k_bhcs, of_v_bhcs))
-    scale = scaled_bhtc.shape[-1] ** -0.5
-    return of_q_bhtc * scale, of_k_bhcs.swapaxes(2, 3), of_v_bhcs.swapaxes(2, 3), None
-
-
-attend.defvjp(_attend, _attend_gradient)
 
 
 class SelfAttention(nn.Module):

@@ -237,29 +237,3 @@ def test_a_rate_of_dropout_may_be_an_array():
         expected = drop(rate, x, jax.random.key(0))
         np.testing.assert_allclose(run(jnp.float32(rate)), expected, rtol=1e-6)
     np.testing.assert_array_equal(run(jnp.float32(0)), x)
-
-
-def plain_attention(q, k, v, mask):
-    logits = jnp.einsum("bhtc,bhsc->bhts", q, k) / jnp.sqrt(jnp.float32(q.shape[-1]))
-    where = jnp.broadcast_to(mask[:, None, None], logits.shape)
-    return jnp.einsum("bhts,bhsc->bhtc", jax.nn.softmax(logits, axis=-1, where=where), v)
-
-
-def test_gradient_of_attention_is_that_of_its_formula():
-    rng = np.random.default_rng(0)
-    q, k, v, given = rng.normal(size=(4, 5, 3, 2, 7, 4)).astype(np.float32)  # [5] members
-    mask = jnp.asarray(rng.uniform(size=(5, 3, 7)) < 0.6).at[:, 0].set(False)
-
-    def value_and_gradient(attention):
-        def objective(q, k, v, mask, given):
-            return jnp.sum(attention(q, k, v, mask) * given)
-
-        return jax.vmap(jax.value_and_grad(objective, (0, 1, 2)))(q, k, v, mask, given)
-
-    value, gradient = jax.jit(lambda: value_and_gradient(layers.attend))()
-    wanted, of_formula = jax.jit(lambda: value_and_gradient(plain_attention))()
-    np.testing.assert_allclose(value, wanted, rtol=1e-5)
-    for found, expected in zip(gradient, of_formula, strict=True):
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
-        assert np.abs(found[:, 1:]).max() > 0.1
-        assert not found[:, 0].any()  # a row that attends to nothing
