@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import jax
 
+from fsrf_jax.cli.programs import keep_programs
 from fsrf_jax.errors import UserError
 from fsrf_jax.reading.limits import memory_at_hand, readable
 
@@ -29,6 +30,7 @@ def guarded(command: Callable[[Sequence[str]], int]) -> Callable[[], int]:
             # A terminal may know less than UTF-8, and the name of a file need not be of that.
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
+        keep_programs()
         try:
             return command(sys.argv[1:])
         except UserError as error:
