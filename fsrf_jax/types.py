@@ -43,7 +43,8 @@ class View(NamedTuple):
     Attributes:
         features: normalised, float32 [b, t, f] per modality, or token ids, int32 [b, t, 1].
         valid: bool [b, t] per modality; False for padding.
-        observed: bool [b, t] per modality; False for missing frames, which are not looked at.
+        observed: bool [b, t] per modality; False for missing frames, which are not looked at. Of
+            k views in one pass [k * b, t]: the b samples in the first view, in the second, ..
     """
 
     features: ByModality
