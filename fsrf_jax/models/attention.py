@@ -65,7 +65,8 @@ def _attend_gradient(
     b, h, t, c = gradient_bhtc.shape
     gradient_ntc = gradient_bhtc.reshape(-1, t, c)
     # What the weights of a row expect of their gradient, without another look at either.
-    expected_nt = jnp.sum(gradient_ntc * mixed_ntc, axis=-1)
+    wide = jnp.promote_types(mixed_ntc.dtype, jnp.float32)
+    expected_nt = jnp.sum(gradient_ntc.astype(wide) * mixed_ntc, axis=-1)
     found = _by_head(_mix_gradient, heads, sums_nt, gradient_ntc, expected_nt)
     of_q_ntc, of_k_ncs, of_v_ncs = as_laid_out(found)
     of_k_nsc, of_v_nsc = of_k_ncs.swapaxes(1, 2), of_v_ncs.swapaxes(1, 2)
@@ -85,7 +86,7 @@ def _heads(q_bhtc: jax.Array, k_bhsc: jax.Array, v_bhsc: jax.Array, mask_bs: jax
 def _by_head(function: Any, heads: Heads, *more: jax.Array) -> Any:
     """`function` on all heads, or on one after the other where their weights need the memory."""
     (n, t, _), s = heads.query.shape, heads.mask.shape[1]
-    if not chunks.one_cache() or 12.0 * n * t * s <= 2 * chunks.BUDGET:
+    if not chunks.one_cache(n, t, s) or 12 * n * t * s <= 2 * chunks.BUDGET:
         return function(heads, *more)
 
     def one(given: Any) -> Any:
@@ -97,15 +98,15 @@ def _by_head(function: Any, heads: Heads, *more: jax.Array) -> Any:
 def _mix(heads: Heads) -> tuple[jax.Array, jax.Array]:
     """What the heads give [n, t, c], and the logarithm of the sum of each row's weights [n, t]."""
     q, k, v, mask_ns = heads
-    logits_nts = jnp.einsum("ntc,nsc->nts", q, k)
+    logits_nts = _product("ntc,nsc->nts", q, k)
     seen_n1s = mask_ns[:, None, :]
     largest_nt1 = jnp.max(logits_nts, axis=-1, keepdims=True, where=seen_n1s, initial=-jnp.inf)
     largest_nt1 = jnp.where(jnp.isfinite(largest_nt1), largest_nt1, 0.0)
     powers_nts = jnp.where(seen_n1s, jnp.exp(logits_nts - largest_nt1), 0.0)
     sum_nt1 = jnp.sum(powers_nts, axis=-1, keepdims=True)
     sum_nt1 = jnp.where(sum_nt1 > 0, sum_nt1, 1.0)
-    mixed_ntc = jnp.einsum("nts,nsc->ntc", powers_nts, v) / sum_nt1
-    return mixed_ntc, (largest_nt1 + jnp.log(sum_nt1))[..., 0]
+    mixed_ntc = _product("nts,nsc->ntc", powers_nts.astype(v.dtype), v) / sum_nt1
+    return mixed_ntc.astype(q.dtype), (largest_nt1 + jnp.log(sum_nt1))[..., 0]
 
 
 def _mix_gradient(
@@ -113,14 +114,21 @@ def _mix_gradient(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The gradient by the query [n, t, c], and by key and value, [n, c, s]."""
     q, k, v, mask_ns = heads
-    logits_nts = jnp.einsum("ntc,nsc->nts", q, k)
+    logits_nts = _product("ntc,nsc->nts", q, k)
     weights_nts = jnp.where(mask_ns[:, None], jnp.exp(logits_nts - sums_nt[..., None]), 0.0)
-    of_weights_nts = jnp.einsum("ntc,nsc->nts", gradient_ntc, v)
+    of_weights_nts = _product("ntc,nsc->nts", gradient_ntc, v)
+    of_logits_nts = weights_nts * (of_weights_nts - expected_nt[..., None])
     # Both are read twice: fused into the products they would be computed twice.
     weights_nts, of_logits_nts = as_laid_out(
-        (weights_nts, weights_nts * (of_weights_nts - expected_nt[..., None]))
+        (weights_nts.astype(q.dtype), of_logits_nts.astype(q.dtype))
     )
-    of_q_ntc = jnp.einsum("nts,nsc->ntc", of_logits_nts, k)
-    of_k_ncs = jnp.einsum("ntc,nts->ncs", q, of_logits_nts)
-    of_v_ncs = jnp.einsum("ntc,nts->ncs", gradient_ntc, weights_nts)
-    return of_q_ntc, of_k_ncs, of_v_ncs
+    of_q_ntc = _product("nts,nsc->ntc", of_logits_nts, k)
+    of_k_ncs = _product("ntc,nts->ncs", q, of_logits_nts)
+    of_v_ncs = _product("ntc,nts->ncs", gradient_ntc, weights_nts)
+    return of_q_ntc.astype(q.dtype), of_k_ncs.astype(q.dtype), of_v_ncs.astype(q.dtype)
+
+
+def _product(axes: str, x: jax.Array, y: jax.Array) -> jax.Array:
+    """A product whose sums are float32 at least, whatever is multiplied."""
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    return jnp.einsum(axes, x, y, preferred_element_type=wide)

@@ -17,18 +17,20 @@ BUDGET = 4 * 2**20
 on a core with 2 MB of its own."""
 
 
-def one_cache() -> bool:
+def one_cache(*sizes: Any) -> bool:
     """Whether the program runs on one CPU, and so gains from parts that fit a cache.
 
     An accelerator has more to do at a time, the more it is given. Over several devices the rows are
-    spread, and rows of one part would lie on one of them.
+    spread, and rows of one part would lie on one of them. In an exported program sizes may be
+    symbols, and the device is not known.
     """
-    return jax.default_backend() == "cpu" and jax.device_count() == 1
+    known = all(isinstance(size, int) for size in sizes)
+    return known and jax.default_backend() == "cpu" and jax.device_count() == 1
 
 
-def samples_at_once(n: int, bytes_each: float) -> int:
+def samples_at_once(n: int, bytes_each: int) -> int:
     """How many of n samples are encoded together: all but where there is `one_cache`."""
-    if not one_cache():
+    if not one_cache(n, bytes_each):
         return n
     chunks = max(1, min(n, round(n * bytes_each / BUDGET)))
     return -(-n // chunks)

@@ -124,24 +124,27 @@ class Mixer(nn.Module):
             if o.missing_frame == "learned":
                 visible = jnp.where(missing, stand_in_d[None, None, None], visible)
             taps.append(visible.reshape(k * c, t, o.width))
-        h_ntd = shifted_sum(taps, bias_d)
+        h_ntd = shifted_sum(taps, o.computed(bias_d))
         mask_kct = frames.observed if o.mask_aware else frames.valid
         mask_nt = jnp.broadcast_to(mask_kct, (k, c, t)).reshape(k * c, t)
-        positions_td = sinusoidal_positions(t, o.width)
+        positions_td = o.computed(sinusoidal_positions(t, o.width))
         given: dict[str, Any] = {"train": self.train, "rows_b": frames.rows.ravel()}
         h_ntd = Dropout(o.dropout)(h_ntd + positions_td[None], **given)
         if o.pool == "cls":
-            h_ntd = prepend(self.param("class", token_scale, (o.width,)), h_ntd)
+            class_d = o.computed(self.param("class", token_scale, (o.width,)))
+            h_ntd = prepend(class_d, h_ntd)
             mask_nt = jnp.pad(mask_nt, ((0, 0), (1, 0)), constant_values=True)
         for _ in range(o.encoder_layers):
             h_ntd = Block(o.heads, o.expansion, o.dropout)(h_ntd, mask_nt, **given)
-        return POOLS[o.pool](nn.LayerNorm()(h_ntd), mask_nt).reshape(k, c, o.width)
+        # From here on everything is float32, whatever the encoder computed in.
+        h_ntd = nn.LayerNorm()(h_ntd.astype(jnp.promote_types(h_ntd.dtype, jnp.float32)))
+        return POOLS[o.pool](h_ntd, mask_nt).reshape(k, c, o.width)
 
-    def bytes_each(self, t: int) -> float:
+    def bytes_each(self, t: int) -> int:
         """About what one sample of t frames needs in one view, with gradients."""
         o = self.options
         of_frame = o.kernel + (9 + 3 * o.expansion) * max(o.encoder_layers, 1)
-        return 4.0 * t * (o.width * of_frame + 3 * o.heads * t)
+        return 4 * t * (o.width * of_frame + 3 * o.heads * t)
 
 
 class ModalityEncoder(nn.Module):
@@ -187,20 +190,21 @@ class ModalityEncoder(nn.Module):
             kept_n1f = jnp.ones((k * b, 1, visible_btf.shape[2]))
             kept_n1f = Dropout(o.feature_dropout, name="features")(kept_n1f, train=True)
             visible_btf = jnp.concatenate([visible_btf] * k) * kept_n1f
+        visible_btf = o.computed(visible_btf)
         convolution = FrameConvolution(o.width, o.kernel, o.input_scale, name="frames")
         # A frame that one view observes and another does not: multiplied once.
         products_btwd, bias_d = convolution(visible_btf)
         stand_in_wd = jnp.zeros((o.kernel, o.width))
         if o.missing_frame == "learned":
             stand_in_f = self.param("missing_frame", nn.initializers.zeros, x_btf.shape[-1:])
-            stand_in_wd = convolution(stand_in_f[None, None])[0][0, 0]
+            stand_in_wd = convolution(o.computed(stand_in_f[None, None]))[0][0, 0]
         products_kbtwd = products_btwd.reshape(-1, b, t, o.kernel, o.width)
         rows_kb = jnp.arange(k * b, dtype=jnp.int32).reshape(k, b)
         frames = Frames(products_kbtwd, observed_kbt, valid_bt[None], rows_kb)
 
         mixer = Mixer(o, train)
         at_once = samples_at_once(b, k * mixer.bytes_each(t))
-        if at_once == b or self.is_initializing():
+        if self.is_initializing() or (at_once == b and not o.recompute):
             nn.share_scope(self, mixer)  # the mixer is a part of the encoder, not a child
             z_kbd = mixer(frames, stand_in_wd, bias_d)
         else:

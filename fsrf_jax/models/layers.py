@@ -6,6 +6,7 @@ Width d is the last axis throughout; `mask_bt` is True where a position may be a
 import math
 from collections.abc import Sequence
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -16,9 +17,12 @@ from fsrf_jax.models.attention import as_laid_out, attend
 from fsrf_jax.models.initialise import kernel_scale
 
 
-def dense(out: int, name: str | None = None) -> nn.Dense:
-    """A dense layer whose kernel is drawn by `initialise`, with all others."""
-    return nn.Dense(out, kernel_init=kernel_scale, name=name)
+def dense(out: int, name: str | None = None, dtype: Any = None) -> nn.Dense:
+    """A dense layer whose kernel is drawn by `initialise`, with all others.
+
+    It computes in `dtype`; None: in that of input and kernel, of which one may be wider.
+    """
+    return nn.Dense(out, dtype=dtype, kernel_init=kernel_scale, name=name)
 
 
 def drops(rate: float | jax.Array) -> bool:
@@ -54,7 +58,8 @@ class Dropout(nn.Module):
         *leading, d = x.shape
         words = random_words(self.make_rng("dropout"), (*leading, -(-d // 4)), rows_b)
         bits = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*leading, -1)[..., :d]
-        return jnp.where(bits >= dropped_of_256, x * (256 / (256 - dropped_of_256)), 0.0)
+        scale = (256 / (256 - dropped_of_256)).astype(x.dtype)
+        return jnp.where(bits >= dropped_of_256, x * scale, 0.0)
 
 
 def random_words(
@@ -97,7 +102,7 @@ class FrameConvolution(nn.Module):
         small = partial(kernel_scale, multiple=self.scale)
         kernel_kfd = self.param("kernel", small, (self.kernel, x_btf.shape[2], self.width))
         bias_d = self.param("bias", nn.initializers.zeros, (self.width,))
-        return jnp.einsum("btf,kfd->btkd", x_btf, kernel_kfd), bias_d
+        return jnp.einsum("btf,kfd->btkd", x_btf, kernel_kfd.astype(x_btf.dtype)), bias_d
 
 
 def shifted_sum(products: Sequence[jax.Array], bias_d: jax.Array) -> jax.Array:
@@ -111,10 +116,8 @@ def shifted_sum(products: Sequence[jax.Array], bias_d: jax.Array) -> jax.Array:
 
 def _shifted(x_btd: jax.Array, by: int) -> jax.Array:
     """Frame t + `by` in the place of frame t; zeros from beyond the ends."""
-    t = x_btd.shape[1]
-    before, behind = max(0, -by), max(0, by)
-    kept = x_btd[:, behind : max(behind, t - before)]
-    return jnp.pad(kept, ((0, 0), (min(before, t), min(behind, t)), (0, 0)))
+    t, before, behind = x_btd.shape[1], max(0, -by), max(0, by)
+    return jnp.pad(x_btd, ((0, 0), (before, behind), (0, 0)))[:, behind : behind + t]
 
 
 class SelfAttention(nn.Module):
@@ -132,14 +135,13 @@ class SelfAttention(nn.Module):
     @nn.compact
     def __call__(self, x_btd: jax.Array, mask_bt: jax.Array) -> jax.Array:
         """Attend from every position of x_btd to the positions where mask_bt is True."""
-        d = x_btd.shape[-1]
-        projection = nn.DenseGeneral(
-            (3, self.heads, d // self.heads), kernel_init=kernel_scale, name="query_key_value"
-        )
+        d, dtype = x_btd.shape[-1], x_btd.dtype
+        linear = partial(nn.DenseGeneral, dtype=dtype, kernel_init=kernel_scale)
+        projection = linear((3, self.heads, d // self.heads), name="query_key_value")
         projected_btnhc = as_laid_out(projection(x_btd))
         parts = [as_laid_out(projected_btnhc[:, :, i].swapaxes(1, 2)) for i in range(3)]
         mixed_bhtc = as_laid_out(attend(*parts, mask_bt))
-        output = nn.DenseGeneral(d, axis=(-2, -1), kernel_init=kernel_scale, name="output")
+        output = linear(d, axis=(-2, -1), name="output")
         return output(as_laid_out(mixed_bhtc.swapaxes(1, 2)))
 
 
@@ -167,13 +169,15 @@ class Block(nn.Module):
     ) -> jax.Array:
         """Mix the positions of x_btd; positions outside mask_bt are never attended to.
 
-        `rows_b` is for `Dropout`.
+        It computes in the type of x_btd; `rows_b` is for `Dropout`.
         """
-        d = x_btd.shape[-1]
-        mixed = SelfAttention(self.heads)(nn.LayerNorm()(x_btd), mask_bt)
+        d, dtype = x_btd.shape[-1], x_btd.dtype
+        mixed = SelfAttention(self.heads)(nn.LayerNorm(dtype=dtype)(x_btd), mask_bt)
         x_btd = x_btd + Dropout(self.dropout)(mixed, train=train, rows_b=rows_b)
-        hidden = nn.gelu(dense(self.expansion * d)(nn.LayerNorm()(x_btd)))
-        return x_btd + Dropout(self.dropout)(dense(d)(hidden), train=train, rows_b=rows_b)
+        normal = nn.LayerNorm(dtype=dtype)(x_btd)
+        hidden = nn.gelu(dense(self.expansion * d, dtype=dtype)(normal))
+        added = dense(d, dtype=dtype)(hidden)
+        return x_btd + Dropout(self.dropout)(added, train=train, rows_b=rows_b)
 
 
 class Perceptron(nn.Module):

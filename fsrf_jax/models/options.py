@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
+import jax
+import jax.numpy as jnp
+
 from fsrf_jax.options import expect, number, within
 
 
@@ -34,8 +37,16 @@ class ModelOptions:
     """How frames become one vector: mean, last frame, learned attention, or a class token."""
     missing_frame: Literal["zero", "learned"] = "zero"
     """What stands in for a missing frame: zeros, or a learned vector of each modality."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """What encoders compute in; parameters, codes, losses, and sums are float32 in any case."""
+    recompute: bool = False
+    """Encoders are computed again for the gradient rather than kept: less memory, more time."""
     fusion: Literal["transformer", "concatenation"] = "transformer"
     """Transformer over the codes, or a perceptron on all of them."""
+
+    def computed(self, x: jax.Array) -> jax.Array:
+        """x in the type that encoders compute in."""
+        return x.astype(jnp.bfloat16) if self.precision == "bfloat16" else x
 
     def check(self) -> None:
         """Refuse sizes that do not fit each other; see `fsrf_jax.options.check`."""

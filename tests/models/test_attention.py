@@ -15,7 +15,7 @@ ways = pytest.mark.parametrize("budget", [chunks.BUDGET, 0], ids=["together", "b
 
 @pytest.fixture(autouse=True)
 def one_cpu(monkeypatch):
-    monkeypatch.setattr(chunks, "one_cache", lambda: True)
+    monkeypatch.setattr(chunks, "one_cache", lambda *_: True)
 
 
 def draw(scale=1.0, t=T, s=S):

@@ -101,12 +101,12 @@ def test_what_no_view_observes_may_be_nan():
 def test_how_many_samples_at_once(n, megabytes, expected):
     if jax.device_count() > 1:
         pytest.skip("with several devices all of them")
-    assert chunks.samples_at_once(n, megabytes * 2**20) == expected
+    assert chunks.samples_at_once(n, round(megabytes * 2**20)) == expected
 
 
 def test_accelerators_take_all_samples_at_once(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert chunks.samples_at_once(1000, 1e9) == 1000
+    assert chunks.samples_at_once(1000, 10**9) == 1000
 
 
 @pytest.mark.parametrize("shape", [(5,), (5, 3), (5, 4, 2), (5, 1, 0)])
