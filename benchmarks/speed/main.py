@@ -32,7 +32,9 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--no-compile", action="store_true", help="without torch.compile")
     parser.add_argument("--threads", type=int, help="cores of all programs; 1 (GPU: all)")
     parser.add_argument("--rounds", type=int, help="of each cell; 7 (--quick: 5)")
-    parser.add_argument("--samples", type=int, help="in a round at least; 256 (GPU: 8192)")
+    parser.add_argument(
+        "--samples", type=int, help="in a round at least; 256 (--quick: 64, GPU: 8192)"
+    )
     parser.add_argument("--minutes", type=float, default=60, help="limit of one cell")
     parser.add_argument("--baseline", type=Path, help="a checkout to compare start and demo with")
     parser.add_argument(
@@ -50,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
         sys.exit(f"There is no device to measure on: {machine['failed']}")
     threads = options.threads or (1 if machine["cpu"] else len(os.sched_getaffinity(0)))
     rounds = options.rounds or (5 if quick else 7)
-    samples = options.samples or (256 if machine["cpu"] else 8192)
+    samples = options.samples or ((64 if quick else 256) if machine["cpu"] else 8192)
     # The last cores: the first is where a machine does most of its other work.
     cores = sorted(os.sched_getaffinity(0))[-threads:]
     today = f"{datetime.now(UTC):%Y-%m-%d}"

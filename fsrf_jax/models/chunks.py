@@ -39,7 +39,8 @@ def samples_at_once(n: int, bytes_each: int) -> int:
 def map_samples(
     function: Callable[[Any], jax.Array], samples: Any, n: int, at_once: int, kept: str
 ) -> jax.Array:
-    """`function(samples)`, of chunks of the samples one after the other.
+    """`function(samples)`, of chunks of the samples one after the other; computed again for the
+    gradient.
 
     Args:
         function: takes arrays [k, c, ..] of c samples in k views, and gives one likewise.
@@ -49,6 +50,12 @@ def map_samples(
         kept: name of the arrays that the gradient does not compute again.
     """
     chunks = -(-n // at_once)
+    policy = jax.checkpoint_policies.save_only_these_names(kept)
+    # In a loop nothing outside could be shared with what is computed again; without one the
+    # compiler would find it there, and keep it.
+    again = jax.checkpoint(function, prevent_cse=chunks == 1, policy=policy)
+    if chunks == 1:
+        return again(samples)
 
     def apart(x: jax.Array) -> jax.Array:
         """[k, n, ..] to [chunks, k, c, ..]; what fills up the last one is False or 0."""
@@ -56,8 +63,5 @@ def map_samples(
         x = jnp.pad(x, fill).reshape(len(x), chunks, at_once, *x.shape[2:])
         return x.swapaxes(0, 1)
 
-    # Nothing outside of the loop could be shared with what is computed again inside it.
-    policy = jax.checkpoint_policies.save_only_these_names(kept)
-    again = jax.checkpoint(function, prevent_cse=False, policy=policy)
     found = jax.lax.map(again, jax.tree.map(apart, samples)).swapaxes(0, 1)
     return found.reshape(len(found), -1, *found.shape[3:])[:, :n]
