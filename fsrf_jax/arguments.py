@@ -131,6 +131,7 @@ def parse(
     """
     method = method_name(argv)
     _check_options(parser, argv, method)
+    _check_section_options(argv, method)
     for path in _config_paths(argv):
         _check_file(path, method)
     try:
@@ -350,6 +351,19 @@ def _check_options(
         raise ConfigError(
             f"{name}: {where or f'there is no such option; {_nearest(name, known)}'}."
         )
+
+
+def _check_section_options(argv: Sequence[str], method: str) -> None:
+    """Refuse what looks like the value of one option behind the name of a whole section."""
+    for name, value in _values(argv):
+        section = _sections(method).get(name.removeprefix("--"))
+        if not dataclasses.is_dataclass(section) or value.lstrip().startswith("{"):
+            continue
+        if Path(value).suffix not in (".yaml", ".yml", ".json"):  # a file may hold a section
+            options = ", ".join(f"{name}.{item.name}" for item in dataclasses.fields(section))
+            raise ConfigError(
+                f"{name}: found {value!r}; it is a section with the options {options}."
+            )
 
 
 def _elsewhere(key: str, method: str) -> str | None:

@@ -179,6 +179,11 @@ def test_the_printed_config_is_read_back(argv, tmp_path, capsys):
         (("--data.clp", "3"), ("--data.clp", "no such option", "nearest is --data.clip.")),
         (("--epochs", "3"), ("--epochs", "nearest is --training.epochs.")),
         (("--method.weights.nois", "3"), ("nearest is --method.weights.noise.",)),
+        (
+            ("--output", "runs/x"),
+            ("--output: found 'runs/x'; it is a section", "--output.directory"),
+        ),
+        (("--data=mosi.h5",), ("--data: found 'mosi.h5'; it is a section", "--data.path, ")),
         (("--zzz=3",), ("--zzz: there is no such option", "--help lists all names")),
         (("--training.epochs", "many"), ("training.epochs", "'int'", "many")),
         (("--training.epochs", "2.5"), ("training.epochs", "'int'", "2.5")),
