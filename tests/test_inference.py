@@ -147,7 +147,7 @@ def test_map_rows_takes_every_row_once_and_in_its_place(n, batch_size):
     np.testing.assert_array_equal(found["second"][0], y_nf.T)
     np.testing.assert_array_equal(found["second"][1], np.stack([y_nf.T, -y_nf.T])[:, None])
     np.testing.assert_allclose(found["third"], y_nf[:, None] * x_n[:, None, None], rtol=1e-6)
-    assert set(sizes) == {sharding.padded_rows(min(n, batch_size), MESH)}
+    assert set(sizes) == {sharding.padded_rows(min(n, batch_size))}
 
 
 @pytest.mark.parametrize("axis", [0, 1])
