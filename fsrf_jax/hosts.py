@@ -20,6 +20,7 @@ from jax._src.distributed import global_state  # nothing public says it before J
 from jax.experimental import multihost_utils
 
 from fsrf_jax.errors import ConfigError, RunError
+from fsrf_jax.reading.text import parse_json
 
 HEARTBEAT = 30
 """Seconds after which a process that is not heard of has died, and the others end: more than a
@@ -98,10 +99,10 @@ def gathered(value: Any) -> list[Any]:
     assert client is not None
     client.key_value_set(f"fsrf_jax/{number}/{mine}", json.dumps(value))
     keys = [f"fsrf_jax/{number}/{process}" for process in range(count())]
-    found = [json.loads(client.blocking_key_value_get(key, _FOREVER)) for key in keys]
+    texts = [client.blocking_key_value_get(key, _FOREVER) for key in keys]
     if number:  # all have read those of the last round, or they would not be in this one
         client.key_value_delete(f"fsrf_jax/{number - 1}/{mine}")
-    return found
+    return [parse_json(text, "another process", RunError) for text in texts]
 
 
 def of_first(value: Any) -> Any:
