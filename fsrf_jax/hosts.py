@@ -43,6 +43,7 @@ def join(coordinator: str, processes: int | None = None, process: int | None = N
 
     Raises:
         ConfigError: these do not fit each other, or `auto` finds nothing.
+        RunError: the others are not there.
     """
     numbers = processes, process
     if coordinator == "auto":
@@ -69,6 +70,12 @@ def join(coordinator: str, processes: int | None = None, process: int | None = N
         raise ConfigError(
             f"--distributed auto: found no Slurm, Open MPI, GKE or Cloud TPU that JAX knows "
             f"({error}); give --distributed HOST:PORT --processes N --process I."
+        ) from error
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise RunError(
+            f"--distributed {coordinator}: the processes did not find each other ({reason}): "
+            "expected all of them started by one command, and the port of process 0 to be free."
         ) from error
 
 

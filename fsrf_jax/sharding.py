@@ -10,8 +10,9 @@ where the rows do not divide evenly, the compiler fills up the last device by it
 belong to several processes, see `fsrf_jax.hosts`.
 """
 
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -73,13 +74,19 @@ def put(tree: Tree, place: NamedSharding) -> Tree:
 def _put(x: Any, place: NamedSharding) -> jax.Array:
     if isinstance(x, jax.Array):
         if not x.is_fully_addressable:
-            return jax.device_put(x, place)
+            return x if x.sharding == place else _mover(place)(x)
         if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
             data = _put(jax.random.key_data(x), place)
             return jax.random.wrap_key_data(data, impl=jax.random.key_impl(x))
     # Not `device_put`, which would send every array to the other processes to compare them.
     array = np.asarray(x)
     return jax.make_array_from_callback(array.shape, place, lambda index: array[index])
+
+
+@functools.cache
+def _mover(place: NamedSharding) -> Callable[[jax.Array], jax.Array]:
+    """What `device_put` does not do between devices of several processes."""
+    return jax.jit(lambda x: x, out_shardings=place)
 
 
 def own(tree: Tree) -> Tree:

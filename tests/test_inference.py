@@ -369,7 +369,7 @@ np.savez(sys.argv[1], prediction=prediction, **{n: getattr(codes, n) for n in (
 
 @pytest.mark.parametrize("devices", [3, 8])
 def test_devices_predict_and_encode_alike(split, tmp_path, devices):
-    """3 do not divide a pass of 8 rows: it is filled up to 24."""
+    """3 do not divide a pass of 8 rows."""
     here = str(Path(__file__).parent)
     environment = os.environ | {
         "XLA_FLAGS": with_flags(f"--xla_force_host_platform_device_count={devices}"),
