@@ -8,7 +8,8 @@ from pathlib import Path
 from subprocess import Popen
 from unittest import mock
 
-from command_case import TINY, Done, start
+import pytest
+from command_case import TINY, Done, read_json, read_lines, start
 
 # A small method on the smallest network: what is tested is around it.
 RUN = (
@@ -78,3 +79,16 @@ def lines(folder: Path) -> int:
     """Epochs in the journal of a run."""
     journal = folder / "metrics.jsonl"
     return journal.read_bytes().count(b"\n") if journal.exists() else 0
+
+
+def alike(folder: Path, expected: Path) -> None:
+    """Assert that two runs had the same losses and results, to the tolerance of other sums."""
+    found, wanted = (read_lines(place / "metrics.jsonl") for place in (folder, expected))
+    assert [line["epoch"] for line in found] == [line["epoch"] for line in wanted]
+    for line, other in zip(found, wanted, strict=True):
+        assert line == pytest.approx(other, rel=1e-5)
+    found, wanted = (read_json(place / "results.json") for place in (folder, expected))
+    assert found["masks_digest"] == wanted["masks_digest"]
+    assert found["best_epoch"] == wanted["best_epoch"]
+    for one, other in zip(found["conditions"], wanted["conditions"], strict=True):
+        assert one["metrics"] == pytest.approx(other["metrics"], abs=1e-4)

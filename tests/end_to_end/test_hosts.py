@@ -3,8 +3,8 @@
 import signal
 
 import pytest
-from command_case import call, read_json, read_lines, refused
-from hosts_case import RUN, WITHIN, at, ended, lines, started, started_by_slurm
+from command_case import call, read_json, refused
+from hosts_case import RUN, WITHIN, alike, at, ended, lines, started, started_by_slurm
 
 from fsrf_jax import hosts
 
@@ -16,19 +16,6 @@ def undisturbed(tmp_path_factory):
     done = call("train", *RUN, "--output.directory", folder)
     assert done.status == 0, done.err
     return folder
-
-
-def alike(folder, expected):
-    """Assert that two runs had the same losses and results, to the tolerance of other sums."""
-    found, wanted = (read_lines(place / "metrics.jsonl") for place in (folder, expected))
-    assert [line["epoch"] for line in found] == [line["epoch"] for line in wanted]
-    for line, other in zip(found, wanted, strict=True):
-        assert line == pytest.approx(other, rel=1e-5)
-    found, wanted = (read_json(place / "results.json") for place in (folder, expected))
-    assert found["masks_digest"] == wanted["masks_digest"]
-    assert found["best_epoch"] == wanted["best_epoch"]
-    for one, other in zip(found["conditions"], wanted["conditions"], strict=True):
-        assert one["metrics"] == pytest.approx(other["metrics"], abs=1e-4)
 
 
 def test_two_processes_train_what_one_does_and_stop_together(undisturbed, tmp_path):
