@@ -1,7 +1,7 @@
 """A process alone, and what is refused; tests/end_to_end/test_hosts.py has two processes."""
 
 import pytest
-from command_case import call, refused
+from command_case import call, finish, refused, start
 
 from fsrf_jax import hosts
 from fsrf_jax.errors import RunError
@@ -34,13 +34,18 @@ def test_what_differs_is_named(monkeypatch):
         (["--distributed", "host:1234"], "found --processes None --process None"),
         (["--distributed", "host:1", "--processes", "2", "--process", "2"], "--process 2, expect"),
         (["--distributed", "auto", "--processes", "2"], "expected neither"),
-        (["--distributed", "auto"], "found no Slurm, Open MPI, GKE or Cloud TPU"),
         (["--processes", "2"], "found no --distributed HOST:PORT"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(argv, part):
     """Before anything is read."""
     refused(call("train", "--data.source", "file", "--data.path", "none", *argv), 2, part)
+
+
+def test_auto_needs_a_cluster():
+    """In a process of its own: JAX has started in this one."""
+    done = finish(start("train", "--distributed", "auto"))
+    refused(done, 2, "found no Slurm, Open MPI, GKE or Cloud TPU that JAX knows", "HOST:PORT")
 
 
 def test_another_process_is_lost_only_where_there_is_one(monkeypatch):

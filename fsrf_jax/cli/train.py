@@ -22,8 +22,8 @@ write a run folder. An unfinished run in the same folder is resumed; a finished 
 
 Several processes train one run, each with the same arguments, on one host or many:
 
-  srun train --config configs/mosi.yaml --distributed auto --output.directory runs/mosi
-  train --config configs/mosi.yaml --distributed HOST:PORT --processes 2 --process 0
+  srun train --config demo --output.directory runs/demo --distributed auto
+  train --config demo --output.directory runs/demo --distributed HOST:PORT --processes 2 --process 0
 
 Options of the experiment follow by section, with their defaults; any of them can stand in a YAML
 file. Those of the section `method` are of the method that --method.name gives.
