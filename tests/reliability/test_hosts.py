@@ -17,6 +17,19 @@ LONG = (*RUN, "--training.epochs", "30", "--output.checkpoint_every", "1")
 pytestmark = pytest.mark.slow
 
 
+def chosen(rng, folder):
+    """What a kill waits for: nothing before the processes have found each other."""
+    recorded, before = folder / "environment.json", None
+    if recorded.exists():
+        before = recorded.stat().st_mtime_ns
+
+    def begun():
+        return recorded.exists() and recorded.stat().st_mtime_ns != before
+
+    name, moment = rng.choice(sorted(moments(folder).items()))
+    return name, lambda: begun() and moment()
+
+
 def in_processes(count, argv):
     return [start("train", *argv)] if count == 1 else started(*argv, processes=count)
 
@@ -31,7 +44,7 @@ def test_kills_of_one_of_several_processes(tmp_path):
         argv = (*LONG, "--output.directory", folder)
         for _ in range(rng.randint(1, 4)):
             count = rng.choice([2, 2, 3])
-            name, moment = rng.choice(sorted(moments(folder).items()))
+            name, moment = chosen(rng, folder)
             dies, delay = rng.randrange(count), rng.choice([0, 0.01, 0.1, 1])
             processes = in_processes(count, argv)
             while processes[0].poll() is None and not moment():
