@@ -288,12 +288,12 @@ def _keep_step(
 ) -> RunError:
     """Write the step that ended training into the member's folder; the error that says so."""
     run, path = runs[stopped.index], folders[stopped.index] / replay.NAME
-    if not hosts.is_first():
-        return RunError(str(stopped))
     try:
-        replay.write_dump(path, run, stopped, placed.rows, sharding.own(teacher))
+        if hosts.is_first():
+            replay.write_dump(path, run, stopped, placed.rows, sharding.own(teacher))
     except WriteError as error:
         return RunError(f"{stopped} The step could not be kept: {error}")
+    hosts.wait()  # others that end now would end the first as well
     return RunError(
         f"{stopped} The step is kept: bin/train --replay {path} says which operation went wrong "
         "first."

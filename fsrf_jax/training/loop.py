@@ -188,7 +188,7 @@ def fit(
                 # a network that no step has changed is none that was trained.
                 untrained = now_complete_p[index] and row == int(state.step)
                 if row >= recipe.bad_steps or (row and (untrained or not np.isfinite(score))):
-                    last = member(jax.device_get(states), index)
+                    last = member(jax.device_get(sharding.own(states)), index)
                     raise BadSteps.after(row, recipe.steps_per_epoch, index, last, of_member)
                 count = int(bad[index] - bad_before[index])
                 report(index, epoch_record(recipe, state, of_member, score, count))
