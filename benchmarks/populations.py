@@ -36,7 +36,8 @@ SHAPE = {
 def seconds(method: str, members: int, epochs: int) -> tuple[float, float]:
     """The first epoch's time, and the best time of the others."""
     experiment = open_experiment(arguments.load(SHAPE, {"method.name": method}))
-    config, recipe, mesh = experiment.config, experiment.recipe, experiment.mesh
+    config, recipe = experiment.config, experiment.recipe
+    mesh = sharding.training_mesh(members)
     normaliser = normalise.fit(experiment.source.split("train"), config.data.clip)
     train, valid = (normaliser.apply(experiment.source.split(name)) for name in ("train", "valid"))
     validation = make_validation(valid, recipe.missing, config.training.validation_draws)

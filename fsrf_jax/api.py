@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from rich.console import Console
 
-from fsrf_jax import arguments
+from fsrf_jax import arguments, hosts
 from fsrf_jax.config import Config
 from fsrf_jax.config import check as check_config
 from fsrf_jax.data.dataset import Masks
@@ -175,6 +175,9 @@ def train(
 ) -> Run:
     """Train and evaluate a method, as `bin/train` does: a run that was interrupted goes on.
 
+    Several processes that have called `jax.distributed.initialize` train one run together, if each
+    calls this with the same arguments; the first alone writes and shows anything.
+
     Args:
         config: a `Config`; a mapping of sections, or of dotted names; a YAML file; or a list of
             these, each on top of those before it.
@@ -195,15 +198,16 @@ def train(
     """
     config, name = arguments.load(config, overrides), _name(config)
     place = run_folder.choose(config, name) if folder is None else Path(folder)
-    if overwrite:
-        run_folder.check_own(place)
-    else:
-        run_folder.check_same(place, config)
+    if hosts.is_first():
+        if overwrite:
+            run_folder.check_own(place)
+        else:
+            run_folder.check_same(place, config)
     experiment = open_experiment(config)
     console = Console()
-    if overwrite and (old := run_folder.set_aside(place)):
+    if hosts.is_first() and overwrite and (old := run_folder.set_aside(place)):
         console.out(f"The old run folder is now {old}.", highlight=False)
-    shown = config.output.progress
+    shown = config.output.progress and hosts.is_first()
     if shown:
         dataset = experiment.source.dataset
         notes = [f"- {note}" for note in dataset.notes]

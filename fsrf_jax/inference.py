@@ -83,11 +83,11 @@ def map_rows(
         function: a pytree of arrays with b rows to another.
         mesh: see the module.
         inputs: the same pytree, with n rows.
-        batch_size: rows at a time, made to divide evenly over the devices.
+        batch_size: rows at a time, rounded up, see `sharding.padded_rows`.
         axes: where the rows are in what the function gives: one axis, or a pytree of axes.
     """
     n = jax.tree.leaves(inputs)[0].shape[0]
-    rows = sharding.padded_rows(min(batch_size, n), mesh)
+    rows = sharding.padded_rows(min(batch_size, n))
     chunks = -(-n // rows)
 
     def chunk(index_b: jax.Array) -> Tree:
@@ -177,7 +177,7 @@ def predict_in_parts(
     They are read once, and given to the device some at a time.
     """
     inference = sharding.replicate(inference, mesh)
-    rows = sharding.padded_rows(min(batch_size, len(split)), mesh)
+    rows = sharding.padded_rows(min(batch_size, len(split)))
     found: list[list[np.ndarray | Gaussian]] = [[] for _ in masks]
     for chosen, part in split.parts(rows):
         predict = make_predictor(method, setting, mesh, inference, part, batch_size)

@@ -147,7 +147,7 @@ def test_map_rows_takes_every_row_once_and_in_its_place(n, batch_size):
     np.testing.assert_array_equal(found["second"][0], y_nf.T)
     np.testing.assert_array_equal(found["second"][1], np.stack([y_nf.T, -y_nf.T])[:, None])
     np.testing.assert_allclose(found["third"], y_nf[:, None] * x_n[:, None, None], rtol=1e-6)
-    assert set(sizes) == {sharding.padded_rows(min(n, batch_size), MESH)}
+    assert set(sizes) == {sharding.padded_rows(min(n, batch_size))}
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -369,7 +369,7 @@ np.savez(sys.argv[1], prediction=prediction, **{n: getattr(codes, n) for n in (
 
 @pytest.mark.parametrize("devices", [3, 8])
 def test_devices_predict_and_encode_alike(split, tmp_path, devices):
-    """3 do not divide a pass of 8 rows: it is filled up to 24."""
+    """3 do not divide a pass of 8 rows."""
     here = str(Path(__file__).parent)
     environment = os.environ | {
         "XLA_FLAGS": with_flags(f"--xla_force_host_platform_device_count={devices}"),

@@ -9,24 +9,29 @@ MESH = sharding.data_mesh()
 
 
 def test_mesh():
-    assert MESH.axis_names == ("data",)
-    assert MESH.axis_types == (AxisType.Auto,)
+    assert MESH.axis_names == ("population", "data")
+    assert MESH.axis_types == (AxisType.Auto, AxisType.Auto)
     assert MESH.size == jax.local_device_count()
-    assert sharding.data_mesh() == MESH
+    assert sharding.data_mesh() == MESH == sharding.training_mesh()
+
+
+@pytest.mark.parametrize(
+    ("members", "devices", "shape"),
+    [
+        *((1, 8, (1, 8)), (8, 8, (8, 1)), (16, 8, (8, 1)), (4, 8, (4, 2)), (6, 8, (2, 4))),
+        *((3, 8, (1, 8)), (6, 4, (2, 2)), (5, 1, (1, 1)), (3, 6, (3, 2))),
+    ],
+)
+def test_members_and_rows_share_the_devices(monkeypatch, members, devices, shape):
+    made = []
+    monkeypatch.setattr(jax, "make_mesh", lambda shape, *_, **__: made.append(shape))
+    sharding.training_mesh(members, [None] * devices)
+    assert made == [shape]
 
 
 @pytest.mark.parametrize(("n", "rows"), [(1, 8), (8, 8), (9, 16), (60, 64)])
 def test_padded_rows(n, rows):
-    assert sharding.padded_rows(n, MESH) == rows
-    assert sharding.padded_rows(n, None) == rows
-
-
-def test_padded_rows_on_a_number_of_devices_that_does_not_divide_8():
-    class Mesh:
-        size = 3
-
-    assert sharding.padded_rows(8, Mesh()) == 24
-    assert sharding.padded_rows(25, Mesh()) == 48
+    assert sharding.padded_rows(n) == rows
 
 
 def test_replicate_and_split_rows():

@@ -5,10 +5,12 @@ import logging
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 
 import jax
 
+from fsrf_jax import hosts
 from fsrf_jax.cli.programs import keep_programs
 from fsrf_jax.errors import UserError
 from fsrf_jax.reading.limits import memory_at_hand, readable
@@ -33,28 +35,59 @@ def guarded(command: Callable[[Sequence[str]], int]) -> Callable[[], int]:
         keep_programs()
         try:
             return command(sys.argv[1:])
-        except UserError as error:
-            print(f"error: {str(error)[:_LONGEST]}", file=sys.stderr)  # it may quote a file
-            return error.status
-        except OSError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-        except (MemoryError, jax.errors.JaxRuntimeError) as error:
-            device = isinstance(error, jax.errors.JaxRuntimeError)
-            if device and "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-            print(f"error: {_short_of_memory(str(error), device)}", file=sys.stderr)
-            return 1
-        except (AssertionError, RuntimeError) as error:
-            if not (asked := os.environ.get("JAX_PLATFORMS")) or not _without_platform(error):
-                raise
-            print(f"error: {_other_platform(asked)}", file=sys.stderr)
-            return 2
-        except KeyboardInterrupt:
-            print("interrupted; what is saved stays in the run folder", file=sys.stderr)
-            return 130
+        except (Exception, KeyboardInterrupt) as error:
+            if hosts.count() == 1:
+                return _said(error)
+            try:
+                status = _said(error)
+            except Exception:
+                traceback.print_exc()
+                status = 1
+            hosts.leave(status)
 
     return main
+
+
+def _said(problem: BaseException) -> int:
+    """The status of a problem, with its message printed; what nobody expects is raised again."""
+    try:
+        raise problem
+    except UserError as error:
+        print(f"error: {str(error)[:_LONGEST]}", file=sys.stderr)  # it may quote a file
+        return error.status
+    except Exception as error:
+        if not hosts.is_lost(error):
+            return _said_of_machine(error)
+        print(
+            "error: another process of this training has ended, or cannot be reached, see what it "
+            f"said ({str(error).strip()[:300]}). The same command, in any number of processes, "
+            "goes on from the last checkpoint.",
+            file=sys.stderr,
+        )
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; what is saved stays in the run folder", file=sys.stderr)
+        return 130
+
+
+def _said_of_machine(problem: Exception) -> int:
+    """The same of what a disk, the memory or a platform causes."""
+    try:
+        raise problem
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except (MemoryError, jax.errors.JaxRuntimeError) as error:
+        device = isinstance(error, jax.errors.JaxRuntimeError)
+        if device and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        print(f"error: {_short_of_memory(str(error), device)}", file=sys.stderr)
+        return 1
+    except (AssertionError, RuntimeError) as error:
+        if not (asked := os.environ.get("JAX_PLATFORMS")) or not _without_platform(error):
+            raise
+        print(f"error: {_other_platform(asked)}", file=sys.stderr)
+        return 2
 
 
 def _without_platform(error: Exception) -> bool:

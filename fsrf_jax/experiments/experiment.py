@@ -50,7 +50,7 @@ class Experiment:
         source: its data.
         protocol: under which it is evaluated.
         shapes: of the data that it is or was trained on.
-        mesh: all local devices.
+        mesh: the devices of this process, which predict.
         recipe: what is fixed at compilation; equal for runs that differ in numbers alone.
         hyper: the recipe's numbers.
         family: metrics that fit the labels.

@@ -25,7 +25,7 @@ from typing import Any
 import filelock
 import jax
 
-from fsrf_jax import arguments, sealed
+from fsrf_jax import arguments, hosts, sealed
 from fsrf_jax.config import PLACES, Config, flatten
 from fsrf_jax.data.names import listed
 from fsrf_jax.errors import RunError, UserError
@@ -53,7 +53,8 @@ def choose(config: Config, name: str) -> Path:
     if config.output.directory is not None:
         given = Path(config.output.directory)
         return given if given.name not in ("", "..") else given.resolve()
-    return Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    # One clock: processes that train one run start at different moments.
+    return Path("runs") / hosts.of_first(f"{name}-{datetime.now():%Y%m%d-%H%M%S}")
 
 
 def check_same(folder: Path, config: Config) -> None:
@@ -185,7 +186,8 @@ def opened(
     """Create or reopen the folder for training, locked against a second process.
 
     Gives a function that records the config and the environment in the folder, to be called
-    when a resumed run trains on: a finished run that is only shown stays as it is.
+    when a resumed run trains on: a finished run that is only shown stays as it is. Of several
+    processes the first does so, and the others go on when it is done.
 
     Args:
         folder: the run folder.
@@ -198,6 +200,10 @@ def opened(
         RunError: another process trains in it, or the data set is not the one it began with.
     """
     checkpoints.check_path(folder)
+    if not hosts.is_first():
+        hosts.wait()
+        yield lambda: None
+        return
     with locked(folder):
         check_data(folder, fingerprint, ANEW)
 
@@ -220,6 +226,7 @@ def opened(
             write(damaged, {})  # it was not this program that trained what is there
             for name in damaged:
                 say(f"{folder / name} was damaged or gone: it is written anew.")
+        hosts.wait()
         yield lambda: write(READERS, _environment())
 
 
@@ -340,7 +347,8 @@ def _environment() -> dict[str, Any]:
         "command": [os.fsencode(a).decode("utf-8", "backslashreplace") for a in sys.argv],
         "time": datetime.now().astimezone().isoformat(timespec="seconds"),
         **own_program(),
-        "devices": [device.device_kind for device in jax.local_devices()],
+        "devices": [device.device_kind for device in jax.devices()],
+        "processes": hosts.count(),
     }
 
 

@@ -64,8 +64,6 @@ def write_dump(
     stopped: BadSteps,
     rows: Callable[[np.ndarray], Batch],
     teacher: Any,
-    *,
-    alone: bool,
 ) -> None:
     """Keep the step that a training stopped at.
 
@@ -75,14 +73,13 @@ def write_dump(
         stopped: what the loop raised.
         rows: gives the normalised training samples of some numbers, see `step.take`.
         teacher: its inference parameters, or None.
-        alone: the run trained alone, with its rows spread over its devices.
 
     Raises:
         WriteError: it cannot be written.
     """
     recipe, state, steps = run.recipe, stopped.state, run.recipe.steps_per_epoch
     ids = run.source.split("train").ids
-    wide = rows_of_step(recipe, run.mesh if alone else None, len(ids))
+    wide = rows_of_step(recipe, len(ids))
     step = int(state.step) % steps
     numbers = np.asarray(epoch_order(state, len(ids), steps, wide)[step])
     batch = rows(numbers)

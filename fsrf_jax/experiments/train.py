@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
-from fsrf_jax import arguments, sharding
+from fsrf_jax import arguments, hosts, sharding
 from fsrf_jax.config import Config, flatten
 from fsrf_jax.data import normalise
 from fsrf_jax.errors import RunError, WriteError
@@ -73,7 +74,8 @@ def train_run(
         ConfigError: there is no such group to freeze, or a logger's package is not installed.
     """
     normaliser = _fit_normaliser(run)  # or an error before there is a folder
-    if not (folder / "config.yaml").exists():
+    _check_alike(run)
+    if hosts.of_first(not (folder / "config.yaml").exists()):
         given_teacher(run)
         check_start(run)
         check_packages(run.config.output.loggers)
@@ -86,17 +88,30 @@ def train_run(
         done, asked = loop.epochs_done(run.recipe, states), run.config.training.epochs
         if done > asked:
             say(f"Nothing is trained: the run has {done} epochs, training.epochs asks for {asked}.")
-        results = _finished_results(folder, done)
-        if results is None:
-            evaluation, results = run.evaluate(folder, loop.member(states, 0), normaliser)
+        results = _finished_results(folder, done) if hosts.is_first() else None
+        if hosts.is_first() and results is None:
+            state = sharding.own(loop.member(states, 0))
+            evaluation, results = run.evaluate(folder, state, normaliser)
             write_results(folder / "results.json", evaluation, results)
             loggers.results(averages_of(results))
-    return results
+    hosts.wait()  # to the end, since JAX takes the end of one process for a failure
+    return read_results(folder / "results.json") if results is None else results
+
+
+def _check_alike(run: Experiment) -> None:
+    """Raise RunError if processes that train a run would not do the same."""
+    here = {k: v for k, v in flatten(run.config).items() if k not in ("data.path", "data.readers")}
+    hosts.check_alike("the config", here)
+    source = run.source
+    resident = source.placed.kind == "device"  # by `auto` a question of memory
+    found = {"fingerprint": source.fingerprint, "data.placement device": resident}
+    hosts.check_alike("the data", found)
 
 
 def loggers_of(config: Config, folder: Path) -> Loggers:
     """The loggers that a run asks for; they are opened when it trains."""
-    return Loggers(config.output.loggers, folder, flatten(config))
+    asked = config.output.loggers if hosts.is_first() else ()
+    return Loggers(asked, folder, flatten(config))
 
 
 def train_teacher(
@@ -115,13 +130,16 @@ def train_teacher(
         return None
     if (given := given_teacher(run)) is not None:
         return given
-    if (folder / "config.yaml").exists():
-        # More epochs of the run are no reason to change, in the middle, who teaches it.
-        epochs = arguments.load_saved(folder / "config.yaml").training.epochs
+    begun = hosts.is_first() and (folder / "config.yaml").exists()
+    # More epochs of the run are no reason to change, in the middle, who teaches it.
+    saved = arguments.load_saved(folder / "config.yaml").training.epochs if begun else None
+    epochs = hosts.of_first(saved)
+    if epochs is not None:
         config = replace(config, training=replace(config.training, epochs=epochs))
-    run_folder.check_same(folder, config)
+    if hosts.is_first():
+        run_folder.check_same(folder, config)
     teacher = Experiment.make(config, run.source, run.protocol)
-    if not (folder / "config.yaml").exists():
+    if epochs is None:
         check_start(teacher)
     with (
         run_folder.opened(folder, config, run.source.fingerprint, run.shapes, say) as record,
@@ -129,7 +147,7 @@ def train_teacher(
     ):
         place = _Place(folder, record, loggers)
         states, _ = _train_alone(teacher, _fit_normaliser(teacher), place, progress, say)
-    return sharding.replicate(loop.member(states, 0).best, run.mesh)
+    return loop.member(states, 0).best
 
 
 def given_teacher(run: Experiment) -> Any:
@@ -166,7 +184,7 @@ def given_teacher(run: Experiment) -> Any:
     state, _ = teacher.load(folder)
     if not is_complete(teacher.recipe, state):
         raise RunError(f"method.teacher: {folder} is not trained to its end; train it first.")
-    return sharding.replicate(state.best, run.mesh)
+    return state.best
 
 
 def _fit_normaliser(run: Experiment) -> normalise.Normaliser:
@@ -219,18 +237,26 @@ def train_population(
         InterruptedTraining, RunError: see `fsrf_jax.training.loop.fit`.
     """
     run = runs[0]
-    recipe, mesh, config = run.recipe, run.mesh, run.config
+    recipe, mesh, config = run.recipe, sharding.training_mesh(len(runs)), run.config
+    if hosts.count() > 1 and len(runs) > 1:
+        raise RunError(
+            f"found {len(runs)} members that train together in {hosts.count()} processes, expected "
+            "one run: train ablations and rankings in one process, which uses all its devices."
+        )
+    hosts.connect()
     with _one_at_a_time(), checkpoints.open_manager(place / "checkpoints") as manager:
-        if checkpoints.latest(manager) is None:
+        if hosts.of_first(checkpoints.latest(manager)) is None:
             states = start(run.initial_states([one.config.training.seed for one in runs]))
         else:
             states, normaliser = run.restore(manager, len(runs))
+            hosts.check_alike("the checkpoint", {"epochs": loop.epochs_done(recipe, states)})
             for aside in manager.passed_over:
                 say(f"A damaged checkpoint is now {aside}; going on from the one before it.")
-        if jax.device_get(is_complete(recipe, states)).all():
+        states = loop.place(states, mesh)
+        if np.asarray(is_complete(recipe, states)).all():
             return states, normaliser
-        placed = _placed(run, normaliser)
-        taught_by = teacher()
+        placed = _placed(run, mesh, normaliser)
+        taught_by = sharding.replicate(teacher(), mesh)
 
         keep = partial(_keep_step, runs, folders or [place], placed, taught_by)
         steps_p = np.asarray(jax.device_get(states.step))
@@ -263,9 +289,11 @@ def _keep_step(
     """Write the step that ended training into the member's folder; the error that says so."""
     run, path = runs[stopped.index], folders[stopped.index] / replay.NAME
     try:
-        replay.write_dump(path, run, stopped, placed.rows, teacher, alone=len(runs) == 1)
+        if hosts.is_first():
+            replay.write_dump(path, run, stopped, placed.rows, sharding.own(teacher))
     except WriteError as error:
         return RunError(f"{stopped} The step could not be kept: {error}")
+    hosts.wait()  # others that end now would end the first as well
     return RunError(
         f"{stopped} The step is kept: bin/train --replay {path} says which operation went wrong "
         "first."
@@ -292,13 +320,13 @@ class _Placed(NamedTuple):
     rows: Callable[[np.ndarray], Batch]
 
 
-def _placed(run: Experiment, normaliser: normalise.Normaliser) -> _Placed:
+def _placed(run: Experiment, mesh: Mesh, normaliser: normalise.Normaliser) -> _Placed:
     train, valid = (normaliser.apply(run.source.split(name)) for name in ("train", "valid"))
     masks = run.validation_masks(valid)
     if run.source.placed.kind == "device":
         inputs = make_batch(train), under_masks(valid, masks)
-        data, validation = sharding.replicate(inputs, run.mesh)
-        return _Placed(loop.train_epoch, data, validation, partial(take, data))
+        data, validation = sharding.replicate(inputs, mesh)
+        return _Placed(loop.train_epoch, data, validation, partial(take, sharding.own(data)))
     feed, held_out = (feeding.Feed(split, run.config.data.readers) for split in (train, valid))
     return _Placed(feeding.train_epoch, feed, feeding.HeldOut(held_out, masks), feed.rows)
 
@@ -324,6 +352,9 @@ def _train_alone(
     @contextlib.contextmanager
     def reporting(epochs: Sequence[int]) -> Iterator[Report]:
         (done,) = epochs
+        if not hosts.is_first():
+            yield lambda index, epoch: None
+            return
         record()
         say(run.source.placed.reason)
         if (line := describe_frozen(run)) is not None:
@@ -342,7 +373,7 @@ def _train_alone(
     def teacher() -> Any:
         return train_teacher(run, folder / "teacher", progress, say)
 
-    start = partial(started, run, folders=[folder], say=say)
+    start = partial(started, run, folders=[folder] if hosts.is_first() else [], say=say)
     return train_population([run], normaliser, folder, reporting, teacher, start, say)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from fsrf_jax import sharding
 from fsrf_jax.data.dataset import Split
@@ -129,17 +129,18 @@ class HeldOut:
     def error(self, recipe: Recipe, mesh: Mesh, inference: Any) -> jax.Array:
         """The same as `step.validation_error`, some samples at a time."""
         n = len(self.feed)
-        rows = sharding.padded_rows(min(VALIDATION_ROWS, n), mesh)
+        rows = sharding.even_rows(sharding.padded_rows(min(VALIDATION_ROWS, n)), mesh)
         order_sb = np.arange(-(-n // rows) * rows).reshape(-1, rows)
-        order_sb = np.minimum(order_sb, n - 1)
+        order_sb = np.minimum(order_sb, n - 1)[:, sharding.own_rows(rows, mesh)]
         masks = [{m: np.asarray(x) for m, x in mask.items()} for mask in self.masks]
         found: list[jax.Array] = []
         for index_b, batch in zip(order_sb, self.feed.batches(order_sb), strict=True):
             observed = {m: np.stack([mask[m][index_b] for mask in masks]) for m in masks[0]}
-            given = _on_rows(batch, mesh), _on_rows(observed, mesh, axis=1)
-            found.append(_predict(recipe, inference, *given))
+            given = sharding.put_rows(batch, mesh, rows)
+            masked = sharding.put_rows(observed, mesh, rows, axis=1)
+            found.append(_predict(recipe, inference, given, masked))
             jax.block_until_ready(found[-AHEAD:][0])
-        return _score(recipe, found, jnp.asarray(self.feed.split.labels, jnp.float32))
+        return _score(recipe, found, np.asarray(self.feed.split.labels, np.float32))
 
 
 def train_epoch(
@@ -165,11 +166,15 @@ def train_epoch(
         )
     state, hyper = member(states, 0), member(hypers, 0)
     n = len(data)
-    rows = rows_of_step(recipe, mesh, n)
+    rows = rows_of_step(recipe, n)
+    given = sharding.even_rows(rows, mesh)
     order_sb = np.asarray(_order(recipe, state, n, rows))
+    filled_sb = np.pad(order_sb, ((0, 0), (0, given - rows)), constant_values=-1)
+    own_sb = filled_sb[:, sharding.own_rows(given, mesh)]
     terms: list[dict[str, jax.Array]] = []
-    for batch in data.batches(order_sb):
-        state, of_step = _step(recipe, state, _on_rows(batch, mesh), hyper, teacher)
+    for own in data.batches(own_sb):
+        batch = sharding.put_rows(own, mesh, given)
+        state, of_step = _step(recipe, mesh, rows, state, batch, hyper, teacher)
         terms.append(of_step)
         jax.block_until_ready(terms[-AHEAD:][0])
     score = validation.error(recipe, mesh, state.average)
@@ -179,22 +184,26 @@ def train_epoch(
     return state, of_steps, score
 
 
-def _on_rows(tree: Any, mesh: Mesh, axis: int = 0) -> Any:
-    """On the devices of the mesh, with rows spread over them."""
-    spec = PartitionSpec(*[None] * axis, "data")
-    return jax.device_put(tree, NamedSharding(mesh, spec))
-
-
 @jax.jit(static_argnames=("recipe", "n", "rows"))
 def _order(recipe: Recipe, state: TrainState, n: int, rows: int) -> jax.Array:
     return epoch_order(state, n, recipe.steps_per_epoch, rows)
 
 
-@jax.jit(static_argnames=("recipe",), donate_argnames=("state",))
+@jax.jit(static_argnames=("recipe", "mesh", "rows"), donate_argnames=("state",))
 def _step(
-    recipe: Recipe, state: TrainState, batch: Batch, hyper: Hyper, teacher: Any
+    recipe: Recipe,
+    mesh: Mesh,
+    rows: int,
+    state: TrainState,
+    batch: Batch,
+    hyper: Hyper,
+    teacher: Any,
 ) -> tuple[TrainState, dict[str, jax.Array]]:
-    return train_step(recipe, state, batch, hyper, teacher)
+    """A step on the first rows of a batch; the rest is there to divide evenly over devices."""
+    if mesh.size > 1:
+        batch = sharding.split_rows(jax.tree.map(lambda x: x[:rows], batch), mesh)
+    ended = train_step(recipe, state, batch, hyper, teacher)
+    return sharding.whole(ended, mesh if mesh.size > 1 else None)
 
 
 @jax.jit(static_argnames=("recipe",), donate_argnames=("state",))

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from fsrf_jax import hosts, sharding
 from fsrf_jax.errors import InterruptedTraining, RunError
 from fsrf_jax.options import Hyper
 from fsrf_jax.training import checkpoints
@@ -67,15 +68,9 @@ def epochs_done(recipe: Recipe, states: TrainState) -> int:
     return int(np.max(jax.device_get(states.step))) // recipe.steps_per_epoch
 
 
-def members_axis(p: int, mesh: Mesh) -> str | None:
-    """The mesh axis that p members are spread over; None where every device has all of them."""
-    return "data" if p % mesh.size == 0 else None
-
-
 def place(population: Any, mesh: Mesh) -> Any:
-    """The members spread over the devices, or all on every device where they do not divide."""
-    p = jax.tree.leaves(population)[0].shape[0]
-    return jax.device_put(population, NamedSharding(mesh, PartitionSpec(members_axis(p, mesh))))
+    """The members spread over the axis `population` of a mesh that was made for so many."""
+    return sharding.put(population, NamedSharding(mesh, PartitionSpec("population")))
 
 
 @jax.jit(static_argnames=("recipe", "mesh"), donate_argnames=("states",))
@@ -90,11 +85,11 @@ def train_epoch(
 ) -> tuple[TrainState, dict[str, jax.Array], jax.Array]:
     """One epoch of every member, one program; of several, those that are complete stay as they are.
 
-    One member has its rows spread over the devices. Several are spread themselves, where they
-    divide evenly: a device then trains its members and waits for no other.
+    One member has its rows spread over the devices. Several are spread themselves as far as
+    possible: a group of devices trains its members and waits for no other.
 
     Args:
-        mesh: devices, see `place`.
+        mesh: devices, from `sharding.training_mesh` of p members.
         states: of p members; donated.
         data: the whole training split.
         validation: the validation split with its masks.
@@ -106,7 +101,7 @@ def train_epoch(
     def of_member(
         state: TrainState, hyper: Hyper, data: Batch, validation: Validation, teacher: Any
     ) -> tuple[TrainState, dict[str, jax.Array], jax.Array]:
-        new, terms, score = run_epoch(recipe, None, state, data, validation, hyper, teacher)
+        new, terms, score = run_epoch(recipe, rows, state, data, validation, hyper, teacher)
         stays = is_complete(recipe, state)
         return jax.tree.map(lambda a, b: jnp.where(stays, a, b), state, new), terms, score
 
@@ -116,14 +111,20 @@ def train_epoch(
         # No axis of one through every product, and nobody to wait for: a run alone costs nothing
         # for being a population.
         alone = member(states, 0), data, validation, member(hypers, 0), teacher
-        return jax.tree.map(lambda leaf: leaf[None], run_epoch(recipe, mesh, *alone))
+        ended = jax.tree.map(lambda leaf: leaf[None], run_epoch(recipe, mesh, *alone))
+        return sharding.whole(ended, mesh if mesh.size > 1 else None)
+    rows = mesh if mesh.shape["data"] > 1 else None
     of_members = jax.vmap(of_member, in_axes=(0, 0, None, None, None))
-    if members_axis(p, mesh):
-        # `shard_map` says so outright, whatever the compiler would make of the program by itself.
-        each, whole = PartitionSpec("data"), PartitionSpec()
-        specs = (each, each, whole, whole, whole)
-        of_members = jax.shard_map(of_members, mesh=mesh, in_specs=specs, out_specs=each)
-    return of_members(states, hypers, *shared)
+    # `shard_map` says so outright, whatever the compiler would make of the program by itself.
+    each, whole = PartitionSpec("population"), PartitionSpec()
+    of_groups = jax.shard_map(
+        of_members,
+        mesh=mesh,
+        in_specs=(each, each, whole, whole, whole),
+        out_specs=each,
+        axis_names={"population"},
+    )
+    return of_groups(states, hypers, *shared)
 
 
 def fit(
@@ -187,13 +188,14 @@ def fit(
                 # a network that no step has changed is none that was trained.
                 untrained = now_complete_p[index] and row == int(state.step)
                 if row >= recipe.bad_steps or (row and (untrained or not np.isfinite(score))):
-                    last = member(jax.device_get(states), index)
+                    last = member(jax.device_get(sharding.own(states)), index)
                     raise BadSteps.after(row, recipe.steps_per_epoch, index, last, of_member)
                 count = int(bad[index] - bad_before[index])
                 report(index, epoch_record(recipe, state, of_member, score, count))
             bad_before = bad
             done = epochs_done(recipe, reached)
-            stop = received[:1]  # read once: a signal may come at any moment
+            # Read once: a signal may come at any moment, and to one process alone.
+            stop = max(hosts.gathered(received[:1]))
             if now_complete_p.all() or stop or done % checkpoint_every == 0:
                 checkpoints.save(manager, done, {"state": states, "preparation": preparation})
             if stop:

@@ -130,9 +130,9 @@ def epoch_order(state: TrainState, n: int, steps: int, rows: int) -> jax.Array:
     return jnp.pad(dealt, ((0, 0), (0, rows - per_step)), constant_values=-1)
 
 
-def rows_of_step(recipe: Recipe, mesh: Mesh | None, n: int) -> int:
+def rows_of_step(recipe: Recipe, n: int) -> int:
     """How many rows a step of n samples has, with those that only fill it up."""
-    return sharding.padded_rows(-(-n // recipe.steps_per_epoch), mesh)
+    return sharding.padded_rows(-(-n // recipe.steps_per_epoch))
 
 
 def take(data: Batch, index_b: jax.Array) -> Batch:
@@ -162,7 +162,7 @@ def run_epoch(
         The new state, every term of every step [steps], and the validation error.
     """
     n, steps = data.labels.shape[0], recipe.steps_per_epoch
-    rows = rows_of_step(recipe, mesh, n)
+    rows = rows_of_step(recipe, n)
 
     def body(state: TrainState, index_b: jax.Array) -> tuple[TrainState, dict[str, jax.Array]]:
         batch = sharding.split_rows(take(data, index_b), mesh)

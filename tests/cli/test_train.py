@@ -26,7 +26,8 @@ def test_overwrite_is_an_option_of_train():
 def test_help_is_usage_then_two_examples_then_the_sections():
     lines = call("train", "--help").out.splitlines()
     assert lines[0] == (
-        "usage: train [--config FILE ...] [--SECTION.OPTION VALUE ...] [--overwrite]"
+        "usage: train [--config FILE ...] [--SECTION.OPTION VALUE ...] [--overwrite] "
+        "[--distributed auto|HOST:PORT]"
     )
     examples = [i for i, line in enumerate(lines) if line.startswith("  train --config configs/")]
     options = [i for i, line in enumerate(lines) if line.startswith("  --")]

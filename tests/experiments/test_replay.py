@@ -165,7 +165,7 @@ def test_a_sample_that_is_bad_is_named(tmp_path):
     ended = BadSteps("", 1, state, {"task": float("nan"), "total": float("nan")})
     teacher = {"kernel": jnp.ones((68, 1))}
     path = tmp_path / "bad-step.npz"
-    replay.write_dump(path, run, ended, partial(take, data), teacher, alone=False)
+    replay.write_dump(path, run, ended, partial(take, data), teacher)
     dump = replay.read_dump(path)
     assert (dump.epoch, dump.step) == (2, 3)
     np.testing.assert_array_equal(dump.teacher["kernel"], teacher["kernel"])

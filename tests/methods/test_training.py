@@ -131,13 +131,12 @@ def test_what_is_frozen_does_not_move_and_all_else_does(name, tmp_path):
 
 PROGRAM = """
 import sys, jax, numpy as np, training_case as case, test_training as tests
-from jax.sharding import AxisType
 from fsrf_jax import sharding
 from fsrf_jax.training import loop
 
 eight = sharding.data_mesh()
 assert eight.size == 8
-one = jax.make_mesh((1,), ("data",), axis_types=(AxisType.Auto,), devices=jax.devices()[:1])
+one = sharding.training_mesh(1, jax.devices()[:1])
 count = 0
 for name in sys.argv[1:]:
     subject = tests.subject_of(name)

@@ -448,24 +448,29 @@ def test_methods_of_any_number_of_views_train(tmp_path, views):
     assert records[-1][1].terms["task"] < records[0][1].terms["task"]
 
 
-def test_members_are_spread_over_devices_that_divide_them():
+def test_members_are_spread_over_the_mesh_of_a_population():
     states = members()
     spread = place(states, case.MESH)
     chex.assert_trees_all_equal(case.as_numpy(spread), case.as_numpy(states))
     assert spread.step.sharding.mesh == case.MESH
+    assert tuple(spread.step.sharding.spec) == ("population",)
 
 
 DEVICES = """
 import pathlib, re, sys, jax, numpy as np, training_case as case, test_loop as tests
+from fsrf_jax import sharding
 from fsrf_jax.training import loop
 
-assert case.MESH.size == 3
+one, three = case.MESH, sharding.training_mesh(3)
+assert one.size == three.size == 3
 folder = pathlib.Path(sys.argv[1])
-# Other numbers of members than 3, 6, .. stand whole on every device.
+# Other numbers of members than 3, 6, .. stand whole on every device, which has some of their rows.
 for seeds, whole in (((0,), True), ((0, 1), True), ((0, 1, 2), False), (range(6), False)):
-    states = case.make_states(*seeds)
+    states = loop.place(case.new_states(*seeds), sharding.training_mesh(len(seeds)))
     assert states.step.sharding.is_fully_replicated == whole
 
+case.MESH = three
+case.inputs.cache_clear()
 states, hypers = tests.members(), loop.place(loop.stack(tests.HYPERS), case.MESH)
 data, validation = case.inputs()
 arguments = case.RECIPE, case.MESH, states, data, validation, hypers
@@ -474,14 +479,6 @@ assert not re.search("all-reduce|all-gather|all-to-all|collective-permute", prog
 states, terms, scores = program(states, data, validation, hypers)
 assert {shard.data.shape for shard in states.step.addressable_shards} == {(1,)}
 np.savez(folder / "found.npz", scores=scores, **terms)
-
-# The whole loop is one program, also where members stand whole on every device.
-recipe, hyper = tests.linear()
-for seeds in ((0,), (0, 1)):
-    start = case.make_states(*seeds, recipe=recipe)
-    with case.Compilations() as compiled:
-        tests.fit(folder / str(len(seeds)), start, [hyper] * len(seeds), recipe=recipe)
-    assert compiled.count == 1
 
 # So it is, from its middle, for members that are spread.
 steps = case.STEPS * (case.EPOCHS - 2)
@@ -493,6 +490,16 @@ assert [(r.epoch, i) for i, r in records] == [(e, i) for e in (7, 8) for i in ra
 restored = tests.restore(folder / "fit", tests.members())
 for a, b in zip(*map(jax.tree.leaves, map(case.as_numpy, (states, restored))), strict=True):
     np.testing.assert_array_equal(a, b)
+
+# The whole loop is one program, also where members stand whole on every device.
+case.MESH = one
+case.inputs.cache_clear()
+recipe, hyper = tests.linear()
+for seeds in ((0,), (0, 1)):
+    start = case.make_states(*seeds, recipe=recipe)
+    with case.Compilations() as compiled:
+        tests.fit(folder / str(len(seeds)), start, [hyper] * len(seeds), recipe=recipe)
+    assert compiled.count == 1
 """
 
 
