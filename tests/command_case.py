@@ -121,7 +121,9 @@ def read_json(path: Path):
 
 
 def read_lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """What the lines of a journal say, without their digests."""
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "digest"} for line in found]
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -1,13 +1,12 @@
 """Writing the journal of a run, metrics.jsonl, whose lines stay whole and in order."""
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fsrf_jax.files import write_text, writing
-from fsrf_jax.journal import NAME, describe_gaps, read_lines
+from fsrf_jax.journal import NAME, describe_gaps, read_lines, sealed_line
 
 if TYPE_CHECKING:
     from fsrf_jax.training.loop import EpochRecord
@@ -34,7 +33,7 @@ def open_journal(
 
     def write(record: "EpochRecord") -> None:
         with writing(path), path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line_of(record)) + "\n")
+            file.write(sealed_line(line_of(record)) + "\n")
 
     yield write
 
