@@ -146,3 +146,13 @@ def test_a_journal_that_cannot_be_written_is_one_message(tmp_path):
         open_journal(tmp_path / "gone", 0, print) as report,
     ):
         report(record(1))
+
+
+def test_a_journal_that_goes_away_meanwhile_is_not_made_anew(tmp_path):
+    """Its folder was removed, and may be there again: the save under way makes it."""
+    with open_journal(tmp_path, 0, print) as report:
+        report(record(1))
+        (tmp_path / "metrics.jsonl").unlink()
+        with pytest.raises(WriteError, match=r"metrics\.jsonl: is gone, and maybe more"):
+            report(record(2))
+    assert list(tmp_path.iterdir()) == []
