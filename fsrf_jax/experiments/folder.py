@@ -29,8 +29,8 @@ from fsrf_jax import arguments, sealed
 from fsrf_jax.config import PLACES, Config, flatten
 from fsrf_jax.data.names import listed
 from fsrf_jax.errors import RunError, UserError, WriteError
-from fsrf_jax.evaluation import environment
-from fsrf_jax.evaluation.environment import read_environment
+from fsrf_jax.evaluation import environment_file
+from fsrf_jax.evaluation.environment_file import read_environment
 from fsrf_jax.experiments.environment import own_program
 from fsrf_jax.files import writing
 from fsrf_jax.progress import Say, silent
@@ -272,7 +272,7 @@ def read_shapes(folder: Path) -> Shapes | None:
     path = folder / "shapes.json"
     if not path.exists():
         return None
-    found = sealed.read(path, environment.ANEW)
+    found = sealed.read(path, environment_file.ANEW)
     found.pop("data_fingerprint", None)
     try:
         if (version := found.pop("version")) != VERSION:
@@ -280,7 +280,7 @@ def read_shapes(folder: Path) -> Shapes | None:
         return shapes_of(found)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         what = f"{type(error).__name__}: {error}"
-        raise sealed.damaged(path, what, environment.ANEW) from error
+        raise sealed.damaged(path, what, environment_file.ANEW) from error
 
 
 def shapes_of(content: Mapping[str, Any]) -> Shapes:
@@ -355,7 +355,7 @@ def read_fingerprint(folder: Path) -> str | None:
     except sealed.DamagedFile as error:
         damaged = error
     with contextlib.suppress(sealed.DamagedFile, KeyError):
-        return str(sealed.read(folder / "shapes.json", environment.ANEW)["data_fingerprint"])
+        return str(sealed.read(folder / "shapes.json", environment_file.ANEW)["data_fingerprint"])
     if damaged is not None:
         raise damaged
     return None
