@@ -175,10 +175,11 @@ def main() -> None:
         for _ in range(parsed.rounds):
             for placement, own in times.items():
                 own += row(place / "some.h5", parsed.resident, placement, place)
-        median = {placement: float(np.median(own)) for placement, own in times.items()}
-        ratios = (f"{p} {median[p] / median['device']:.3f}" for p in ("host", "stream"))
-        lines += ["", f"An epoch, of the time on the device: {', '.join(ratios)}."]
-        print(lines[-1], flush=True)
+        if parsed.rounds:
+            median = {placement: float(np.median(own)) for placement, own in times.items()}
+            ratios = (f"{p} {median[p] / median['device']:.3f}" for p in ("host", "stream"))
+            lines += ["", f"An epoch, of the time on the device: {', '.join(ratios)}."]
+            print(lines[-1], flush=True)
         lines += ["", "|compression|size of the features|random samples, MB/s|", "|---|---:|---:|"]
         for compression in ("none", "lzf"):
             path = place / f"{compression}.h5"
