@@ -3,12 +3,13 @@
     python benchmarks/streaming.py --samples 22856 --frames 50 --widths 300,74,35 \
         --resident 2000 --output benchmarks/results/NAME.md
 
-A store of so many samples is generated, split as CMU-MOSEI is, with sequences of half the padded
-length on average. A process of its own trains on it with data.placement stream: normaliser, floors,
-training, validation and evaluation. Its peak of resident memory is stated, and how long it took to
-open the store, and an epoch. Then a store of `--resident` samples is trained on with each placement
-in turn, so that times are of one machine at one time. The last table is how fast random samples of
-that store are read, by the compression of its features.
+A store of so many samples is generated, or --store names one, split as CMU-MOSEI is, with sequences
+of half the padded length on average. A process of its own trains on it with data.placement stream:
+normaliser, floors, training, validation and evaluation. Its peak of resident memory is stated, and
+how long it took to open the store, and an epoch. Then a store of `--resident` samples is trained on
+with each placement in turn, `--rounds` times, so that times are of one machine at one time; the
+median of the epochs but the first is compared with that of the samples on the device. The last
+table is how fast random samples of that store are read, by the compression of its features.
 
 CMU-MOSEI, not aligned, is --frames 50,500,500 --widths 768,74,35: 372 kB a sample, 8.5 GB in all.
 """
@@ -121,7 +122,9 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=22856)
     parser.add_argument("--frames", default="50", help="one number, or one for each modality")
     parser.add_argument("--widths", default="300,74,35")
+    parser.add_argument("--store", type=Path, help="to be trained on in place of a generated one")
     parser.add_argument("--resident", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--method", default="fsrf")
     parser.add_argument("--width", type=int, default=40)
@@ -148,24 +151,35 @@ def main() -> None:
         "|---:|---:|---|---:|---:|---:|---:|---:|",
     ]
 
-    def row(path: Path, n: int, placement: str) -> None:
-        found = trained(path, path.parent / f"{path.stem}-{placement}", placement, settings)
+    def row(path: Path, n: int, placement: str, runs: Path) -> list[float]:
+        found = trained(path, Path(tempfile.mkdtemp(dir=runs)) / "run", placement, settings)
         first, *later = found["epochs"]
         cells = n, f"{n * per_sample / 1e9:.2f}", placement, f"{found['peak']:.0f}"
         times = found["opened"], first, float(np.median(later or [first])), found["all"]
         lines.append("|" + "|".join(map(str, (*cells, *(f"{x:.2f}" for x in times)))) + "|")
         print(lines[-1], flush=True)
+        return later or [first]
 
     with tempfile.TemporaryDirectory(dir=parsed.place) as folder:
         place = Path(folder)
-        begun = time.perf_counter()
-        store.write(place / "all.h5", generated(parsed.samples, frames, widths))
-        print(f"written in {time.perf_counter() - begun:.0f} s", flush=True)
-        row(place / "all.h5", parsed.samples, "stream")
-        (place / "all.h5").unlink()
+        if parsed.store:
+            row(parsed.store, parsed.samples, "stream", place)
+        elif parsed.samples:
+            begun = time.perf_counter()
+            store.write(place / "all.h5", generated(parsed.samples, frames, widths))
+            print(f"written in {time.perf_counter() - begun:.0f} s", flush=True)
+            row(place / "all.h5", parsed.samples, "stream", place)
+            (place / "all.h5").unlink()
         store.write(place / "some.h5", generated(parsed.resident, frames, widths))
-        for placement in ("device", "host", "stream"):
-            row(place / "some.h5", parsed.resident, placement)
+        times: dict[str, list[float]] = {"device": [], "host": [], "stream": []}
+        for _ in range(parsed.rounds):
+            for placement, own in times.items():
+                own += row(place / "some.h5", parsed.resident, placement, place)
+        if parsed.rounds:
+            median = {placement: float(np.median(own)) for placement, own in times.items()}
+            ratios = (f"{p} {median[p] / median['device']:.3f}" for p in ("host", "stream"))
+            lines += ["", f"An epoch, of the time on the device: {', '.join(ratios)}."]
+            print(lines[-1], flush=True)
         lines += ["", "|compression|size of the features|random samples, MB/s|", "|---|---:|---:|"]
         for compression in ("none", "lzf"):
             path = place / f"{compression}.h5"

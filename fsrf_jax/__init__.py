@@ -6,6 +6,8 @@ and `methods`. `errors` are what is raised. All else may change without notice.
 """
 
 import importlib
+import os
+import tempfile
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +41,12 @@ _HOMES = {
 }
 
 __all__ = sorted(_HOMES)
+
+try:
+    tempfile.gettempdir()
+except FileNotFoundError:
+    # chex imports the tests of absl, which ask where temporary files may lie and write none.
+    os.environ.setdefault("TEST_TMPDIR", os.devnull)
 
 
 def __getattr__(name: str) -> Any:

@@ -42,7 +42,8 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         named = str(error.filename or path)
-        if named != str(path) and not named.startswith(str(_temporary(path))):
+        own = (str(path), *map(str, path.parents))  # a folder above it may not be there
+        if named not in own and not named.startswith(str(_temporary(path))):
             raise
         raise WriteError(
             f"{path}: cannot be written: {error.strerror or error}: make room, or look after the "

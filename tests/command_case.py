@@ -8,7 +8,7 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -70,12 +70,18 @@ def with_flags(*flags: str) -> str:
     return " ".join([os.environ.get("XLA_FLAGS", ""), *flags]).strip()
 
 
-def start(command: str, *argv: str | Path, devices: int = 1, **kwargs) -> subprocess.Popen:
+def start(
+    command: str,
+    *argv: str | Path,
+    devices: int = 1,
+    env: Mapping[str, str] | None = None,
+    **kwargs,
+) -> subprocess.Popen:
     """Start a command of bin/ as a process of its own, on simulated devices."""
     flags = [f"--xla_force_host_platform_device_count={devices}"] if devices > 1 else []
     return subprocess.Popen(
         [sys.executable, str(ROOT / "bin" / command), *map(str, argv)],
-        env={**os.environ, "XLA_FLAGS": with_flags(*flags)},
+        env={**(os.environ if env is None else env), "XLA_FLAGS": with_flags(*flags)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -121,7 +127,9 @@ def read_json(path: Path):
 
 
 def read_lines(path: Path) -> list[dict]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    """What the lines of a journal say, without their digests."""
+    found = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k != "digest"} for line in found]
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

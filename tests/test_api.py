@@ -15,7 +15,7 @@ import types
 import jax
 import numpy as np
 import pytest
-from command_case import ROOT, TINY, call, read_json
+from command_case import ROOT, TINY, call, read_json, read_lines
 
 import fsrf_jax
 from fsrf_jax import arguments
@@ -97,8 +97,7 @@ def test_a_run_says_what_is_in_its_folder(trained, run, config):
     assert run.config == config
     assert repr(run) == f"Run({str(trained.folder)!r}, method='fsrf')"
     assert run.results == trained_results(trained)
-    lines = (trained.folder / "metrics.jsonl").read_text().splitlines()
-    assert run.history == [json.loads(line) for line in lines]
+    assert run.history == read_lines(trained.folder / "metrics.jsonl")
     assert [record["epoch"] for record in run.history] == [1, 2, 3][: config.training.epochs]
     assert {"task", "total", "noise", "validation_error"} <= set(run.history[0])
 

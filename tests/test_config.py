@@ -1,22 +1,11 @@
 import dataclasses
-from collections.abc import Mapping
 
 import pytest
+from config_case import changed
 
 from fsrf_jax.config import Config, check, flatten
 from fsrf_jax.data.synthetic import SyntheticOptions, make_world
 from fsrf_jax.errors import ConfigError
-
-
-def changed(key: str, value, config=None):
-    """The config with one dotted key changed."""
-    config = Config() if config is None else config
-    head, _, rest = key.partition(".")
-    if isinstance(config, Mapping):
-        return {**config, key: value}
-    if rest:
-        value = changed(rest, value, getattr(config, head))
-    return dataclasses.replace(config, **{head: value})
 
 
 def ranges(section=None, prefix=""):

@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -6,7 +7,7 @@ import pytest
 from command_case import disk_of
 
 from fsrf_jax.errors import WriteError
-from fsrf_jax.files import new_folder, replacing, write_text
+from fsrf_jax.files import new_folder, replacing, write_text, writing
 
 
 def test_the_file_is_replaced_whole(tmp_path):
@@ -122,6 +123,13 @@ def test_a_disk_that_is_full_is_one_message_that_names_the_file(tmp_path):
     with pytest.raises(WriteError, match=r"gone/x: cannot be written: No such file or directory"):
         write_text(tmp_path / "gone" / "x", "")
     assert [one.name for one in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_a_folder_above_it_that_cannot_be_made_is_the_same_message(tmp_path):
+    folder = tmp_path / "a" / "run"
+    message = rf"^{folder}: cannot be written: Read-only file system: .*look after the folder"
+    with pytest.raises(WriteError, match=message), writing(folder):
+        raise OSError(errno.EROFS, "Read-only file system", str(tmp_path / "a"))
 
 
 def test_what_cannot_be_read_meanwhile_is_another_error(tmp_path):

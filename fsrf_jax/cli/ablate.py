@@ -17,7 +17,8 @@ from fsrf_jax.evaluation.comparison import compare_methods
 from fsrf_jax.evaluation.probes.compare import compare_probes
 from fsrf_jax.evaluation.protocols.files import resolve
 from fsrf_jax.experiments import folder as run_folder
-from fsrf_jax.experiments.ablation import Member, probe_members, train_members
+from fsrf_jax.experiments.ablation import probe_members, train_members
+from fsrf_jax.experiments.members import Member
 from fsrf_jax.experiments.variants import read_variants
 from fsrf_jax.files import write_text
 from fsrf_jax.reporting.ablation_plot import save_ablation_plot

@@ -12,6 +12,7 @@ from fsrf_jax.cli.main import guarded
 from fsrf_jax.data import load, overlaps, store
 from fsrf_jax.data.clean import BadValues
 from fsrf_jax.data.profile import profile
+from fsrf_jax.data.rounding import Precision
 from fsrf_jax.files import write_text
 from fsrf_jax.progress import steps
 from fsrf_jax.reporting.profile import findings, report_lines, save_profile
@@ -57,6 +58,12 @@ def command(argv: Sequence[str]) -> int:
         default="none",
         help="of the features; lzf: a smaller store, whose samples are read more slowly",
     )
+    parser.add_argument(
+        "--dtype",
+        type=Precision,
+        default="float32",
+        help="of the features in the store; float16: half the size, rounded, and said how much",
+    )
     parsed = arguments.parse_plain(parser, argv)
     target, console = Path(parsed.output), Console()
     store.check_new(target)
@@ -76,7 +83,10 @@ def command(argv: Sequence[str]) -> int:
         notes.append(note)
         console.out(f"- {note}", highlight=False)
     with steps(Console(stderr=True)) as step:
-        store.write(target, dataset, step, parsed.compression)
+        store.write(target, dataset, step, parsed.compression, parsed.dtype)
+    for note in store.notes(target)[len(dataset.notes) :]:  # on what float16 changes
+        notes.append(note)
+        console.out(f"- {note}", highlight=False)
     report, picture = (target.with_suffix(f".report.{kind}") for kind in ("json", "png"))
     write_text(report, json.dumps({**found, "notes": notes}, indent=1, allow_nan=False) + "\n")
     save_profile(picture, found)

@@ -57,6 +57,8 @@ READERS: dict[str, Reader] = {
 """By name; the last one that recognises a file or folder reads it."""
 
 LAZY: dict[str, Callable[[Path, tuple[str, ...]], Dataset]] = {
+    "mmsa": partial(mmsa.read, stays=True),
+    "mult": partial(mult.read, stays=True),
     "arrays": partial(arrays.read, stays=True),
     "store": partial(store.read, stays=True),
 }

@@ -19,6 +19,7 @@ from fsrf_jax.data.frames import filled
 from fsrf_jax.data.lazy import Lazy, as_array, pieces
 from fsrf_jax.data.names import hint, listed
 from fsrf_jax.data.overlaps import digests
+from fsrf_jax.data.rounding import Precision, Rounding
 from fsrf_jax.errors import DataError
 from fsrf_jax.files import replacing
 from fsrf_jax.reading import hdf5, signature
@@ -52,17 +53,23 @@ def write(
     dataset: Dataset,
     step: Callable[[str], None] = lambda what: None,
     compression: Compression = "none",
+    precision: Precision = "float32",
 ) -> None:
     """Write a data set; the file appears whole or not at all.
+
+    What float16 changes stands in the notes of the file, for each modality but those of token ids,
+    which stay as they are.
 
     Args:
         path: the new file; its folder must exist.
         dataset: a clean data set; features that stay in a file are read some samples at a time.
         step: is called with what is written next.
         compression: of features.
+        precision: of features.
 
     Raises:
-        DataError: the file exists already, or there is no such folder.
+        DataError: the file exists already, there is no such folder, or float16 cannot hold the
+            features, see `Rounding`.
         WriteError: it cannot be written.
     """
     path = Path(path)
@@ -75,7 +82,7 @@ def write(
             step(what)
 
         with h5py.File(sink, "w", track_order=True) as file:
-            _write(file, dataset, checked, compression)
+            _write(file, dataset, checked, compression, precision)
         sink.check()
 
 
@@ -120,12 +127,17 @@ class _Sink:
 
 
 def _write(
-    file: h5py.File, dataset: Dataset, step: Callable[[str], None], compression: Compression
+    file: h5py.File,
+    dataset: Dataset,
+    step: Callable[[str], None],
+    compression: Compression,
+    precision: Precision,
 ) -> None:
     file.attrs["format"] = FORMAT
     file.attrs["version"] = VERSION
-    for name in ("notes", "classes", "tokens"):
+    for name in ("classes", "tokens"):
         file.create_dataset(name, data=list(getattr(dataset, name)), dtype=_TEXT)
+    roundings: dict[str, Rounding] = {}
     splits = file.create_group("splits", track_order=True)
     for name, split in dataset.splits.items():
         group = splits.create_group(name, track_order=True)
@@ -144,11 +156,14 @@ def _write(
         )
         for modality, x in split.features.items():
             step(f"writing {name} {modality}")
-            chunk = max(1, min(len(x), CHUNK // (4 * x.shape[1] * x.shape[2])))
+            short = precision == "float16" and modality not in dataset.tokens
+            rounding = roundings.setdefault(modality, Rounding(modality)) if short else None
+            dtype = np.dtype(np.float16 if short else np.float32)
+            chunk = max(1, min(len(x), CHUNK // (dtype.itemsize * x.shape[1] * x.shape[2])))
             made = features.create_dataset(
                 modality,
                 x.shape,
-                np.float32,
+                dtype,
                 chunks=(chunk, *x.shape[1:]),
                 compression=None if compression == "none" else compression,
                 shuffle=compression != "none",
@@ -156,9 +171,14 @@ def _write(
             )
             found = np.zeros((len(x), 16), np.uint8)
             for rows in pieces(x):
-                made[rows] = part = x[rows].astype(np.float32)
+                part = x[rows].astype(np.float32)
+                if rounding is not None:
+                    part = rounding(part)
+                made[rows] = part
                 found[rows] = digests(part, split.valid[modality][rows])
             known.create_dataset(modality, data=found, fletcher32=True)
+    notes = [*dataset.notes, *(rounding.note() for rounding in roundings.values())]
+    file.create_dataset("notes", data=notes, dtype=_TEXT)
 
 
 def is_store(path: Path) -> bool:
@@ -217,6 +237,12 @@ def contents(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
         splits = tuple(file["splits"])
         found = [m for name in splits for m in file["splits"][name]["features"]]
     return splits, tuple(dict.fromkeys(found))
+
+
+def notes(path: Path) -> tuple[str, ...]:
+    """What stands in a store about its data; for errors see `read`."""
+    with opened(path) as file:
+        return tuple(_optional(file, "notes") or ())
 
 
 def parts(path: Path, name: str, modalities: tuple[str, ...], rows: int) -> Iterator[Split]:
@@ -282,7 +308,7 @@ def _read_split(
         stored = group["features"][m]
         valid[m] = hdf5.read_array(group["valid"][m], rows)
         if in_memory is None or m in in_memory:
-            features[m] = hdf5.read_array(stored, rows)
+            features[m] = hdf5.read_array(stored, rows).astype(np.float32, copy=False)
             present[m] = valid[m] & filled(features[m])  # as `clean` has them
         else:
             features[m], present[m] = _in_file(group, m, valid[m])
@@ -305,10 +331,12 @@ def _in_file(group: h5py.Group, m: str, valid: np.ndarray) -> tuple[np.ndarray, 
     known, present = (hdf5.read_array(group[kind][m]) for kind in ("digests", "present"))
     shapes = [x.shape for x in (valid, present, known)]
     wanted = [stored.shape[:2], stored.shape[:2], (*stored.shape[:1], 16)]
-    if stored.ndim != 3 or stored.dtype != np.float32 or shapes != wanted:
+    if stored.ndim != 3 or stored.dtype not in (np.float32, np.float16) or shapes != wanted:
         raise DataError(
             f"{group.file.filename}: {stored.name} has shape {stored.shape} and dtype "
-            f"{stored.dtype}, and beside it are arrays of {shapes}; expected float32 [samples, "
-            f"frames, features] and {wanted}: prepare the data set again"
+            f"{stored.dtype}, and beside it are arrays of {shapes}; expected float32 or float16 "
+            f"[samples, frames, features] and {wanted}: prepare the data set again"
         )
-    return as_array(Lazy(stored.shape, np.float32, hdf5.Samples(stored), known)), present
+    samples = hdf5.Samples(stored)
+    read = samples if stored.dtype == np.float32 else lambda k: samples(k).astype(np.float32)
+    return as_array(Lazy(stored.shape, np.float32, read, known)), present

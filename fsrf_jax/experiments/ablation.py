@@ -6,7 +6,6 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,15 +13,21 @@ from typing import Any
 import jax
 
 from fsrf_jax import arguments, sealed, sharding
-from fsrf_jax.config import Config, OutputConfig
+from fsrf_jax.config import OutputConfig
 from fsrf_jax.data import normalise
 from fsrf_jax.errors import ConfigError, NoCodesError, RunError
-from fsrf_jax.evaluation.protocols.masks import Observer, make_observer
-from fsrf_jax.evaluation.protocols.registry import Protocol
-from fsrf_jax.evaluation.results import read_results
+from fsrf_jax.evaluation.protocols.masks import make_observer
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments import scheduling
 from fsrf_jax.experiments.experiment import Experiment, open_experiment, teacher_config
+from fsrf_jax.experiments.members import (
+    Member,
+    Shared,
+    is_evaluated,
+    name_of,
+    saying,
+    set_aside_newest,
+)
 from fsrf_jax.experiments.outputs import averages_of, write_probes, write_results
 from fsrf_jax.experiments.start import check_start, describe_frozen, started
 from fsrf_jax.experiments.train import (
@@ -34,7 +39,6 @@ from fsrf_jax.experiments.train import (
 )
 from fsrf_jax.files import write_text
 from fsrf_jax.reading.text import parse_json, read_text
-from fsrf_jax.source import Source
 from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.journal import open_journal
 from fsrf_jax.training.loggers import Loggers, check_packages
@@ -42,59 +46,6 @@ from fsrf_jax.training.loop import EpochRecord
 from fsrf_jax.training.state import TrainState
 
 LINE_EVERY = 10  # epochs between two lines about a member
-
-
-@dataclass(frozen=True)
-class Member:
-    """One run of an ablation.
-
-    Attributes:
-        variant: name of its variant.
-        seed: its training seed.
-        folder: its run folder.
-        config: its config, with seed and folder.
-    """
-
-    variant: str
-    seed: int
-    folder: Path
-    config: Config
-
-    @classmethod
-    def make(cls, folder: Path, variant: str, config: Config, seed: int) -> "Member":
-        """A variant with a seed, in the folder of its ablation."""
-        place = folder / "members" / variant / f"seed-{seed}"
-        config = dataclasses.replace(
-            config,
-            training=dataclasses.replace(config.training, seed=seed),
-            output=dataclasses.replace(config.output, directory=str(place)),
-        )
-        return cls(variant, seed, place, config)
-
-
-@dataclass(frozen=True)
-class Shared:
-    """What all members share, made once.
-
-    Attributes:
-        source: the data.
-        protocol: under which all are evaluated.
-        normaliser: fitted to the training split.
-        observe: the test masks.
-        seed: of the teachers, where methods ask for one: the same for all members.
-        say: is given a line about what happens.
-    """
-
-    source: Source
-    protocol: Protocol
-    normaliser: normalise.Normaliser
-    observe: Observer
-    seed: int
-    say: Callable[[str], None]
-
-    def run(self, member: Member) -> Experiment:
-        """The run of a member."""
-        return Experiment.make(member.config, self.source, self.protocol)
 
 
 def train_members(
@@ -149,10 +100,16 @@ def probe_members(
         run = shared.run(member)
         try:
             write_probes(path, run.probe(*run.load(member.folder)))
+        except checkpoints.DamagedCheckpoint as error:
+            raise RunError(
+                f"{member.folder}: the newest checkpoint is damaged, so that its codes cannot be "
+                "probed; its results are whole. Remove its results.json, and the same command "
+                "trains it again, to the same numbers."
+            ) from error
         except NoCodesError:
-            say(f"{_name(member)}: has no codes to probe")
+            say(f"{name_of(member)}: has no codes to probe")
         else:
-            say(f"{_name(member)}: probed")
+            say(f"{name_of(member)}: probed")
     found: dict[str, dict[int, dict[str, Any]]] = {}
     for member in members:
         if (path := member.folder / "probes.json").exists():
@@ -186,17 +143,24 @@ def _mend(members: Sequence[Member], shared: Shared) -> None:
         if not (member.folder / "checkpoints").is_dir():
             continue  # it was not trained, or not evaluated, which comes after its checkpoint
         known = member.config, source.fingerprint, source.shapes
-        with run_folder.opened(member.folder, *known, _saying([member], shared.say)):
+        with run_folder.opened(member.folder, *known, saying([member], shared.say)):
             if _is_done(member):
                 continue
             run = shared.run(member)
             try:
                 state, normaliser = run.load(member.folder)
+            except checkpoints.DamagedCheckpoint:
+                # Its place has to be free: a checkpoint that is there is not saved again.
+                aside = set_aside_newest(member.folder)
+                shared.say(
+                    f"{name_of(member)}: a damaged checkpoint is now {aside}; it is trained again."
+                )
+                continue
             except RunError:
                 continue  # it is trained again
             evaluated = run.evaluate(member.folder, state, normaliser, shared.observe)
             write_results(member.folder / "results.json", *evaluated)
-            shared.say(f"{_name(member)}: evaluated")
+            shared.say(f"{name_of(member)}: evaluated")
 
 
 def _check_starts(members: Sequence[Member], shared: Shared) -> None:
@@ -211,14 +175,6 @@ def _check_starts(members: Sequence[Member], shared: Shared) -> None:
 
 def _is_done(member: Member) -> bool:
     return is_evaluated(member.folder)
-
-
-def is_evaluated(folder: Path) -> bool:
-    """Whether a folder has results that are whole."""
-    try:
-        return bool(read_results(folder / "results.json"))
-    except RunError:
-        return False
 
 
 def _check_epochs(member: Member) -> None:
@@ -239,7 +195,7 @@ def _parts(
     folder: Path, members: Sequence[Member], together: int, say: Callable[[str], None]
 ) -> Iterator[list[Member]]:
     """What is left to train, in parts that train as one program; begun parts first."""
-    by_name = {_name(member): member for member in members}
+    by_name = {name_of(member): member for member in members}
     for plan in sorted(folder.glob("parts/*/plan.json")):
         if (names := _planned(plan)) is None:
             say(f"{plan} is damaged: what is left of its members is planned anew.")
@@ -265,13 +221,9 @@ def _part_name(plan: str) -> str:
     return hashlib.sha256(plan.encode()).hexdigest()[:12]
 
 
-def _name(member: Member) -> str:
-    return f"{member.variant}/seed-{member.seed}"
-
-
 def _train_part(folder: Path, members: list[Member], shared: Shared) -> None:
     """Train members as one program; in two halves, if the memory does not hold them."""
-    names = json.dumps([_name(member) for member in members])
+    names = json.dumps([name_of(member) for member in members])
     place = folder / "parts" / _part_name(names)
     place.mkdir(parents=True, exist_ok=True)
     write_text(place / "plan.json", names)
@@ -289,7 +241,7 @@ def _train_part(folder: Path, members: list[Member], shared: Shared) -> None:
         shutil.rmtree(place)
         if len(members) == 1:
             raise RunError(
-                f"{_name(members[0])}: does not fit the device's memory; lower model.width or "
+                f"{name_of(members[0])}: does not fit the device's memory; lower model.width or "
                 "training.batch_size."
             ) from error
         half = len(members) // 2
@@ -325,7 +277,7 @@ def _evaluate(
         evaluation, results = run.evaluate(member.folder, state, shared.normaliser, shared.observe)
         write_results(member.folder / "results.json", evaluation, results)
         loggers[index].results(averages_of(results))
-        shared.say(f"{_name(member)}: evaluated")
+        shared.say(f"{name_of(member)}: evaluated")
 
 
 def _train(
@@ -336,16 +288,19 @@ def _train(
     reporting = partial(_reporting, members, runs[0], loggers, shared.say)
     teacher = partial(_teacher, place.parents[1], runs[0], shared)
     folders = [member.folder for member in members]
-    start = partial(started, runs[0], folders=folders, say=_saying(members, shared.say))
-    return train_population(
-        runs, shared.normaliser, place, reporting, teacher, start, folders=folders
-    )[0]
-
-
-def _saying(members: list[Member], say: Callable[[str], None]) -> Callable[[str], None]:
-    """Says a line about members that train together."""
-    more = f" and {len(members) - 1} more" if len(members) > 1 else ""
-    return lambda line: say(f"{_name(members[0])}{more}: {line}")
+    start = partial(started, runs[0], folders=folders, say=saying(members, shared.say))
+    say = saying(members, shared.say)
+    try:
+        return train_population(
+            runs, shared.normaliser, place, reporting, teacher, start, say, folders
+        )[0]
+    except checkpoints.DamagedCheckpoint as error:
+        if str(place) not in str(error):
+            raise
+        raise RunError(
+            f"{place / 'checkpoints'}: all checkpoints of members that train together are damaged: "
+            f"remove {place}, and the same command trains them anew."
+        ) from error
 
 
 def _teacher(folder: Path, run: Experiment, shared: Shared) -> Any:
@@ -359,7 +314,7 @@ def _teacher(folder: Path, run: Experiment, shared: Shared) -> Any:
     data = dataclasses.replace(config.data, licence="", placement="auto", readers=1)
     named = arguments.to_yaml(dataclasses.replace(config, data=data, output=OutputConfig()))
     name = hashlib.sha256(named.encode()).hexdigest()[:12]
-    return train_teacher(run, folder / "teachers" / name)
+    return train_teacher(run, folder / "teachers" / name, say=lambda x: shared.say(f"teacher: {x}"))
 
 
 @contextlib.contextmanager
@@ -376,7 +331,7 @@ def _reporting(
     """
     config = run.config
     if (line := describe_frozen(run)) is not None:
-        _saying(members, say)(line)
+        saying(members, say)(line)
     with contextlib.ExitStack() as stack:
         journals: list[Any] = [
             stack.enter_context(open_journal(member.folder, epochs, say))
@@ -391,7 +346,7 @@ def _reporting(
             last = record.epoch == config.training.epochs
             if config.output.progress and (last or record.epoch % LINE_EVERY == 0):
                 say(
-                    f"{_name(members[index])}: epoch {record.epoch}/{config.training.epochs}  "
+                    f"{name_of(members[index])}: epoch {record.epoch}/{config.training.epochs}  "
                     f"validation error {record.validation_error:.4f} "
                     f"(best after epoch {record.best_epoch})"
                 )

@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from fsrf_jax.evaluation.environment import read_environment
+from fsrf_jax.evaluation.environment_file import read_environment
 from fsrf_jax.evaluation.results import Program
 
 PACKAGES = ("jax", "flax", "optax", "orbax-checkpoint", "chex", "numpy", "fsrf-jax")

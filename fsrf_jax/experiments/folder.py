@@ -28,9 +28,9 @@ import jax
 from fsrf_jax import arguments, hosts, sealed
 from fsrf_jax.config import PLACES, Config, flatten
 from fsrf_jax.data.names import listed
-from fsrf_jax.errors import RunError, UserError
-from fsrf_jax.evaluation import environment
-from fsrf_jax.evaluation.environment import read_environment
+from fsrf_jax.errors import RunError, UserError, WriteError
+from fsrf_jax.evaluation import environment_file
+from fsrf_jax.evaluation.environment_file import read_environment
 from fsrf_jax.experiments.environment import own_program
 from fsrf_jax.files import writing
 from fsrf_jax.progress import Say, silent
@@ -68,7 +68,7 @@ def check_same(folder: Path, config: Config) -> None:
     if not folder.is_dir():
         raise RunError(f"{folder}: is a file, expected a run folder; choose another name.")
     saved = folder / "config.yaml"
-    if not saved.exists() and not any(path.name != ".lock" for path in folder.iterdir()):
+    if not saved.exists() and not _held(folder):
         return
     try:
         before, now = flatten(arguments.load_saved(saved)), flatten(config)
@@ -77,7 +77,8 @@ def check_same(folder: Path, config: Config) -> None:
             return  # `opened` writes it anew
         if not saved.exists():
             raise RunError(
-                f"{folder}: holds files but no config.yaml, so it is no run folder; {ELSEWHERE}."
+                f"{folder}: holds {listed(_held(folder))} but no config.yaml, so it is no run "
+                f"folder, or not a whole one; {ELSEWHERE}."
             ) from error
         raise RunError(
             f"{saved}: is damaged, and environment.json does not say that the run began with the "
@@ -95,6 +96,22 @@ def check_same(folder: Path, config: Config) -> None:
             + f"\nGive these values to go on with it, or {ELSEWHERE}, or {ANEW} (the old folder "
             "is renamed, not deleted)."
         )
+
+
+def _held(folder: Path) -> list[str]:
+    """Names of what a folder holds that may be somebody's, in order.
+
+    Its lock is not, nor are saves cut off: where a folder is removed while it trains, the one
+    under way makes it anew.
+    """
+    return sorted(path.name for path in folder.iterdir() if not _is_left_over(path))
+
+
+def _is_left_over(path: Path) -> bool:
+    if path.name == ".lock" or path.name.endswith(checkpoints.UNFINISHED):
+        return True
+    made = path.name == "checkpoints" or path.parent.name == "parts" or path.name == "parts"
+    return made and path.is_dir() and all(map(_is_left_over, path.iterdir()))
 
 
 def _began_with(folder: Path, config: Config) -> bool:
@@ -121,7 +138,7 @@ def check_several(folder: Path) -> None:
         return
     if not folder.is_dir():
         raise RunError(f"{folder}: is no folder; {ELSEWHERE}.")
-    found = sorted(path.name for path in folder.iterdir() if path.name != ".lock")
+    found = _held(folder)
     if found and "members" not in found and not any(name.startswith("fold-") for name in found):
         raise RunError(
             f"{folder}: holds {listed(found)}, which is nothing of ablate or rank; {ELSEWHERE}."
@@ -144,8 +161,8 @@ def check_own(folder: Path) -> None:
         problem = "is a file"
     elif place in (here, *here.parents, Path.home()):
         problem = "is the home folder, or that of the command, or one that it is in"
-    elif not _is_run(place) and any(path.name != ".lock" for path in place.iterdir()):
-        names = listed(sorted(path.name for path in place.iterdir()))
+    elif not _is_run(place) and (held := _held(place)):
+        names = listed(held)
         problem = f"is no run (a run has config.yaml and environment.json): it holds {names}"
     if problem:
         raise RunError(f"{folder}: {problem}, so it is not renamed; {ELSEWHERE}.")
@@ -227,7 +244,17 @@ def opened(
             for name in damaged:
                 say(f"{folder / name} was damaged or gone: it is written anew.")
         hosts.wait()
-        yield lambda: write(READERS, _environment())
+        try:
+            yield lambda: write(READERS, _environment())
+        except WriteError:
+            # Where it was removed meanwhile, the save under way has made it anew: a checkpoint that
+            # is whole can be gone on from, if the folder says which run it is.
+            if folder.is_dir() and _held(folder):
+                with contextlib.suppress(WriteError):
+                    write(
+                        [name for name in READERS if not (folder / name).exists()], _environment()
+                    )
+            raise
 
 
 def _damaged(folder: Path) -> list[str]:
@@ -252,7 +279,7 @@ def read_shapes(folder: Path) -> Shapes | None:
     path = folder / "shapes.json"
     if not path.exists():
         return None
-    found = sealed.read(path, environment.ANEW)
+    found = sealed.read(path, environment_file.ANEW)
     found.pop("data_fingerprint", None)
     try:
         if (version := found.pop("version")) != VERSION:
@@ -260,7 +287,7 @@ def read_shapes(folder: Path) -> Shapes | None:
         return shapes_of(found)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         what = f"{type(error).__name__}: {error}"
-        raise sealed.damaged(path, what, environment.ANEW) from error
+        raise sealed.damaged(path, what, environment_file.ANEW) from error
 
 
 def shapes_of(content: Mapping[str, Any]) -> Shapes:
@@ -335,7 +362,7 @@ def read_fingerprint(folder: Path) -> str | None:
     except sealed.DamagedFile as error:
         damaged = error
     with contextlib.suppress(sealed.DamagedFile, KeyError):
-        return str(sealed.read(folder / "shapes.json", environment.ANEW)["data_fingerprint"])
+        return str(sealed.read(folder / "shapes.json", environment_file.ANEW)["data_fingerprint"])
     if damaged is not None:
         raise damaged
     return None

@@ -16,9 +16,10 @@ from fsrf_jax.config import Config
 from fsrf_jax.errors import ConfigError
 from fsrf_jax.evaluation.floors import FLOORS
 from fsrf_jax.evaluation.results import read_results
-from fsrf_jax.experiments.ablation import Member, is_evaluated, train_members
+from fsrf_jax.experiments.ablation import train_members
 from fsrf_jax.experiments.experiment import open_experiment
 from fsrf_jax.experiments.floors import evaluate_floors, normaliser_of
+from fsrf_jax.experiments.members import Member, is_evaluated
 from fsrf_jax.experiments.outputs import write_results
 from fsrf_jax.experiments.start import check_unseen, share_taken
 

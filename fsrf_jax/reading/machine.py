@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fsrf_jax.reading import limits
+from fsrf_jax.reading import limits, spans
 from fsrf_jax.reading.limits import Refused
+from fsrf_jax.reading.spans import Span
 
 _LARGEST_KEY = 2**63
 
@@ -103,7 +104,10 @@ class _Bounded:
 # The version in Python: its instructions are a table, and its memo a dictionary, which a large
 # index does not make large.
 class Machine(pickle._Unpickler):
-    """Runs the program of a pickle and returns plain values with `Made` among them."""
+    """Runs the program of a pickle and returns plain values with `Made` among them.
+
+    Large bytes are left in the file: a `Span` stands in their place.
+    """
 
     # Of the base class.
     stack: list[Any]
@@ -113,10 +117,11 @@ class Machine(pickle._Unpickler):
     readinto: Callable[[bytearray], int]
     readline: Callable[[], bytes]
     pop_mark: Callable[[], list[Any]]
+    _unframer: Any
 
     def __init__(self, file: io.BufferedReader, size: int) -> None:
         super().__init__(_Bounded(file, size))
-        self._size = size
+        self._source, self._size = file, size
 
     def _decode_string(self, value: bytes) -> Text:
         return Text(value)
@@ -128,13 +133,37 @@ class Machine(pickle._Unpickler):
         self.stack = []
         self.append = self.stack.append
 
+    def _left(self, count: int) -> bool:
+        """Whether the next bytes are left in the file, which then goes on behind them."""
+        frame = self._unframer.current_frame
+        if count < spans.LARGE or (frame and frame.tell() < len(frame.getbuffer())):
+            return False
+        self._unframer.current_frame = None  # it is at its end, as large bytes are in no frame
+        start = self._source.tell()
+        if count > self._size - start:
+            raise Refused("it ends too early")
+        self._source.seek(count, io.SEEK_CUR)
+        self.append(Span(start, count))
+        return True
+
+    def _bytes(self) -> None:
+        (count,) = struct.unpack("<I", self.read(4))
+        if not self._left(count):
+            self.append(self.read(count))
+
+    def _bytes8(self) -> None:
+        (count,) = struct.unpack("<Q", self.read(8))
+        if not self._left(count):
+            self.append(self.read(count))
+
     def _bytearray(self) -> None:
         (count,) = struct.unpack("<Q", self.read(8))
         if count > self._size:
             raise Refused("it ends too early")
-        content = bytearray(count)
-        self.readinto(content)
-        self.append(content)
+        if not self._left(count):
+            content = bytearray(count)
+            self.readinto(content)
+            self.append(content)
 
     def _push_name(self, module: str, name: str) -> None:
         kind = KINDS.get((module, name))
@@ -245,13 +274,15 @@ class _Instructions(dict[int, Any]):
 _FROM_LIBRARY = (
     *("PROTO", "FRAME", "STOP", "POP", "POP_MARK", "DUP", "NONE", "NEWTRUE", "NEWFALSE"),
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
-    *("STRING", "BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8"),
+    *("STRING", "BINSTRING", "SHORT_BINSTRING", "SHORT_BINBYTES"),
     *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "EMPTY_LIST", "LIST"),
     *("EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_DICT"),
     *("GET", "BINGET", "LONG_BINGET", "PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"),
 )
 _REPLACED: dict[str, Any] = {
     "MARK": Machine._mark,
+    "BINBYTES": Machine._bytes,
+    "BINBYTES8": Machine._bytes8,
     "BYTEARRAY8": Machine._bytearray,
     "GLOBAL": Machine._global,
     "STACK_GLOBAL": Machine._stack_global,

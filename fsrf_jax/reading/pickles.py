@@ -13,8 +13,9 @@ a file cannot do that here.
    A state is written beside them. Both are inert: no instruction can change what is behind them.
 3. When the program has ended, `_Builder` turns each `Made` into a value by a function of this
    module, which checks every argument. Arrays are made by `np.frombuffer` from as many bytes as
-   dtype and shape need, and copied; the dtype is made from a short code of numbers or text. No
-   array, and no other object of NumPy, is ever given a state. Object arrays are filled from a list.
+   dtype and shape need, and copied, or read from their place in the file (`spans`); the dtype is
+   made from a short code of numbers or text. No array, and no other object of NumPy, is ever given
+   a state. Object arrays are filled from a list.
 4. Keys of dictionaries and members of sets are numbers or text, so that no hash is computed of
    anything that the file has nested or chosen to collide.
 
@@ -30,9 +31,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fsrf_jax.errors import DataError
-from fsrf_jax.reading import limits, plain
+from fsrf_jax.reading import limits, plain, spans
 from fsrf_jax.reading.limits import Refused
 from fsrf_jax.reading.machine import Machine, Made, Name, Text, clean, foreign, key_of
+from fsrf_jax.reading.spans import Samples, Span
 
 _OBJECT_DTYPE = re.compile(r"[|]?O\d?")
 _DTYPE = re.compile(r"[<>=|]?([?]|[biufcSU]\d{1,9})")
@@ -67,8 +69,9 @@ class _Builder:
     Every method returns a value and the bytes that it would take if nothing in it were shared.
     """
 
-    def __init__(self, path: Path, size: int) -> None:
-        self._path, self._most = path, limits.most_bytes(size)
+    def __init__(self, path: Path, size: int, stays: bool) -> None:
+        self._path, self._most, self._stays = path, limits.most_bytes(size), stays
+        self._file = spans.File(path)
         # The nodes are in there to stay alive: their addresses are the keys.
         self._done: dict[int, tuple[Any, Any, int]] = {}
         self._open: set[int] = set()
@@ -83,6 +86,8 @@ class _Builder:
             return str(node), _OBJECT + len(node.raw)
         if kind in (bytes, bytearray):
             return node, _OBJECT + len(node)
+        if kind is Span:
+            return self._raw(node), _OBJECT + node.size
         if kind is Name:
             raise Refused(f"it holds {node}, which is no data")
         if id(node) in self._done:
@@ -136,6 +141,9 @@ class _Builder:
         """Bytes, however the version of Python wrote them."""
         if type(content) is Made and content.kind in ("encode", "bytes", "bytearray"):
             content = _MAKERS[content.kind](self, content, 0)[0]
+        if type(content) is Span:
+            dtype = np.dtype(np.uint8)
+            return spans.array_of(self._file, content, dtype, (content.size,), "C").tobytes()
         if type(content) is Text:
             return content.raw
         if type(content) is str:
@@ -174,15 +182,22 @@ class _Builder:
             array, size = self._numbers(found, content, shape, "C")
             if type(axes[0]) is not tuple or any(type(axis) is not int for axis in axes[0]):
                 raise Refused("the axes of an array are none")
-            return array if type(array) is Unread else array.transpose(axes[0]), size
+            return array if type(array) is Unread else np.asarray(array).transpose(axes[0]), size
         return self._numbers(found, content, shape, str(order))
 
     def _numbers(self, found: _Dtype, content: Any, shape: Any, order: str) -> tuple[Any, int]:
         if found.dtype is None:
             reason = f"{self._path}: is not read: it holds an array of dtype {found.code!r}"
             return Unread(f"{reason}: only numbers and text are read"), _OBJECT
-        array = plain.from_bytes(self._raw(content), found.dtype, shape, order)
-        return array, 2 * _OBJECT + array.nbytes
+        if type(content) is not Span:
+            array = plain.from_bytes(self._raw(content), found.dtype, shape, order)
+            return array, 2 * _OBJECT + array.nbytes
+        plain.check_shape(shape, found.dtype.itemsize, content.size)
+        if self._stays and found.dtype.kind == "f" and len(shape) == 3 and order != "F":
+            left = Samples(self._file, content, found.dtype, shape)
+            return left, 2 * _OBJECT + content.size
+        array = spans.array_of(self._file, content, found.dtype, shape, order)
+        return array, 2 * _OBJECT + content.size
 
     def _objects(self, content: Any, shape: Any, order: str, depth: int) -> tuple[Any, int]:
         if type(content) is not list or len(content) != plain.check_shape(shape, 1, len(content)):
@@ -199,7 +214,7 @@ class _Builder:
         if found.code == "O":
             return self.value(content, depth)
         array, size = self._numbers(found, content, (), "C")
-        return array if type(array) is Unread else array[()], size
+        return array if type(array) is Unread else np.asarray(array)[()], size
 
     def encode(self, made: Made, _: int) -> tuple[bytes, int]:
         text, encoding = made.args if len(made.args) == 2 else (*made.args, "latin1")
@@ -261,11 +276,13 @@ _MAKERS: dict[str, Callable[[_Builder, Made, int], tuple[Any, int]]] = {
 }
 
 
-def read_pickle(path: str | Path) -> Any:
+def read_pickle(path: str | Path, stays: bool = False) -> Any:
     """The content of a pickle of arrays and plain containers, of Python 2 or 3.
 
     Args:
         path: the file.
+        stays: large arrays of floating-point numbers [n, t, f] stay in the file: each is `Samples`.
+            Those that Python 2 wrote are read all the same.
 
     Returns:
         What was pickled: numbers, text, bytes, lists, tuples, sets, dictionaries (of any kind, as
@@ -279,9 +296,10 @@ def read_pickle(path: str | Path) -> Any:
     """
     path = Path(path)
     size = limits.check_regular(path)
-    limits.check_memory(path, size)
+    if not stays:
+        limits.check_memory(path, size)
     with limits.one_message(path, "a pickle"), path.open("rb") as file:
         content = Machine(file, size).load()
         if type(content) is int and content == _TORCH_MAGIC:
             raise Refused(foreign("torch.save"))
-        return _Builder(path, size).value(content)[0]
+        return _Builder(path, size, stays).value(content)[0]

@@ -9,7 +9,7 @@ from typing import Any
 from fsrf_jax import arguments, sealed
 from fsrf_jax.config import PLACES, Config, flatten
 from fsrf_jax.errors import RunError
-from fsrf_jax.evaluation.environment import read_environment
+from fsrf_jax.evaluation.environment_file import read_environment
 from fsrf_jax.evaluation.results import Results
 from fsrf_jax.evaluation.runs import Evaluated, file_beside, read_evaluated
 from fsrf_jax.journal import read_journal

@@ -191,7 +191,7 @@ def difference_chart(axes: "Axes", cells: Mapping[str, Mapping[str, Any]]) -> No
         axes.plot(100 * cell["difference"], place, "o", color=ink, markerfacecolor=face)
     axes.axvline(0, color=COLOURS["soft"], linewidth=1, linestyle=":")
     axes.set_yticks(range(len(cells)), list(cells))
-    axes.set_ylim(len(cells) - 0.5, -0.5)
+    axes.set_ylim(max(len(cells), 1) - 0.5, -0.5)  # of one variant there is no difference
     axes.grid(visible=False, axis="y")
 
 

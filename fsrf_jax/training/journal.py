@@ -1,13 +1,13 @@
 """Writing the journal of a run, metrics.jsonl, whose lines stay whole and in order."""
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fsrf_jax.errors import WriteError
 from fsrf_jax.files import write_text, writing
-from fsrf_jax.journal import NAME, describe_gaps, read_lines
+from fsrf_jax.journal import NAME, describe_gaps, read_lines, sealed_line
 
 if TYPE_CHECKING:
     from fsrf_jax.training.loop import EpochRecord
@@ -32,9 +32,19 @@ def open_journal(
     if gaps := describe_gaps(kept, epochs_done):
         say(f"{path} {gaps}; training does not depend on it.")
 
+    begun = path.exists()
+
     def write(record: "EpochRecord") -> None:
+        nonlocal begun
+        if begun and not path.exists():
+            # Made anew it would hide that the folder was removed in the middle of the run.
+            raise WriteError(
+                f"{path}: is gone, and maybe more of the run with it: expected the run's folder "
+                "to stay while it trains; give the same command again."
+            )
+        begun = True
         with writing(path), path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line_of(record)) + "\n")
+            file.write(sealed_line(line_of(record)) + "\n")
 
     yield write
 

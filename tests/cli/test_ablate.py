@@ -6,7 +6,7 @@ from command_case import TINY, call, refused
 from fsrf_jax.cli import ablate
 from fsrf_jax.cli.several import without
 from fsrf_jax.errors import InterruptedTraining
-from fsrf_jax.experiments.ablation import Member
+from fsrf_jax.experiments.members import Member
 
 OWN = ("--ablation", "x.yaml", "--seeds=3", "--together", "2", "--probes")
 

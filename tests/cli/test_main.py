@@ -10,7 +10,7 @@ import tomllib
 import jax
 import numpy as np
 import pytest
-from command_case import ROOT, TINY, call
+from command_case import ROOT, TINY, call, disk_of, finish, refused, start
 
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.errors import ConfigError, DataError, RunError, UserError
@@ -151,6 +151,20 @@ def test_bin_starts_from_any_folder(tmp_path):
     assert done.stderr == (
         "error: nowhere: found no config.yaml, expected a run folder made by train.\n"
     )
+
+
+def test_where_no_folder_can_be_written_commands_start_and_say_what_they_cannot_write(tmp_path):
+    """Without a home, and without a place for temporary files, for which chex asks."""
+    given = {k: v for k, v in os.environ.items() if k not in ("HOME", "JAX_COMPILATION_CACHE_DIR")}
+    env = {**given, "PYTHONDONTWRITEBYTECODE": "1"}
+    with disk_of(0):  # what is started has it as well
+        evaluating = start("evaluate", tmp_path, env=env)
+        training = start("train", *TINY, "--output.directory", tmp_path / "run", env=env)
+    done = finish(evaluating)
+    refused(done, 2, f"{tmp_path}: found no config.yaml, expected a run folder")
+    done = finish(training)
+    refused(done, 1, f"{tmp_path / 'run'}", "cannot be written", "make room, or look after")
+    assert done.err.count("\n") == 1
 
 
 def test_a_terminal_of_few_characters_shows_all_others_as_numbers(monkeypatch):

@@ -25,6 +25,21 @@ def test_a_store_holds_what_was_read(tmp_path):
         np.testing.assert_equal(vars(found.splits[name]), vars(split))
 
 
+def test_float16_is_said_with_its_error_and_refused_where_it_overflows(tmp_path):
+    done, report, notes = prepared(tmp_path, ordinary(), "--dtype", "float16")
+    assert done.status == 0, done.err
+    said = [note for note in notes if "stored as float16, which changes a value" in note]
+    assert [note.split(":")[0] for note in said] == ["audio", "vision"]
+    assert report["notes"] == notes
+    assert load(tmp_path / "x.h5", ("audio", "vision")).notes[-2:] == tuple(said)
+    (tmp_path / "x.h5").unlink()
+    arrays = ordinary()
+    arrays["valid_audio"][0, 0, 0] = 7e4
+    done, _, _ = prepared(tmp_path, arrays, "--dtype", "float16")
+    refused(done, 1, "audio: found 70000, above the largest number of float16")
+    assert not (tmp_path / "x.h5").exists()
+
+
 def test_a_long_path_is_printed_whole(tmp_path):
     np.savez(tmp_path / "x.npz", **tiny_arrays())
     folder = tmp_path / ("a long name " * 8) / "[bold]"

@@ -77,6 +77,72 @@ def test_round_trip_is_exact(dataset):
         assert_same(store.read(path, ("a",)), dataset)
 
 
+def rounded(x):
+    return x.astype(np.float16).astype(np.float32)
+
+
+def fractions(n=20, scale=1.0):
+    """Features that float16 cannot hold exactly, and token ids that it could not hold at all."""
+    rng = np.random.default_rng(0)
+    features = {
+        "audio": (scale * rng.normal(size=(n, 5, 3))).astype(np.float32),
+        "language": rng.integers(60_000, 70_000, (n, 4, 1)).astype(np.float32),
+    }
+    valid = {m: np.ones(x.shape[:2], bool) for m, x in features.items()}
+    split = Split(np.array([f"{i}" for i in range(n)]), features, valid, np.zeros(n, np.float32))
+    return Dataset({"train": split}, ("a note",), tokens=("language",))
+
+
+def test_float16_is_half_the_size_read_as_float32_and_says_what_it_changed(tmp_path):
+    path, data = tmp_path / "x.h5", fractions()
+    store.write(path, data, precision="float16")
+    x = data.splits["train"].features["audio"]
+    for stays in (False, True):
+        found = store.read(path, ("audio", "language"), stays=stays)
+        features = found.splits["train"].features
+        assert [f.dtype for f in features.values()] == [np.float32] * 2
+        np.testing.assert_array_equal(features["audio"][:], rounded(x))
+        np.testing.assert_array_equal(
+            features["language"], data.splits["train"].features["language"]
+        )
+    (part,) = store.parts(path, "train", ("audio",), 100)
+    np.testing.assert_array_equal(part.features["audio"], rounded(x))
+    with store.opened(path) as file:
+        kinds = {m: d.dtype for m, d in file["splits/train/features"].items()}
+    assert kinds == {"audio": np.float16, "language": np.float32}
+    difference = rounded(x).astype(np.float64) - x
+    relative = np.sqrt(np.square(difference).sum() / np.square(x, dtype=np.float64).sum())
+    assert 1e-5 < relative < 1e-3
+    assert found.notes == (
+        "a note",
+        f"audio: stored as float16, which changes a value by at most {np.abs(difference).max():.3g}"
+        f", and all by {relative:.3g} of their size (root mean square)",
+    )
+
+
+def test_digests_of_a_float16_store_are_those_of_what_is_read(tmp_path):
+    store.write(tmp_path / "x.h5", fractions(), precision="float16")
+    read = store.read(tmp_path / "x.h5", ("audio",), stays=True)
+    store.write(tmp_path / "y.h5", read)
+    again = store.read(tmp_path / "y.h5", ("audio",), stays=True)
+    one, other = (found.splits["train"].features["audio"].digests for found in (read, again))
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        (1e5, r"audio: found .*, above the largest number of float16, 65504: write it as float32"),
+        (1e-9, "audio: found a frame whose values are all below 3e-8, .* which say missing"),
+    ],
+)
+def test_what_float16_cannot_hold_is_refused_and_no_file_is_left(tmp_path, scale, message):
+    with pytest.raises(DataError, match=message):
+        store.write(tmp_path / "x.h5", fractions(scale=scale), precision="float16")
+    assert list(tmp_path.iterdir()) == []
+    store.write(tmp_path / "x.h5", fractions(scale=scale))
+
+
 def test_features_that_stay_are_those_that_are_read(tmp_path):
     dataset = clean(example(5))
     store.write(tmp_path / "x.h5", dataset)

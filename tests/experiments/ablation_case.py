@@ -9,7 +9,7 @@ from command_case import TINY
 from evaluation_case import run_results
 
 from fsrf_jax import arguments
-from fsrf_jax.experiments.ablation import Member
+from fsrf_jax.experiments.members import Member
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from fsrf_jax.errors import ConfigError, InterruptedTraining, NoCodesError, RunE
 from fsrf_jax.experiments import ablation
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments.experiment import Experiment, open_experiment
+from fsrf_jax.experiments.members import Member
 from fsrf_jax.losses.task import FORMS
 from fsrf_jax.methods import Corrkd, Fsrf, Teacher
 from fsrf_jax.missing import Missing
@@ -512,7 +513,8 @@ class Taught(Fsrf):
 def test_all_parts_have_one_teacher(fit, tmp_path, monkeypatch):
     asked = []
 
-    def train_teacher(run, folder):
+    def train_teacher(run, folder, say):
+        say("a line")
         asked.append((run.config.training.seed, folder))
         return "the teacher"
 
@@ -521,7 +523,8 @@ def test_all_parts_have_one_teacher(fit, tmp_path, monkeypatch):
         dataclasses.replace(one, config=dataclasses.replace(one.config, method=Taught()))
         for one in (member(tmp_path, "full", seed) for seed in (5, 4, 6))
     ]
-    train(tmp_path, members)
+    _, lines = train(tmp_path, members)
+    assert lines[0] == "teacher: a line"
     assert [kwargs["teacher"] for *_, kwargs in fit.calls] == ["the teacher"] * 2
     assert asked[0] == asked[1]
     seed, folder = asked[0]
@@ -530,7 +533,7 @@ def test_all_parts_have_one_teacher(fit, tmp_path, monkeypatch):
     # It stays the same where the licence of the data is stated later.
     data = dataclasses.replace(members[0].config.data, licence="CC BY 4.0")
     config = dataclasses.replace(members[0].config, data=data)
-    later = ablation.Member.make(tmp_path, "later", config, 4)
+    later = Member.make(tmp_path, "later", config, 4)
     train(tmp_path, [later])
     assert asked[2] == (4, folder)
     asked.clear()

@@ -1,12 +1,14 @@
 import json
 import re
+import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from fsrf_jax import arguments, sealed
 from fsrf_jax.config import Config
-from fsrf_jax.errors import RunError
+from fsrf_jax.errors import RunError, WriteError
 from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.source import Shapes
 
@@ -87,9 +89,23 @@ def test_a_new_or_empty_folder_belongs_to_nobody(tmp_path):
     run_folder.check_same(tmp_path, Config())
 
 
+@pytest.mark.parametrize("place", ["checkpoints", "parts/0123/checkpoints"])
+def test_a_save_cut_off_alone_belongs_to_nobody_and_a_whole_one_to_somebody(tmp_path, place):
+    """What is left where a folder was removed while it trained."""
+    (tmp_path / place / "4.orbax-checkpoint-tmp" / "arrays").mkdir(parents=True)
+    (tmp_path / place / "4.orbax-checkpoint-tmp" / "arrays" / "x").touch()
+    run_folder.check_same(tmp_path, Config())
+    run_folder.check_several(tmp_path)
+    run_folder.check_own(tmp_path)
+    (tmp_path / place / "3").mkdir()
+    for check in (partial(run_folder.check_same, config=Config()), run_folder.check_several):
+        with pytest.raises(RunError, match=f"holds .*{place[:5]}"):
+            check(tmp_path)
+
+
 def test_what_is_no_run_folder_is_refused(tmp_path):
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(RunError, match="holds files but no config"):
+    with pytest.raises(RunError, match=r"holds .*thesis\.tex.* but no config"):
         run_folder.check_same(tmp_path, Config())
     with pytest.raises(RunError, match="is a file, expected a run folder"):
         run_folder.check_same(tmp_path / "thesis.tex", Config())
@@ -103,6 +119,22 @@ def test_the_data_must_be_those_it_began_with(folder):
     ):
         pass
     assert content(folder) == before
+
+
+@pytest.mark.parametrize(("left", "says"), [("3", True), ("4.orbax-checkpoint-tmp", False)])
+def test_what_is_left_of_a_folder_that_was_removed_says_which_run_it_is(tmp_path, left, says):
+    folder = tmp_path / "run"
+
+    def remove():
+        shutil.rmtree(folder)
+        (folder / "checkpoints" / left).mkdir(parents=True)  # as a save under way does
+        raise WriteError("the journal is gone")
+
+    with pytest.raises(WriteError), run_folder.opened(folder, Config(), "abc", SHAPES):
+        remove()
+    made = {"config.yaml", "environment.json", "shapes.json"} if says else set()
+    assert {path.name for path in folder.iterdir()} == {"checkpoints"} | made
+    run_folder.check_same(folder, Config())
 
 
 def test_one_process_at_a_time(folder):

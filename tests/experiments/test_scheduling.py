@@ -3,20 +3,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from config_case import changed
 
 from fsrf_jax import arguments
 from fsrf_jax.config import Config
 from fsrf_jax.experiments import scheduling
 from fsrf_jax.experiments.scheduling import chunks, groups, members_at_a_time, static_key
-
-
-def changed(key, value, config=None):
-    """The config with one dotted key changed."""
-    config = Config() if config is None else config
-    head, _, rest = key.partition(".")
-    if rest:
-        value = changed(rest, value, getattr(config, head))
-    return dataclasses.replace(config, **{head: value})
 
 
 def numbers(section=None, prefix=""):

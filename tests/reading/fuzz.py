@@ -20,6 +20,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 import h5py
 import numpy as np
@@ -34,6 +35,7 @@ from fsrf_jax.evaluation.protocols.files import describe, read_protocol
 from fsrf_jax.evaluation.protocols.mask_files import read_masks, write_masks
 from fsrf_jax.evaluation.protocols.masks import make_observer
 from fsrf_jax.evaluation.protocols.registry import PROTOCOLS
+from fsrf_jax.reading import spans
 from fsrf_jax.reading.text import read_csv, read_json
 
 MODALITIES = ("language", "audio")
@@ -215,6 +217,11 @@ def kinds(folder):
         for part in dataset.splits.values():
             list(part.parts(2))
 
+    def left(path):
+        """As `staying`, with all bytes left in the file that can be, however few."""
+        with mock.patch.object(spans, "LARGE", 1):
+            staying(path)
+
     pickles = [(".pkl", pickle.dumps(mmsa(), protocol)) for protocol in range(6)]
     npz = [(".npz", p.read_bytes()) for p in (plain, packed)]
     return {
@@ -222,6 +229,7 @@ def kinds(folder):
         "streamed npz": Kind(npz, members_changed, streamed),
         "streamed hdf5": Kind([(".h5", hdf5.read_bytes())], bytes_changed, streamed),
         "streamed store": Kind([(".h5", own.read_bytes())], bytes_changed, streamed),
+        "staying pickle": Kind(pickles[3:], program_changed, left),
         "staying npz": Kind(npz, members_changed, staying),
         "staying hdf5": Kind([(".h5", hdf5.read_bytes())], bytes_changed, staying),
         "staying store": Kind([(".h5", own.read_bytes())], bytes_changed, staying),

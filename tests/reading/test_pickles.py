@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fsrf_jax.errors import DataError
-from fsrf_jax.reading import machine
+from fsrf_jax.reading import machine, spans
 from fsrf_jax.reading.pickles import Unread
 from fsrf_jax.reading.pickles import read_pickle as load
 
@@ -27,8 +27,10 @@ CONTENT = {
 }
 
 
+@pytest.mark.parametrize("large", [spans.LARGE, 1])
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_arrays_and_containers_come_back(tmp_path, protocol):
+def test_arrays_and_containers_come_back(tmp_path, monkeypatch, protocol, large):
+    monkeypatch.setattr(spans, "LARGE", large)
     path = tmp_path / "x.pkl"
     path.write_bytes(pickle.dumps(CONTENT, protocol))
     found = load(path)
@@ -129,9 +131,11 @@ MORE = {
 }
 
 
+@pytest.mark.parametrize("large", [spans.LARGE, 1])
 @pytest.mark.parametrize("core", [b"numpy.core", b"numpy._core"])
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_every_kind_of_array_of_numpy_1_and_2(tmp_path, protocol, core):
+def test_every_kind_of_array_of_numpy_1_and_2(tmp_path, monkeypatch, protocol, core, large):
+    monkeypatch.setattr(spans, "LARGE", large)
     path = tmp_path / "x.pkl"
     for expected in MORE.values():
         content = pickle.dumps(expected, protocol)

@@ -1,6 +1,8 @@
 import json
+import random
 
 import pytest
+from command_case import read_lines
 
 from fsrf_jax.errors import WriteError
 from fsrf_jax.journal import read_journal
@@ -19,7 +21,7 @@ def write(folder, done, epochs):
 
 
 def read(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return read_lines(folder / "metrics.jsonl")
 
 
 def line(epoch):
@@ -96,9 +98,61 @@ def test_a_damaged_line_is_lost_alone(tmp_path, damaged):
     assert read_journal(tmp_path) == [line(1), line(3)]
 
 
+def test_a_digit_that_changed_is_a_line_lost_and_named(tmp_path):
+    write(tmp_path, 0, [1, 2, 3])
+    path, said = tmp_path / "metrics.jsonl", []
+    path.write_text(path.read_text().replace('"total": 4.0', '"total": 5.0'))
+    assert read_journal(tmp_path) == [line(1), line(3)]
+    with open_journal(tmp_path, 3, said.append):
+        pass
+    assert said == [f"{path} lacks epoch 2; training does not depend on it."]
+
+
+def test_no_flipped_bit_gives_another_number(tmp_path):
+    write(tmp_path, 0, [1, 2, 3])
+    path, rng = tmp_path / "metrics.jsonl", random.Random(0)
+    whole, lost = path.read_bytes(), 0
+    for place in rng.sample(range(len(whole)), 300):
+        changed = bytearray(whole)
+        changed[place] ^= 1 << rng.randrange(8)
+        path.write_bytes(changed)
+        found = read_journal(tmp_path)
+        assert all(one in (line(1), line(2), line(3)) for one in found), changed
+        lost += len(found) < 3
+    assert lost > 250  # the others are of spaces
+
+
+def test_the_same_epochs_give_the_same_bytes(tmp_path):
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, 0, [1, 2, 3])
+    one, other = ((tmp_path / name / "metrics.jsonl").read_bytes() for name in ("one", "other"))
+    assert one == other
+    assert [len(json.loads(text)["digest"]) for text in one.splitlines()] == [16, 16, 16]
+
+
+def test_lines_of_before_have_no_digest_and_stay_as_they_are(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    before = "".join(json.dumps(line(epoch)) + "\n" for epoch in (1, 2))
+    path.write_text(before)
+    write(tmp_path, 2, [3])
+    assert path.read_text().startswith(before)
+    assert read_journal(tmp_path) == [line(1), line(2), line(3)]
+
+
 def test_a_journal_that_cannot_be_written_is_one_message(tmp_path):
     with (
         pytest.raises(WriteError, match=r"metrics\.jsonl: cannot be written: No such file"),
         open_journal(tmp_path / "gone", 0, print) as report,
     ):
         report(record(1))
+
+
+def test_a_journal_that_goes_away_meanwhile_is_not_made_anew(tmp_path):
+    """Its folder was removed, and may be there again: the save under way makes it."""
+    with open_journal(tmp_path, 0, print) as report:
+        report(record(1))
+        (tmp_path / "metrics.jsonl").unlink()
+        with pytest.raises(WriteError, match=r"metrics\.jsonl: is gone, and maybe more"):
+            report(record(2))
+    assert list(tmp_path.iterdir()) == []

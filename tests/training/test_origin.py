@@ -48,13 +48,6 @@ def root(x, y):
     return jax.value_and_grad(loss)(x)
 
 
-def test_a_gradient_alone_begins_in_the_line_that_it_is_of():
-    value, gradient = begins(root, jnp.zeros(2), jnp.ones(2))
-    assert value is None
-    assert (gradient.what, gradient.nan) == ("div", False)
-    assert gradient.where.startswith(line_of(root, "jnp.sqrt"))
-
-
 def scaled(x, by):
     def loss(x):
         return (by * (by * x)).sum()
@@ -62,11 +55,15 @@ def scaled(x, by):
     return jax.value_and_grad(loss)(x)
 
 
-def test_an_operation_of_the_backward_pass():
-    value, gradient = begins(scaled, jnp.zeros(2), jnp.float32(1e30))
+@pytest.mark.parametrize(
+    ("function", "by", "text", "what", "backward"),
+    [(root, 1.0, "jnp.sqrt", "div", False), (scaled, 1e30, "by * x", "mul", True)],
+)
+def test_a_gradient_alone_begins_in_the_line_that_it_is_of(function, by, text, what, backward):
+    value, gradient = begins(function, jnp.zeros(2), jnp.float32(by))
     assert value is None
-    assert (gradient.what, gradient.backward) == ("mul", True)
-    assert gradient.where.startswith(line_of(scaled, "by * x"))
+    assert (gradient.what, gradient.nan, gradient.backward) == (what, False, backward)
+    assert gradient.where.startswith(line_of(function, text))
 
 
 def masked(x, seen):

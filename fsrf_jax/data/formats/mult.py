@@ -19,7 +19,9 @@ def recognises(path: Path) -> bool:
     return tables.has_labels(path, _LABELS)
 
 
-def read(path: Path, modalities: tuple[str, ...], labelled: bool = True) -> Dataset:
+def read(
+    path: Path, modalities: tuple[str, ...], labelled: bool = True, stays: bool = False
+) -> Dataset:
     """Read a pickle of MulT or MultiBench.
 
     The key `text` is the modality `language`. A frame is valid where any feature is not zero.
@@ -30,6 +32,7 @@ def read(path: Path, modalities: tuple[str, ...], labelled: bool = True) -> Data
         path: the file.
         modalities: names of the modalities to read.
         labelled: False: labels are not looked for, and are 0.
+        stays: large features stay in the file.
 
     Returns:
         The splits as they stand in the file, not cleaned yet.
@@ -37,7 +40,8 @@ def read(path: Path, modalities: tuple[str, ...], labelled: bool = True) -> Data
     Raises:
         DataError: the file is no such pickle, or lacks a modality or the labels.
     """
-    return tables.read(path, modalities, _LABELS, _labels, lambda *_: ("", None), labelled)
+    none = "", None
+    return tables.read(path, modalities, _LABELS, _labels, lambda *_: none, labelled, stays)
 
 
 def _labels(where: str, table: tables.Table, notes: list[str]) -> Any:

@@ -10,23 +10,28 @@ import numpy as np
 from fsrf_jax.data import frames
 from fsrf_jax.data.assemble import Raw, assemble, no_modality
 from fsrf_jax.data.dataset import Dataset
+from fsrf_jax.data.lazy import Lazy
 from fsrf_jax.data.names import key_of, listed, modality_of, names_of
 from fsrf_jax.errors import DataError
 from fsrf_jax.reading import signature
 from fsrf_jax.reading.pickles import read_pickle
+from fsrf_jax.reading.spans import Samples
 
 Table = Mapping[str, Any]
 
 
 def content(path: Path) -> Any:
-    """What a pickle holds; not to be changed. The last one stays in memory until `forget`."""
+    """What a pickle holds; not to be changed. The last one stays in memory until `forget`.
+
+    Large arrays are `Samples`, which stay in the file.
+    """
     status = path.stat()
     return _content(path, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=1)
 def _content(path: Path, *_: int) -> Any:
-    return read_pickle(path)
+    return read_pickle(path, stays=True)
 
 
 def forget() -> None:
@@ -47,6 +52,11 @@ def pickled(path: Path) -> Any:
         return content(path) if kind == "unknown" else None
     except DataError:
         return None
+
+
+def in_memory(value: Any) -> Any:
+    """A value of a pickle; if it is an array that stayed in the file, all of it."""
+    return np.asarray(value) if isinstance(value, Samples) else value
 
 
 def label_key(where: str, table: Table, keys: tuple[str, ...]) -> str:
@@ -75,6 +85,7 @@ def read(
     labels_of: Callable[[str, Table, list[str]], Any],
     lengths_of: Callable[[str, Table, list[str]], tuple[str, Any]],
     labelled: bool = True,
+    stays: bool = False,
 ) -> Dataset:
     """Read the splits of a pickle.
 
@@ -85,6 +96,7 @@ def read(
         labels_of: messages' beginning, the table of a split and the notes to its labels.
         lengths_of: key, table and notes to the rule and the lengths, see `Raw`.
         labelled: False: labels are not looked for, and are 0.
+        stays: large features stay in the file.
 
     Raises:
         DataError: the file is no such pickle, or lacks a modality or the labels.
@@ -117,7 +129,7 @@ def read(
     def split(name: str) -> Raw:
         table, where = tables[name], f"{path}, split {name!r}"
         if labelled:
-            found = labels_of(where, table, notes)
+            found = in_memory(labels_of(where, table, notes))
             labels = frames.as_labels(found, f"{where}: the array of labels")
         else:
             own = [m for m in modalities if _has(table, m)]
@@ -135,7 +147,9 @@ def read(
                 notes.append(f"{modality}: frames are token ids")
             else:
                 lengths[modality] = lengths_of(key, table, notes)
-            features[modality] = values
+            if stays and isinstance(values, Samples):
+                values = Lazy(values.shape, values.dtype, values)
+            features[modality] = in_memory(values)
         return Raw(labels, features, lengths, table.get("id"), tokens=tuple(tokens), aligned=True)
 
     return assemble(path, tables, split, modalities, notes)

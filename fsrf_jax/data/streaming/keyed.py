@@ -31,7 +31,7 @@ def opened(path: Path, wanted: Wanted) -> Iterator[arrays.Arrays | None]:
     try:
         content = tables.pickled(path) if path.is_file() else None
         items = content.items() if isinstance(content, dict) else ()
-        named = {str(key): value for key, value in items}
+        named = {str(key): tables.in_memory(value) for key, value in items}
         yield _InMemory(named) if not wanted.names.isdisjoint(named) else None
     finally:
         tables.forget()

@@ -3,9 +3,12 @@ import pickle
 import numpy as np
 import pytest
 
+from fsrf_jax.data import load
 from fsrf_jax.data.clean import clean
 from fsrf_jax.data.formats import mmsa
+from fsrf_jax.data.lazy import Lazy
 from fsrf_jax.errors import DataError
+from fsrf_jax.reading import spans
 
 
 def table(n=2, **changes):
@@ -168,3 +171,30 @@ def test_aligned_modalities_have_their_frames_in_common(tmp_path):
     assert found.valid["language"][1].all()
     note = "audio: valid from the first to the last frame of all modalities that is not zero"
     assert note in dataset.notes
+
+
+@pytest.mark.parametrize("aligned", [False, True])
+def test_features_that_stay_are_cleaned_to_those_that_are_read(tmp_path, monkeypatch, aligned):
+    monkeypatch.setattr(spans, "LARGE", 1)
+    rng = np.random.default_rng(0)
+    own = {"text": rng.normal(size=(6, 5, 3)), "audio": rng.normal(size=(6, 5, 2))}
+    own["audio"][1, 3:] = 0
+    own["audio"][2, 1, 1] = np.nan
+    more = {"text_lengths": None, "audio_lengths": None} if aligned else {}
+    if aligned:
+        own["text_bert"] = np.ones((6, 3, 5), np.float32)
+    part = table(6, **own, **more)
+    path = tmp_path / "x.pkl"
+    path.write_bytes(pickle.dumps({"train": part, "valid": part, "test": part}, 3))
+    raw = load.read(path, ("language", "audio"), stays=True)
+    features = raw.splits["train"].features
+    assert [type(x) for x in features.values()] == [Lazy, Lazy]
+    found, expected = load.cleaned(raw, "zero"), load.load(path, ("language", "audio"))
+    assert found.notes == expected.notes
+    for name, split in expected.splits.items():
+        other = found.splits[name]
+        for m in split.modalities:
+            assert type(split.features[m]) is np.ndarray
+            np.testing.assert_array_equal(np.asarray(other.features[m]), split.features[m])
+            np.testing.assert_array_equal(other.valid[m], split.valid[m])
+            np.testing.assert_array_equal(other.present[m], split.present[m])

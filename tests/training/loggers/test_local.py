@@ -2,10 +2,10 @@
 
 import csv
 import dataclasses
-import json
 
 import numpy as np
 import pytest
+from command_case import read_lines
 from logger_case import CONFIG, record
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -31,7 +31,7 @@ def rows(folder):
 
 
 def journal(folder):
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return read_lines(folder / "metrics.jsonl")
 
 
 def test_events(tmp_path):
