@@ -147,7 +147,7 @@ class Samples:
         # list of rows takes several times as long.
         starts = np.flatnonzero(np.diff(index, prepend=-2) != 1)
         with _damage(self._path, DataError):
-            for start, end in zip(starts, [*starts[1:], len(index)], strict=True):
+            for start, end in zip(starts, [*starts[1:], len(index)], strict=False):
                 first = int(index[start])
                 there = np.s_[first : first + int(end - start)]
                 dataset.read_direct(found, there, np.s_[int(start) : int(end)])

@@ -5,7 +5,7 @@ import pytest
 
 from fsrf_jax.errors import DataError, OutOfMemory, RunError
 from fsrf_jax.reading import limits
-from fsrf_jax.reading.hdf5 import number_of, open_hdf5, read_array
+from fsrf_jax.reading.hdf5 import Samples, number_of, open_hdf5, read_array
 
 TEXTS = ["x", "", "yé" * 3000, "x"]
 
@@ -42,6 +42,16 @@ def test_arrays_come_back(path, options):
         assert read_array(file["bool"]).tolist() == [True, False]
         with pytest.raises(DataError, match="/a is a group; expected an array"):
             read_array(file["a"])
+
+
+@pytest.mark.parametrize("rows", [[], [3], [0, 1, 2, 3], [2, 0], [1, 1, 3]])
+def test_some_rows_of_an_array(path, rows):
+    x = np.random.default_rng(0).normal(size=(4, 2, 3)).astype(np.float32)
+    with h5py.File(path, "w") as file:
+        file["x"] = x
+    with open_hdf5(path, DataError) as file:
+        found = Samples(file["x"])(np.asarray(rows, int))
+    np.testing.assert_array_equal(found, x[rows])
 
 
 def test_attributes_are_numbers(path):
