@@ -50,14 +50,22 @@ def assert_close(found, expected):
         np.testing.assert_allclose(one, other, rtol=2e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("views", [1, 3])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_samples_a_few_at_a_time_give_the_same(options, views, monkeypatch):
+def test_samples_a_few_at_a_time_give_the_same(options, monkeypatch):
     """Codes, gradients and what is dropped; 7 samples do not divide by any number of chunks."""
+    assert_the_same(options, 2, [3], monkeypatch)
+
+
+@pytest.mark.parametrize("views", [1, 3])
+def test_any_number_at_a_time(views, monkeypatch):
+    assert_the_same(AWARE, views, [1, 4], monkeypatch)
+
+
+def assert_the_same(options, views, chunks, monkeypatch):
     encoder, masks = ModalityEncoder(options), observed(views)
     parameters = case.parameters_of(encoder, X_BTF, VALID_BT, masks, train=False)
     whole = trained(encoder, parameters, X_BTF, masks, train=True)
-    for at_once in (1, 3, 4):
+    for at_once in chunks:
         monkeypatch.setattr("fsrf_jax.models.encoder.samples_at_once", lambda *_, c=at_once: c)
         assert_close(trained(encoder, parameters, X_BTF, masks, train=True), whole)
 
