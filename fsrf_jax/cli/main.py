@@ -7,6 +7,7 @@ import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 
@@ -36,61 +37,52 @@ def guarded(command: Callable[[Sequence[str]], int]) -> Callable[[], int]:
         try:
             return command(sys.argv[1:])
         except (Exception, KeyboardInterrupt) as error:
-            if hosts.count() == 1:
-                return _said(error)
-            try:
-                status = _said(error)
-            except Exception:
+            answer = _answer(error)
+            if answer is None and hosts.count() == 1:
+                raise
+            if answer is None:
                 traceback.print_exc()
-                status = 1
-            hosts.leave(status)
+            else:
+                print(answer.message, file=sys.stderr)
+            status = 1 if answer is None else answer.status
+            if hosts.count() > 1:
+                hosts.leave(status)
+            return status
 
     return main
 
 
-def _said(problem: BaseException) -> int:
-    """The status of a problem, with its message printed; what nobody expects is raised again."""
-    try:
-        raise problem
-    except UserError as error:
-        print(f"error: {str(error)[:_LONGEST]}", file=sys.stderr)  # it may quote a file
-        return error.status
-    except Exception as error:
-        if not hosts.is_lost(error):
-            return _said_of_machine(error)
-        print(
+class _Answer(NamedTuple):
+    message: str
+    status: int
+
+
+def _answer(error: BaseException) -> _Answer | None:
+    """What is said of an error; None of one that nobody expects."""
+    if isinstance(error, UserError):
+        return _Answer(f"error: {str(error)[:_LONGEST]}", error.status)  # it may quote a file
+    if isinstance(error, KeyboardInterrupt):
+        return _Answer("interrupted; what is saved stays in the run folder", 130)
+    if hosts.is_lost(error):
+        message = (
             "error: another process of this training has ended, or cannot be reached, see what it "
             f"said ({str(error).strip()[:300]}). The same command, in any number of processes, "
-            "goes on from the last checkpoint.",
-            file=sys.stderr,
+            "goes on from the last checkpoint."
         )
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted; what is saved stays in the run folder", file=sys.stderr)
-        return 130
+        return _Answer(message, 1)
+    if isinstance(error, OSError):
+        return _Answer(f"error: {error}", 1)
+    device = isinstance(error, jax.errors.JaxRuntimeError)
+    if isinstance(error, MemoryError) or (device and "RESOURCE_EXHAUSTED" in str(error)):
+        return _Answer(f"error: {_short_of_memory(str(error), device)}", 1)
+    asked = os.environ.get("JAX_PLATFORMS")
+    may_be = isinstance(error, AssertionError | RuntimeError) and not device
+    if asked and may_be and _without_platform(error):
+        return _Answer(f"error: {_other_platform(asked)}", 2)
+    return None
 
 
-def _said_of_machine(problem: Exception) -> int:
-    """The same of what a disk, the memory or a platform causes."""
-    try:
-        raise problem
-    except OSError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except (MemoryError, jax.errors.JaxRuntimeError) as error:
-        device = isinstance(error, jax.errors.JaxRuntimeError)
-        if device and "RESOURCE_EXHAUSTED" not in str(error):
-            raise
-        print(f"error: {_short_of_memory(str(error), device)}", file=sys.stderr)
-        return 1
-    except (AssertionError, RuntimeError) as error:
-        if not (asked := os.environ.get("JAX_PLATFORMS")) or not _without_platform(error):
-            raise
-        print(f"error: {_other_platform(asked)}", file=sys.stderr)
-        return 2
-
-
-def _without_platform(error: Exception) -> bool:
+def _without_platform(error: BaseException) -> bool:
     """Whether JAX could not start, which is a bare assertion where it sees no NVIDIA GPU."""
     if isinstance(error, RuntimeError):
         return "Unable to initialize backend" in str(error)

@@ -40,6 +40,8 @@ ROWS = [
         "method.distillation.weigh_teacher": True,
         "model.pool": "attention",
         "model.missing_frame": "learned",
+        "model.precision": "bfloat16",
+        "model.recompute": True,
     },
     {
         "task.kind": "gaussian",

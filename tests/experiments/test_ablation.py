@@ -516,7 +516,7 @@ def test_all_parts_have_one_teacher(fit, tmp_path, monkeypatch):
     def train_teacher(run, folder, say):
         say("a line")
         asked.append((run.config.training.seed, folder))
-        return "the teacher"
+        return {"weight": np.float32(3.5)}
 
     monkeypatch.setattr(ablation, "train_teacher", train_teacher)
     members = [
@@ -525,7 +525,7 @@ def test_all_parts_have_one_teacher(fit, tmp_path, monkeypatch):
     ]
     _, lines = train(tmp_path, members)
     assert lines[0] == "teacher: a line"
-    assert [kwargs["teacher"] for *_, kwargs in fit.calls] == ["the teacher"] * 2
+    assert [kwargs["teacher"]["weight"] for *_, kwargs in fit.calls] == [3.5] * 2
     assert asked[0] == asked[1]
     seed, folder = asked[0]
     assert seed == 4

@@ -45,6 +45,7 @@ def numbers(section=None, prefix=""):
         ("missing.subset_weights", {"audio": 1.0}, False),
         ("data.fold_seed", 1, False),
         ("model.width", 8, False),
+        ("model.feature_dropout", 0.5, False),  # from 0: a switch
         ("optimizer.warmup", 0.5, False),
         ("training.epochs", 7, False),
         ("training.batch_size", 7, False),
@@ -67,8 +68,14 @@ def test_no_number_parts_a_group(key):
     value = Config()
     for part in key.split("."):
         value = getattr(value, part)
-    other = {name: x + 0.5 for name, x in value.items()} if isinstance(value, dict) else value + 0.5
-    assert groups([Config(), changed(key, other)]) == [[0, 1]]
+    if isinstance(value, dict):
+        others = [{name: x + more for name, x in value.items()} for more in (0.25, 0.5)]
+    else:
+        others = [value + 0.25, value + 0.5]
+    configs = [changed(key, other) for other in others]
+    if key != "model.feature_dropout":  # whose default is a switch that is off
+        configs.append(Config())
+    assert groups(configs) == [list(range(len(configs)))]
 
 
 def test_the_order_of_names_parts_no_group():

@@ -321,7 +321,7 @@ def test_a_complete_view_stands_beside_the_two():
     _, terms = step(recipe, state, BATCH, case.make_hyper())
     _, without = step(case.RECIPE, state, BATCH, case.make_hyper())
     assert terms["task"] != without["task"]
-    assert "f32[24,4,3]" in text_of(recipe, state, case.make_hyper())  # three views of eight rows
+    assert "bool[24,4]" in text_of(recipe, state, case.make_hyper())  # three views of eight rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -346,7 +346,7 @@ def test_one_view_has_nobody_to_learn_from():
 
 def test_three_views_are_as_good_as_two():
     recipe, _ = split(case.make_recipe(Views(number=3)))
-    assert "f32[24,4,3]" in text_of(recipe, case.make_state(), case.make_hyper())
+    assert "bool[24,4]" in text_of(recipe, case.make_state(), case.make_hyper())
 
 
 @pytest.mark.parametrize("batch_size", [3, 16, 22, 512])
