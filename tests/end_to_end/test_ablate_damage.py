@@ -10,6 +10,8 @@ from command_case import TINY, call, refused
 
 from fsrf_jax.experiments import ablation
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 3
 KEPT = ("results.json", "metrics.jsonl", "predictions.csv")
 SEEDS = ("seed-0", "seed-1")
