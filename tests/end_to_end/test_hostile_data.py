@@ -39,7 +39,10 @@ HOSTILE = {
 }
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=[pytest.mark.slow] if n == "constant labels" else []) for n in HOSTILE],
+)
 def test_training_ends_finite_or_with_the_step_that_went_wrong(tmp_path, name):
     arrays, more = HOSTILE[name]
     np.savez(tmp_path / "x.npz", **arrays)
