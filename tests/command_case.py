@@ -164,3 +164,12 @@ def tiny_mmsa() -> dict[str, dict]:
             **{f"{key}_lengths": [2 + i % 4 for i in range(n)] for key in keys.values()},
         }
     return table
+
+
+def flip(checkpoint):
+    """Flip one bit in the largest file of its arrays."""
+    files = (p for p in checkpoint.glob("arrays/**/d/*") if p.is_file())
+    path = max(files, key=lambda p: p.stat().st_size)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 4
+    path.write_bytes(content)

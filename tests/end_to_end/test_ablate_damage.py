@@ -6,7 +6,7 @@ import signal
 from contextlib import contextmanager
 
 import pytest
-from command_case import TINY, call, refused
+from command_case import TINY, call, flip, refused
 
 from fsrf_jax.experiments import ablation
 
@@ -15,15 +15,6 @@ pytestmark = pytest.mark.slow
 EPOCHS = 3
 KEPT = ("results.json", "metrics.jsonl", "predictions.csv")
 SEEDS = ("seed-0", "seed-1")
-
-
-def flip(checkpoint):
-    """Flip one bit in the largest file of its arrays."""
-    files = (p for p in checkpoint.glob("arrays/**/d/*") if p.is_file())
-    path = max(files, key=lambda p: p.stat().st_size)
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
 
 
 def bytes_of(out):

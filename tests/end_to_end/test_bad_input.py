@@ -7,7 +7,17 @@ import shutil
 import numpy as np
 import pytest
 import yaml
-from command_case import TINY, call, finish, read_arrays, refused, start, tiny_arrays, tiny_mmsa
+from command_case import (
+    TINY,
+    call,
+    finish,
+    flip,
+    read_arrays,
+    refused,
+    start,
+    tiny_arrays,
+    tiny_mmsa,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -265,12 +275,7 @@ def test_evaluation_without_checkpoints(run, keep_folder):
 
 def damage(run):
     """Flip one bit in the largest file of the newest arrays."""
-    newest = max((run / "checkpoints").iterdir(), key=lambda place: int(place.name))
-    files = (p for p in newest.glob("arrays/**/d/*") if p.is_file())
-    path = max(files, key=lambda p: p.stat().st_size)
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
+    flip(max((run / "checkpoints").iterdir(), key=lambda place: int(place.name)))
 
 
 def test_training_goes_on_from_the_checkpoint_before_a_damaged_one(tmp_path_factory):
