@@ -29,7 +29,7 @@ from flax import struct
 from flax.core import FrozenDict
 
 from fsrf_jax import subsets
-from fsrf_jax.options import expect, within
+from fsrf_jax.options import expect, number
 from fsrf_jax.types import ByModality
 
 
@@ -37,7 +37,7 @@ from fsrf_jax.types import ByModality
 class Missing:
     """Modality random missing (MRM): a random subset of modalities, then random frames."""
 
-    max_rate: float = within(1.0, 0, 1)
+    max_rate: float = number(1.0, 0, 1)
     """Each modality's frame-missing rate is drawn from U(0, max_rate)."""
     fixed_rate: bool = False
     """Each modality's frame-missing rate is max_rate itself."""
@@ -51,7 +51,7 @@ class Missing:
     modality_rate: float | None = None
     """Share of missing modalities, in place of subset_weights: a sample keeps one, drawn alike, and
     loses each other one with the probability min(1, rate M / (M - 1)); 0: no modality is lost."""
-    whole_share: float = within(0.0, 0, 1)
+    whole_share: float = number(0.0, 0, 1, switch=True)
     """Share of samples, modality by modality, whose frame-missing rate is 0 instead."""
 
     def __post_init__(self) -> None:
@@ -148,10 +148,12 @@ def observe(uniforms: Uniforms, valid: ByModality, missing: Missing) -> ByModali
 def _frame_rate(u_b: jax.Array, missing: Missing) -> jax.Array:
     """The frame-missing rate [b] of a modality, from one number in [0, 1) a sample."""
     share = missing.whole_share
-    if share == 0:
+    if isinstance(share, float | int) and share == 0:  # inside a program it may be an array
         return missing.max_rate * (jnp.ones_like(u_b) if missing.fixed_rate else u_b)
     # What lies above the share is uniform again once it is stretched; a share of 1 leaves nothing.
-    rest_b = jnp.ones_like(u_b) if missing.fixed_rate else (u_b - share) / max(1 - share, 1e-6)
+    rest_b = (
+        jnp.ones_like(u_b) if missing.fixed_rate else (u_b - share) / jnp.maximum(1 - share, 1e-6)
+    )
     return jnp.where(u_b < share, 0.0, missing.max_rate * rest_b)
 
 

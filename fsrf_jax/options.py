@@ -31,10 +31,15 @@ def within(default: Any, low: float, high: float = math.inf, below: bool = False
 
 
 def number(
-    default: float, low: float, high: float = math.inf, below: bool = False, switch: bool = False
+    default: float | None,
+    low: float,
+    high: float = math.inf,
+    below: bool = False,
+    switch: bool = False,
 ) -> Any:
     """A field as `within`, whose value never compiles anew: the code may meet an array there.
 
+    Without a default, None, the static part has no number that could be taken for the real one.
     With `switch`, 0 is static: a program without what the number is for.
     """
     metadata = {"range": (low, high, below), "number": True, "switch": switch}

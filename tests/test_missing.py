@@ -23,7 +23,7 @@ from fsrf_jax.missing import (
     observe_at,
     random_view,
 )
-from fsrf_jax.options import check
+from fsrf_jax.options import check, merge, split
 
 LENGTHS = {"language": 4, "audio": 6, "vision": 5}
 NAMES = tuple(LENGTHS)
@@ -646,3 +646,22 @@ def test_observe_at_refuses_a_bad_rate(rate):
     valid, uniforms = keyed_case(2)
     with pytest.raises(ValueError, match=r"lies in \[0, 1\]"):
         observe_at(uniforms, valid, NAMES, rate)
+
+
+def test_rates_as_arguments_of_a_program_draw_the_same_masks():
+    valid, traced = some_valid(5, 64), []
+
+    @partial(jax.jit, static_argnames="static")
+    def drawn(static, numbers):
+        traced.append(static)
+        return random_view(KEY, valid, merge(static, numbers))
+
+    found = []
+    for rate, share in ((0.4, 0.3), (1.0, 0.3), (0.4, 0.75), (0.4, 0.0), (0.9, 0.0)):
+        rules = Missing(max_rate=rate, whole_share=share)
+        found.append(drawn(*split(rules)))
+        chex.assert_trees_all_equal(found[-1], view_of(KEY, valid, rules))
+    assert len(traced) == 2  # with a share of whole modalities, and without
+    shares = [sum(int(mask.sum()) for mask in view.values()) for view in found]
+    assert shares[1] < shares[0] < shares[2]
+    assert shares[4] < shares[3] < shares[0]

@@ -112,7 +112,8 @@ def predicting(run: Run, batch: int, chunks: int) -> tuple[Program, float]:
 def epochs(run: Run, batch: int, valid: Arrays) -> Program:
     """A program of one whole epoch with its validation, as a run has it."""
     steps = -(-len(run.data.labels) // batch)
-    recipe = dataclasses.replace(run.recipe, steps_per_epoch=steps, epochs=1000)
+    recipe = dataclasses.replace(run.recipe, steps_per_epoch=steps)
+    hyper = run.hyper | {"epochs": jnp.float32(1000)}
     rows = jax.tree.map(jnp.asarray, batch_of(valid))
     observed = jax.tree.map(lambda mask: jnp.stack([mask] * 2), rows.present)
     validation = Validation(rows, observed)
@@ -121,7 +122,7 @@ def epochs(run: Run, batch: int, valid: Arrays) -> Program:
 
     def program() -> None:
         nonlocal state
-        given = state, run.data, validation, run.hyper, run.teacher
+        given = state, run.data, validation, hyper, run.teacher
         state, _, _ = jax.block_until_ready(epoch(*given))
 
     return program

@@ -16,15 +16,16 @@ Item = TypeVar("Item")
 
 
 def static_key(config: Config) -> Hashable:
-    """What two configs must share to train as one program: all but numbers, seed and folder.
+    """What two configs must share to train together: all but numbers, seed and folder.
 
+    Missingness must be the same with its numbers, since members share the masks of validation.
     Where the method has a teacher, its config must be the same as well, numbers included.
     """
     training = dataclasses.replace(config.training, seed=0)
     config = dataclasses.replace(config, training=training, output=OutputConfig())
     teacher = teacher_config(config, Path())
     static, _ = split(config)
-    return static, teacher and to_yaml(teacher)
+    return static, config.missing, teacher and to_yaml(teacher)
 
 
 def groups(configs: Iterable[Config]) -> list[list[int]]:

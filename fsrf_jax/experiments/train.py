@@ -23,6 +23,7 @@ from fsrf_jax.experiments.experiment import Experiment, teacher_config
 from fsrf_jax.experiments.outputs import averages_of, write_results
 from fsrf_jax.experiments.start import check_start, describe_frozen, started
 from fsrf_jax.inference import make_batch
+from fsrf_jax.options import merge
 from fsrf_jax.progress import Say, silent
 from fsrf_jax.training import checkpoints, feeding, loop
 from fsrf_jax.training.bad_steps import BadSteps
@@ -182,7 +183,7 @@ def given_teacher(run: Experiment) -> Any:
         )
     teacher = Experiment.make(config, run.source, run.protocol)
     state, _ = teacher.load(folder)
-    if not is_complete(teacher.recipe, state):
+    if not is_complete(merge(teacher.recipe, teacher.hyper), state):
         raise RunError(f"method.teacher: {folder} is not trained to its end; train it first.")
     return state.best
 
@@ -238,6 +239,7 @@ def train_population(
     """
     run = runs[0]
     recipe, mesh, config = run.recipe, sharding.training_mesh(len(runs)), run.config
+    hypers = loop.stack([one.hyper for one in runs])
     if hosts.count() > 1 and len(runs) > 1:
         raise RunError(
             f"found {len(runs)} members that train together in {hosts.count()} processes, expected "
@@ -253,7 +255,7 @@ def train_population(
             for aside in manager.passed_over:
                 say(f"A damaged checkpoint is now {aside}; going on from the one before it.")
         states = loop.place(states, mesh)
-        if np.asarray(is_complete(recipe, states)).all():
+        if np.asarray(is_complete(merge(recipe, hypers), states)).all():
             return states, normaliser
         placed = _placed(run, mesh, normaliser)
         taught_by = sharding.replicate(teacher(), mesh)
@@ -268,7 +270,7 @@ def train_population(
                 states,
                 placed.train,
                 placed.valid,
-                loop.stack([one.hyper for one in runs]),
+                hypers,
                 epoch=placed.epoch,
                 manager=manager,
                 checkpoint_every=config.output.checkpoint_every,

@@ -23,7 +23,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from fsrf_jax import hosts, sharding
 from fsrf_jax.errors import InterruptedTraining, RunError
-from fsrf_jax.options import Hyper
+from fsrf_jax.options import Hyper, merge
 from fsrf_jax.training import checkpoints
 from fsrf_jax.training.bad_steps import BadSteps
 from fsrf_jax.training.state import Recipe, TrainState, bad_steps, is_complete
@@ -102,7 +102,7 @@ def train_epoch(
         state: TrainState, hyper: Hyper, data: Batch, validation: Validation, teacher: Any
     ) -> tuple[TrainState, dict[str, jax.Array], jax.Array]:
         new, terms, score = run_epoch(recipe, rows, state, data, validation, hyper, teacher)
-        stays = is_complete(recipe, state)
+        stays = is_complete(merge(recipe, hyper), state)
         return jax.tree.map(lambda a, b: jnp.where(stays, a, b), state, new), terms, score
 
     p = states.step.shape[0]
@@ -164,12 +164,13 @@ def fit(
             or those before a validation error that is NaN or infinite.
         RunError: a validation error became NaN or infinite.
     """
+    asked = merge(recipe, jax.device_get(hypers))
     hypers = place(hypers, mesh)
     _, bad_before = bad_steps(states)
     with signals() as received:
         # What is looked at is fetched whole: an index or a reduction over members that lie on
         # several devices would be a program on which all of them wait for each other.
-        while not (complete_p := np.asarray(is_complete(recipe, states))).all():
+        while not (complete_p := np.asarray(is_complete(asked, states))).all():
             states = place(states, mesh)  # as at first, so that every call looks alike to jit
             states, terms_ps, scores_p = epoch(
                 recipe, mesh, states, data, validation, hypers, teacher
@@ -179,7 +180,7 @@ def fit(
             large: dict[str, Any] = dict.fromkeys(unread)
             reached = jax.device_get(dataclasses.replace(states, **large))
             rows, bad = bad_steps(states)
-            now_complete_p = np.asarray(is_complete(recipe, reached))
+            now_complete_p = np.asarray(is_complete(asked, reached))
             for index in np.flatnonzero(~complete_p).tolist():
                 of_member = {name: values[index] for name, values in terms.items()}
                 state = member(reached, index)

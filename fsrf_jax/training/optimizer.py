@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from fsrf_jax.options import number, within
+from fsrf_jax.options import number
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class OptimizerOptions:
     """Peak learning rate."""
     weight_decay: float = number(1e-4, 0)
     """Decoupled weight decay."""
-    warmup: float = within(0.1, 0, 1)
+    warmup: float = number(0.1, 0, 1)
     """Share of all steps spent warming up."""
     clip_norm: float = number(1.0, 1e-6)
     """Largest norm of the gradient."""
@@ -62,24 +62,31 @@ def _is_count_of(part: str) -> Callable[[Any, Any], bool]:
     return is_it
 
 
+def share_of_peak(step: jax.Array, warmup: jax.Array | float, steps: jax.Array | int) -> jax.Array:
+    """The learning rate of step number `step`, from 0, as a share of its peak.
+
+    It rises from 0 in a line over `warmup` of all steps, and falls to 0 at `steps` as half a
+    cosine; one step at least is left to fall. Optax's schedule of this form has the steps as
+    constants of the program, so that another number of epochs would compile anew.
+    """
+    rising = jnp.minimum(jnp.round(jnp.float32(warmup) * steps), steps - 1)
+    falling = steps - rising
+    down = 0.5 * (1 + jnp.cos(jnp.pi * jnp.minimum(step - rising, falling) / falling))
+    return jnp.where(step < rising, step / jnp.maximum(rising, 1), down)
+
+
 def make_optimizer(
-    options: OptimizerOptions, steps: int, frozen: Any = None
+    options: OptimizerOptions, steps: jax.Array | int, frozen: Any = None
 ) -> optax.GradientTransformation:
     """Clipping by the global norm, then AdamW; the rate falls to 0 at `steps`.
 
-    Inside a compiled step the options' numbers are arrays: runs that differ in them are one
-    program. What is `frozen` (a pytree like the parameters, True there; None: nothing is) has no
-    state and no part in the norm; its gradient comes back as it is.
+    Inside a compiled step the steps and the options' numbers are arrays: runs that differ in them
+    are one program. What is `frozen` (a pytree like the parameters, True there; None: nothing is)
+    has no state and no part in the norm; its gradient comes back as it is.
     """
-    schedule = optax.warmup_cosine_decay_schedule(
-        init_value=0.0,
-        peak_value=1.0,
-        warmup_steps=min(round(options.warmup * steps), steps - 1),  # optax: one to fall at least
-        decay_steps=steps,
-    )
 
     def rate(count: jax.Array) -> jax.Array:
-        return options.learning_rate * schedule(count)
+        return options.learning_rate * share_of_peak(count, options.warmup, steps)
 
     # Flattened to one vector: many small arrays cost more to compile and to run.
     optimizer = optax.flatten(

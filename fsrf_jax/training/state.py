@@ -15,6 +15,7 @@ from fsrf_jax.losses.task import Task
 from fsrf_jax.methods.method import Method, Parameters, Setting
 from fsrf_jax.missing import Missing
 from fsrf_jax.models.options import ModelOptions
+from fsrf_jax.options import number
 from fsrf_jax.training.frozen import frozen_leaves
 from fsrf_jax.training.optimizer import OptimizerOptions, make_optimizer, steps_and_updates
 from fsrf_jax.types import Batch
@@ -47,8 +48,8 @@ class Recipe:
     missing: Missing
     optimizer: OptimizerOptions
     steps_per_epoch: int
-    epochs: int
-    patience: int = 0
+    epochs: int = number(None, 1)
+    patience: int = number(0, 0)
     vocabulary: Mapping[str, int] = FrozenDict()
     freeze: tuple[str, ...] = ()
     bad_steps: int = 10
@@ -102,7 +103,8 @@ def init_state(recipe: Recipe, example: Batch, key: jax.Array) -> TrainState:
         step=jnp.zeros((), jnp.int32),
         key=run_key,
         parameters=parameters,
-        optimizer=make_optimizer(recipe.optimizer, recipe.steps, frozen).init(parameters),
+        # Of any number of steps: its state does not know it.
+        optimizer=make_optimizer(recipe.optimizer, 1, frozen).init(parameters),
         average=parameters["inference"],
         best=parameters["inference"],
         best_score=jnp.full((), jnp.inf, jnp.float32),
@@ -145,7 +147,8 @@ def bad_steps(states: TrainState) -> tuple[np.ndarray, np.ndarray]:
 def is_complete(recipe: Recipe, state: TrainState) -> jax.Array:
     """Whether training ends here: all epochs done, or `patience` epochs without a better score.
 
-    A bool scalar; of the states of a population, bool [p].
+    A bool scalar; of the states of a population, bool [p]. The recipe is one with its numbers,
+    which may be arrays.
     """
     done = state.step // recipe.steps_per_epoch
     waited = done - state.best_epoch

@@ -20,6 +20,7 @@ from fsrf_jax.experiments.members import Member
 from fsrf_jax.losses.task import FORMS
 from fsrf_jax.methods import Corrkd, Fsrf, Teacher
 from fsrf_jax.missing import Missing
+from fsrf_jax.options import merge
 from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.loop import EpochRecord
 
@@ -308,7 +309,7 @@ class Fit:
             for index in range(len(states.step)):
                 record = EpochRecord(epoch, {"total": 1.0, "task": 0.5}, 2.0 + index, 1)
                 kwargs["report"](index, record)
-        step = np.full_like(states.step, recipe.steps)
+        step = np.int32(merge(recipe, hypers).steps)
         return states.replace(step=jax.numpy.asarray(step))
 
 
@@ -374,7 +375,7 @@ def test_each_member_is_evaluated_and_saved_by_itself(fit, tmp_path):
         with checkpoints.open_manager(one.folder / "checkpoints", read_only=True) as manager:
             assert checkpoints.latest(manager) == 2
             saved, prepared = run.restore(manager)
-        assert saved.step.tolist() == [run.recipe.steps]
+        assert saved.step.tolist() == [merge(run.recipe, run.hyper).steps]
         np.testing.assert_equal(prepared.to_tree(), normaliser.to_tree())
         pairs = zip(*map(jax.tree.leaves, (loop.member(saved, 0).best, state.best)), strict=True)
         assert all((former == latter).all() for former, latter in pairs)

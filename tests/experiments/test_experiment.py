@@ -19,6 +19,7 @@ from fsrf_jax.experiments.experiment import (
     open_experiment,
     teacher_config,
 )
+from fsrf_jax.options import merge
 from fsrf_jax.source import Shapes, open_source
 from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.state import is_complete
@@ -54,7 +55,7 @@ def test_the_normaliser_travels_with_the_checkpoint(run, trained):
     assert normaliser.clip == expected.clip
     assert states.step.tolist() == [2 * run.recipe.steps_per_epoch] == [6]
     assert loop.epochs_done(run.recipe, states) == 2
-    assert is_complete(run.recipe, states).tolist() == [True]
+    assert is_complete(merge(run.recipe, run.hyper), states).tolist() == [True]
 
 
 def test_a_restored_state_is_on_all_devices(run, trained):

@@ -41,12 +41,13 @@ def numbers(section=None, prefix=""):
         ("method.complete_view", True, False),
         ("method.noise.kind", "uniform", False),
         ("task.kind", "mse", False),
-        ("missing.max_rate", 0.5, False),
+        ("missing.max_rate", 0.5, False),  # a number, but of the masks of validation as well
+        ("missing.whole_share", 0.5, False),
         ("missing.subset_weights", {"audio": 1.0}, False),
         ("data.fold_seed", 1, False),
         ("model.width", 8, False),
         ("model.feature_dropout", 0.5, False),  # from 0: a switch
-        ("optimizer.warmup", 0.5, False),
+        ("optimizer.warmup", 0.5, True),
         ("training.epochs", 7, False),
         ("training.batch_size", 7, False),
         ("training.validation_draws", 7, False),
@@ -63,7 +64,7 @@ def test_what_trains_as_one_program(key, value, together):
         assert hash(keys[0]) == hash(keys[1])
 
 
-@pytest.mark.parametrize("key", sorted(numbers()))
+@pytest.mark.parametrize("key", [k for k in sorted(numbers()) if not k.startswith("missing.")])
 def test_no_number_parts_a_group(key):
     value = Config()
     for part in key.split("."):

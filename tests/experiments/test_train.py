@@ -25,6 +25,7 @@ from fsrf_jax.experiments import start, train
 from fsrf_jax.experiments.experiment import Experiment, open_experiment
 from fsrf_jax.methods import Corrkd, Fsrf, Teacher
 from fsrf_jax.missing import Missing
+from fsrf_jax.options import merge
 from fsrf_jax.training import checkpoints, loop
 from fsrf_jax.training.loggers import LOGGERS, Logger
 from fsrf_jax.training.loop import EpochRecord
@@ -53,12 +54,13 @@ class Fit:
         self.calls.append((states, hypers, kwargs))
         self.recipes.append(recipe)
         done = int(states.step[0]) // recipe.steps_per_epoch
-        for epoch in range(done + 1, recipe.epochs + 1):
+        epochs = int(merge(recipe, hypers).epochs[0])
+        for epoch in range(done + 1, epochs + 1):
             record = EpochRecord(epoch, {"total": 3.0, "task": 1.0}, 0.5 / epoch, epoch)
             kwargs["report"](0, record)
             step = jnp.full_like(states.step, epoch * recipe.steps_per_epoch)
             states = states.replace(step=step, best_epoch=jnp.full_like(step, epoch))
-            if epoch in (self.stops, recipe.epochs):
+            if epoch in (self.stops, epochs):
                 arrays = {"state": states, "preparation": kwargs["preparation"]}
                 checkpoints.save(kwargs["manager"], epoch, arrays)
             if epoch == self.stops:
@@ -115,7 +117,7 @@ def test_a_run_is_a_population_of_one_in_its_folder(run, fit, tmp_path):
     assert kwargs["teacher"] is None
     assert kwargs["checkpoint_every"] == run.config.output.checkpoint_every
     ((state, used),) = fit.evaluated
-    assert (state.step.shape, int(state.step)) == ((), run.recipe.steps)
+    assert (state.step.shape, int(state.step)) == ((), merge(run.recipe, run.hyper).steps)
     np.testing.assert_equal(used.to_tree(), normaliser.to_tree())
     assert read_json(folder / "results.json") == RESULTS
     assert arguments.load(folder / "config.yaml") == run.config
@@ -158,7 +160,7 @@ def test_more_epochs_go_on_and_are_recorded(run, fit, tmp_path):
     train.train_run(run, tmp_path)
     longer = open_experiment(parse("--training.seed", "3", "--training.epochs", "4"))
     assert train.train_run(longer, tmp_path) == {**RESULTS, "epochs_trained": 4}
-    assert fit.calls[1][0].step.tolist() == [run.recipe.steps]
+    assert fit.calls[1][0].step.tolist() == [merge(run.recipe, run.hyper).steps]
     assert arguments.load(tmp_path / "config.yaml").training.epochs == 4
     assert [line["epoch"] for line in read_lines(tmp_path / "metrics.jsonl")] == [1, 2, 3, 4]
 

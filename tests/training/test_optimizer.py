@@ -6,7 +6,12 @@ import optax
 import pytest
 
 from fsrf_jax.options import merge, split
-from fsrf_jax.training.optimizer import OptimizerOptions, make_optimizer, moving_average
+from fsrf_jax.training.optimizer import (
+    OptimizerOptions,
+    make_optimizer,
+    moving_average,
+    share_of_peak,
+)
 
 
 def make(steps=100, **changed):
@@ -38,6 +43,19 @@ def test_schedule_without_warmup():
     sizes = sizes_of_updates(4, 0.0)
     expected = 0.5 * (1 + np.cos(np.pi * np.arange(4) / 4))
     np.testing.assert_allclose(sizes, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7, 100, 4321])
+@pytest.mark.parametrize("warmup", [0.0, 0.03, 0.1, 0.25, 0.5, 0.99, 1.0])
+def test_the_schedule_is_that_of_optax(steps, warmup):
+    """Whose steps are constants of the program; here they are arguments of it."""
+    rising = min(round(warmup * steps), steps - 1)
+    reference = optax.warmup_cosine_decay_schedule(0.0, 1.0, rising, steps)
+    count = jnp.asarray(
+        sorted({*range(min(steps, 50) + 1), rising, rising + 1, steps - 1, steps + 3})
+    )
+    found = jax.jit(share_of_peak)(count, jnp.float32(warmup), jnp.float32(steps))
+    np.testing.assert_allclose(found, jax.vmap(reference)(count), rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("steps", "warmup"), [(10, 1.0), (1, 0.9), (1, 1.0)])
@@ -74,7 +92,7 @@ def test_weight_decay():
 
 
 def test_arrays_in_place_of_numbers_make_the_same_updates():
-    """Learning rate, decay and norm are arguments of one program, warm-up is a part of it."""
+    """All numbers of the options are arguments of one program."""
     parameters = {"a": jnp.asarray([2.0, -4.0])}
     gradients = [{"a": jnp.asarray(g, jnp.float32)} for g in ([1, -2], [30, 1], [0.1, 0.2])]
     traced = []
@@ -90,7 +108,13 @@ def test_arrays_in_place_of_numbers_make_the_same_updates():
 
     compiled = jax.jit(run, static_argnums=0)
     results = []
-    for changed in ({}, {"learning_rate": 0.3}, {"weight_decay": 0.2}, {"clip_norm": 0.5}):
+    for changed in (
+        {},
+        {"learning_rate": 0.3},
+        {"weight_decay": 0.2},
+        {"clip_norm": 0.5},
+        {"warmup": 0.4},
+    ):
         options = OptimizerOptions(**({"learning_rate": 1.0, "warmup": 0.0} | changed))
         results.append(np.asarray(compiled(*split(options))))
         optimizer = make_optimizer(options, 10)

@@ -138,11 +138,14 @@ def test_every_term_gets_its_own_weight():
 
 
 def test_numbers_that_are_arrays():
-    config = changed(Config(), "optimizer", learning_rate=0.5, weight_decay=0.125)
+    config = changed(Config(), "optimizer", learning_rate=0.5, weight_decay=0.125, warmup=0.25)
+    config = changed(config, "training", epochs=7, patience=2)
     config = changed(config, "method", distillation=DistillationOptions(temperature=3.0))
     _, hyper = split(make_recipe(changed(config, "model", dropout=0.25), shapes_with(17, 1)))
     assert hyper["optimizer.learning_rate"] == 0.5
     assert hyper["optimizer.weight_decay"] == 0.125
+    assert hyper["optimizer.warmup"] == 0.25
+    assert (hyper["epochs"], hyper["patience"]) == (7, 2)
     assert hyper["method.distillation.temperature"] == 3
     assert hyper["model.dropout"] == 0.25
 
@@ -150,6 +153,7 @@ def test_numbers_that_are_arrays():
 def test_recipes_that_differ_in_numbers_are_one():
     config = changed(Config(), "optimizer", learning_rate=0.5, weight_decay=0.125)
     config = changed(config, "model", dropout=0.25)
+    config = changed(config, "training", epochs=7, patience=2)
     other = dataclasses.replace(config, method=Fsrf(weights=Weights(noise=7.0)))
     recipes = [split(make_recipe(c, shapes_with(17, 1)))[0] for c in (Config(), config, other)]
     assert len(set(recipes)) == 1

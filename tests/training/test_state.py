@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import training_case as case
 
-from fsrf_jax.options import split
+from fsrf_jax.options import merge, split
 from fsrf_jax.training.state import init_state, init_states, is_complete
 
 
@@ -54,7 +54,7 @@ def test_the_rows_of_the_example_do_not_matter():
     ],
 )
 def test_is_complete(done, best, epochs, patience, complete):
-    recipe, _ = split(case.make_recipe(epochs=epochs, patience=patience))
+    recipe = merge(*split(case.make_recipe(epochs=epochs, patience=patience)))
     state = case.make_state().replace(step=jnp.int32(done * case.STEPS), best_epoch=jnp.int32(best))
     assert is_complete(recipe, state) == complete
 
@@ -63,7 +63,7 @@ def test_is_complete(done, best, epochs, patience, complete):
     ("patience", "complete"), [(0, [False, True, False]), (2, [False, True, True])]
 )
 def test_which_members_are_complete(patience, complete):
-    recipe, _ = split(case.make_recipe(epochs=5, patience=patience))
+    recipe = merge(*split(case.make_recipe(epochs=5, patience=patience)))
     states = case.make_states(0, 1, 1)
     states = states.replace(
         step=case.STEPS * jnp.asarray([1, 5, 4]), best_epoch=jnp.asarray([0, 5, 2])
@@ -78,8 +78,14 @@ def test_equal_recipes_are_one_and_others_are_not():
     assert recipe is not again
     assert recipe == again
     assert hash(recipe) == hash(again)
-    for changed in ({"epochs": 41}, {"patience": 1}, {"steps_per_epoch": 4}):
+    for changed, same in (
+        ({"epochs": 41}, True),
+        ({"patience": 1}, True),
+        ({"steps_per_epoch": 4}, False),
+    ):
         other, _ = split(case.make_recipe(**changed))
-        assert other != recipe
-    assert recipe.steps == case.EPOCHS * case.STEPS
+        assert (other == recipe) is same
+    assert merge(*split(case.make_recipe())).steps == case.EPOCHS * case.STEPS
+    with pytest.raises(TypeError):  # the static part does not know how long it trains
+        is_complete(recipe, case.make_state())
     assert (recipe.setting.task, recipe.setting.model) == (recipe.task, recipe.model)

@@ -16,7 +16,7 @@ from fsrf_jax.inference import predict_rows
 from fsrf_jax.losses import Task
 from fsrf_jax.methods import Fsrf
 from fsrf_jax.missing import random_view
-from fsrf_jax.options import split
+from fsrf_jax.options import merge, split
 from fsrf_jax.training import loop
 from fsrf_jax.training.loop import train_epoch
 from fsrf_jax.training.step import epoch_order, take, train_step, validation_error
@@ -230,7 +230,13 @@ def test_one_compilation_and_a_donated_state(monkeypatch):
         assert recipe is not case.RECIPE
         hyper = case.make_hyper(
             redundancy=weight,
-            others={"model.dropout": 0.1 * weight, "optimizer.weight_decay": weight},
+            others={
+                "model.dropout": 0.1 * weight,
+                "optimizer.weight_decay": weight,
+                "optimizer.warmup": weight,
+                "epochs": 8 + weight,
+                "patience": weight,
+            },
         )
         hypers = loop.place(loop.stack([hyper]), case.MESH)
         states, terms, _ = train_epoch(recipe, case.MESH, states, data, validation, hypers, None)
@@ -412,11 +418,12 @@ def test_progress_goes_from_the_first_step_to_1():
     """`clock` is the progress that the loss is given, and its weight that of `term_weights`."""
     recipe, hyper, state = linear()
     found = []
-    for _ in range(recipe.steps):
+    steps = int(merge(recipe, hyper).steps)
+    for _ in range(steps):
         state, terms = step(recipe, state, BATCH, hyper)
         np.testing.assert_allclose(terms["total"] - terms["task"], terms["clock"] ** 2, atol=1e-5)
         found.append(float(terms["clock"]))
-    expected = np.arange(1, recipe.steps + 1) / recipe.steps
+    expected = np.arange(1, steps + 1) / steps
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     assert found[-1] == 1
 
