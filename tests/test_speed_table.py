@@ -113,3 +113,12 @@ def test_shapes():
     index = index_of(9, 4, 5)
     assert index.shape == (5, 4)
     assert index.max() <= 8
+
+
+def test_times_by_samples_and_by_frames():
+    setup = SETUP | {"date": "", "quick": False, "rounds": 2}
+    epochs = {"kind": "samples", "numbers": {}, "seconds": {"256": [1, 2], "512": [2, 5]}}
+    steps = {"kind": "frames", "numbers": {}, "seconds": {"125": [1, 2], "500": [4, 8]}}
+    text = table.table(setup, {"a": epochs, "b": steps})
+    assert "|512|2.25 (2.00 to 2.50)|1.12 (1.00 to 1.25)|" in text
+    assert "|125|0.25 (0.25 to 0.25)|\n|500|1.00 (1.00 to 1.00)|" in text

@@ -52,6 +52,7 @@ def full_cells() -> list[Cell]:
     ]
     cells += [Cell("methods", {"width": 40, "batch": 32, "names": METHODS})]
     cells += [Cell("samples", {"width": 40, "batch": 32, "counts": (256, 512, 1024, 2048)})]
+    cells += [Cell("frames", {"width": 40, "batch": 32, "counts": (125, 250, 375, 500)})]
     cells += [
         Cell("training", {"shape": f"t{t}", "width": 40, "batch": 32, "compiled": False})
         for t in (25, 100, 200, 400)

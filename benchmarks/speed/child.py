@@ -154,6 +154,19 @@ def samples(ask: Result) -> Result:
     return {"seconds": measure.interleaved(programs, ask["rounds"])}
 
 
+def frames(ask: Result) -> Result:
+    """Training on samples of fewer frames, as batches of short ones would have."""
+    from speed import measure, ours
+    from speed.shapes import unaligned
+
+    numbers, programs = ask["numbers"], {}
+    batch, times = numbers["batch"], max(1, ask["samples"] // numbers["batch"])
+    for t in numbers["counts"]:
+        run = ours.make_run("fsrf", numbers["width"], unaligned(t).draw(batch * times))
+        programs[str(t)] = ours.training(run, batch, times)[0]
+    return {"seconds": measure.interleaved(programs, ask["rounds"])}
+
+
 def pieces(ask: Result) -> Result:
     """Where the time of a training step goes."""
     from speed.pieces import measure_pieces
@@ -167,6 +180,7 @@ KINDS = {
     "memory": memory,
     "methods": methods,
     "samples": samples,
+    "frames": frames,
     "pieces": pieces,
     "describe": lambda ask: describe(),
 }

@@ -42,11 +42,15 @@ def aligned(t: int) -> Shape:
     return Shape(dict.fromkeys(widths, t), widths)
 
 
+def unaligned(t: int) -> Shape:
+    """As CMU-MOSEI, unaligned, with t frames of audio and vision."""
+    frames = {"language": 50, "audio": t, "vision": t}
+    return Shape(frames, {"language": 768, "audio": 74, "vision": 35})
+
+
 SHAPES = {
     "mosi": aligned(50),
-    "mosei": Shape(
-        {"language": 50, "audio": 500, "vision": 500}, {"language": 768, "audio": 74, "vision": 35}
-    ),
+    "mosei": unaligned(500),
     "demo": Shape(
         {"language": 20, "audio": 20, "vision": 20}, {"language": 16, "audio": 8, "vision": 8}
     ),

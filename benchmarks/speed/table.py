@@ -40,7 +40,13 @@ def table(setup: Mapping[str, Any], cells: Cells) -> str:
         parts += [_speed(setup, speed)]
     if memory := [cell for cell in of_kind.get("memory", []) if "failed" not in cell]:
         parts += [_memory(setup, memory)]
-    writers = {"methods": _methods, "samples": _samples, "starts": _starts, "pieces": _pieces}
+    writers = {
+        "methods": _methods,
+        "samples": _samples,
+        "frames": _frames,
+        "starts": _starts,
+        "pieces": _pieces,
+    }
     for kind, write in writers.items():
         good = [cell for cell in of_kind.get(kind, []) if "failed" not in cell]
         parts += [write(setup, cell) for cell in good]
@@ -144,6 +150,19 @@ def _samples(setup: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
     head = ["samples", f"time of an epoch / that of {first}", "time of a sample / the same"]
     note = "Whole epochs with validation, shape mosi, d = 40, batch 32: linear is 1 in the last."
     return f"## Time by number of samples\n\n{note}\n\n{_rows(head, rows)}"
+
+
+def _frames(setup: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
+    del setup
+    seconds = cell["seconds"]
+    most = max(seconds, key=int)
+    rows = [[t, ratio(of_each, seconds[most])] for t, of_each in seconds.items()]
+    head = ["frames of audio and vision", f"time of a step / that of {most}"]
+    note = (
+        "Training, shape mosei, d = 40, batch 32, with sequences that are cut: the most that "
+        "batches of samples of like length would gain."
+    )
+    return f"## Time by number of frames\n\n{note}\n\n{_rows(head, rows)}"
 
 
 def _starts(setup: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
