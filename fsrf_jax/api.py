@@ -190,7 +190,8 @@ def train(
         InterruptedTraining: SIGINT or SIGTERM came; the same call goes on.
 
     Example:
-        >>> tiny = {"data.synthetic.train": 32, "output.progress": False}
+        >>> few = {f"data.synthetic.{split}": 32 for split in ("train", "valid", "test")}
+        >>> tiny = few | {"output.progress": False}
         >>> overrides = {"method.name": "late_fusion", "training.epochs": 1}
         >>> run = fsrf_jax.train(tiny, overrides, folder="runs/tiny")
         >>> sorted(run.results["conditions"][0]["metrics"])[:2]
