@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from command_case import ROOT, TINY, call, disk_of, finish, refused, start
 
+from fsrf_jax import hosts
 from fsrf_jax.cli.main import guarded
 from fsrf_jax.errors import ConfigError, DataError, RunError, UserError
 
@@ -94,6 +96,54 @@ def test_another_error_is_not_taken_for_a_platform(monkeypatch):
 
         with pytest.raises((AssertionError, RuntimeError)):
             run_with(monkeypatch, [], command)
+
+
+@pytest.mark.parametrize("asked", ["tpu", "rocm,nonsense"])
+@pytest.mark.parametrize("error", [AssertionError(), RuntimeError("Unable to initialize backend")])
+def test_what_jax_says_of_a_platform_is_made_one_message(monkeypatch, capsys, error, asked):
+    """In this process, where JAX has started already: its answers are put in."""
+
+    def command(argv):
+        raise error
+
+    def devices():
+        raise AssertionError
+
+    updates = []
+    monkeypatch.setenv("JAX_PLATFORMS", asked)
+    monkeypatch.setattr(jax, "devices", devices)
+    monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
+    monkeypatch.setattr(jax.config, "update", lambda *update: updates.append(update))
+    monkeypatch.setattr(logging, "disable", lambda: None)
+    assert run_with(monkeypatch, [], command) == 2
+    assert ("jax_platforms", None) in updates
+    install = ", or install jax[tpu] where there is such a device" if asked == "tpu" else ""
+    assert capsys.readouterr().err == (
+        f"error: JAX_PLATFORMS={asked}: JAX cannot use it here, found cpu: set JAX_PLATFORMS=cpu"
+        f"{install}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "part"),
+    [
+        (RunError("x: found a"), 2, "error: x: found a\n"),
+        (ValueError("Gloo AllReduce failed"), 1, "another process of this training has ended"),
+        (ZeroDivisionError("a bug"), 1, "ZeroDivisionError: a bug"),
+    ],
+)
+def test_one_of_several_processes_ends_at_once(monkeypatch, capsys, error, status, part):
+    """It does not wait at its end for the others, which wait for it."""
+    left = []
+    monkeypatch.setattr(hosts, "count", lambda: 2)
+    monkeypatch.setattr(os, "_exit", left.append)
+
+    def command(argv):
+        raise error
+
+    assert run_with(monkeypatch, [], command) == status
+    assert left == [status]
+    assert part in capsys.readouterr().err
 
 
 def test_an_interrupt_is_130(monkeypatch, capsys):

@@ -1,7 +1,10 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
+import jax
 import pytest
 
 from fsrf_jax.cli import programs
@@ -87,3 +90,60 @@ def test_the_user_decides(name, tmp_path):
 def test_no_folder_to_write(tmp_path):
     (tmp_path / "file").write_text("")
     assert finish(start(tmp_path / "file")) == ("None", 0)
+
+
+@pytest.fixture
+def settings(monkeypatch, tmp_path):
+    """What this process would set in JAX, which it has started with other settings."""
+    found = {}
+    for name in programs.DECISIONS:
+        monkeypatch.delenv(name, raising=False)
+    config = SimpleNamespace(jax_compilation_cache_dir=None, update=found.__setitem__)
+    monkeypatch.setattr(programs, "jax", SimpleNamespace(config=config))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return found
+
+
+def test_what_is_set(settings, tmp_path):
+    folder = programs.keep_programs()
+    assert folder.parent == tmp_path / "fsrf_jax" / "programs"
+    assert folder.stat().st_mode & 0o077 == 0
+    assert settings == {
+        "jax_compilation_cache_max_size": programs.LARGEST,
+        "jax_persistent_cache_min_compile_time_secs": 0.1,
+        "jax_compilation_cache_dir": str(folder),
+    }
+    assert all(hasattr(jax.config, name) for name in settings)
+    for name in ("whole-cache", "whole-atime", "half-cache"):
+        (folder / name).write_bytes(b"x")
+    assert programs.keep_programs() == folder
+    assert {path.name for path in folder.iterdir()} == {".lockfile", "whole-atime", "whole-cache"}
+
+
+def test_another_kind_of_cpu_has_a_folder_of_its_own(settings, monkeypatch):
+    here = programs.keep_programs()
+    read_text = Path.read_text
+
+    def other(path, *args):
+        text = read_text(path, *args)
+        return text.replace("flags", "flags other") if path.name == "cpuinfo" else text
+
+    monkeypatch.setattr(Path, "read_text", other)
+    monkeypatch.setattr(programs.platform, "processor", lambda: "other")
+    assert programs.keep_programs() != here
+
+    def none(path, *args):
+        raise FileNotFoundError(path)
+
+    monkeypatch.setattr(Path, "read_text", none)
+    assert programs.keep_programs() not in (None, here)
+
+
+def test_nothing_is_set_where_nothing_can_be_kept(settings, monkeypatch, tmp_path):
+    monkeypatch.setattr(programs.os, "access", lambda *_: False)
+    assert programs.keep_programs() is None
+    monkeypatch.setattr(programs, "_sweep", lambda _: None)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    (tmp_path / "file").write_text("")
+    assert programs.keep_programs() is None
+    assert settings == {}
