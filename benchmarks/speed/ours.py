@@ -1,9 +1,11 @@
 """Our programs: training, predicting and a large matrix product, compiled for given shapes."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,7 @@ from fsrf_jax.inference import predict_rows
 from fsrf_jax.losses.task import Task
 from fsrf_jax.methods import METHODS
 from fsrf_jax.missing import Missing
+from fsrf_jax.models import chunks
 from fsrf_jax.models.options import ModelOptions
 from fsrf_jax.options import Hyper, split
 from fsrf_jax.training.optimizer import OptimizerOptions
@@ -79,8 +82,9 @@ def training(run: Run, batch: int, steps: int) -> tuple[Program, float]:
     """A program of some steps, and the floating-point operations of one of them."""
     index = jnp.asarray(index_of(len(run.data.labels), batch, steps))
     arguments = run.data, run.hyper, run.teacher, index
-    # A scan counts its body once.
     compiled = some_steps.lower(run.recipe, run.state, *arguments).compile()
+    rows = take(run.data, index[0])
+    flops = _flops(partial(train_step, run.recipe), run.state, rows, run.hyper, run.teacher)
     state = jax.tree.map(jnp.copy, run.state)
 
     def program() -> None:
@@ -88,25 +92,25 @@ def training(run: Run, batch: int, steps: int) -> tuple[Program, float]:
         state, totals = jax.block_until_ready(compiled(state, *arguments))
         assert jnp.isfinite(totals[-1])
 
-    return program, _flops(compiled)
+    return program, flops
 
 
-def predicting(run: Run, batch: int, chunks: int) -> tuple[Program, float]:
+def predicting(run: Run, batch: int, batches: int) -> tuple[Program, float]:
     """A program that predicts some batches, and the operations of one of them."""
     method, setting = run.recipe.method, run.recipe.setting
-    data = jax.tree.map(lambda x: x[: batch * chunks], run.data)
+    data = jax.tree.map(lambda x: x[: batch * batches], run.data)
 
-    @jax.jit
     def predict(inference: Any, data: Batch) -> jax.Array:
         return predict_rows(method, setting, None, inference, data, data.present, batch)
 
     inference = run.state.parameters["inference"]
-    compiled = predict.lower(inference, data).compile()
+    compiled = jax.jit(predict).lower(inference, data).compile()
+    flops = _flops(predict, inference, take(data, jnp.arange(batch)))
 
     def program() -> None:
         jax.block_until_ready(compiled(inference, data))
 
-    return program, _flops(compiled)
+    return program, flops
 
 
 def epochs(run: Run, batch: int, valid: Arrays) -> Program:
@@ -139,6 +143,8 @@ def matrix_product(n: int) -> tuple[Program, float]:
     return program, 2.0 * n**3
 
 
-def _flops(compiled: Any) -> float:
-    analysis = compiled.cost_analysis()
+def _flops(function: Callable[..., Any], *arguments: Any) -> float:
+    """Operations of a function with all rows at a time: XLA counts the body of a loop once."""
+    with mock.patch.object(chunks, "BUDGET", math.inf):
+        analysis = jax.jit(function).lower(*arguments).cost_analysis()
     return float((analysis or {}).get("flops", 0.0))
