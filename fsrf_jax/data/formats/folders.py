@@ -8,6 +8,8 @@ from fsrf_jax.errors import DataError
 from fsrf_jax.reading.npz import read_npy
 from fsrf_jax.reading.text import parse_csv, read_text
 
+_SUFFIXES = (".npy", ".csv")
+
 
 def inside(folder: Path, name: str) -> Path:
     """The file of that name in a folder.
@@ -19,6 +21,15 @@ def inside(folder: Path, name: str) -> Path:
     if not name or parts.is_absolute() or ".." in parts.parts or "\0" in name:
         raise DataError(f"{name!r} leads out of the folder {folder}; expected a name in it")
     return folder / name
+
+
+def names_in(folder: Path) -> set[str]:
+    """Names of the samples that `read_sequence` could find at the top of a folder."""
+    return {
+        entry.name if entry.is_dir() else entry.stem
+        for entry in folder.iterdir()
+        if not entry.name.startswith(".") and (entry.is_dir() or entry.suffix in _SUFFIXES)
+    }
 
 
 def read_sequence(folder: Path, name: str) -> np.ndarray | None:

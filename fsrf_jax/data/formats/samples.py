@@ -6,7 +6,7 @@
 group.
 """
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fsrf_jax.data import frames
 from fsrf_jax.data.assemble import Raw, assemble, no_modality
@@ -28,7 +28,7 @@ def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
     """Read a folder of samples.
 
     A file is [t, f], or [f] for one frame; a CSV file has a row a frame, and may have a header. A
-    sample without a file lacks the modality.
+    sample without a file lacks the modality. A file without a sample is left out, with a note.
 
     Args:
         path: the folder.
@@ -70,4 +70,12 @@ def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
         groups = [sample["group"] for sample in own] if "group" in header else None
         return Raw(values, features, lengths, [sample["id"] for sample in own], groups)
 
-    return assemble(path, dict.fromkeys(s["split"] for s in samples), split, modalities)
+    # A name that is written otherwise in the list would be a sample without the modality.
+    named = {PurePosixPath(sample["id"].replace("\\", "/")).parts[:1] for sample in samples}
+    notes = []
+    for m, folder in folder_of.items():
+        if others := sorted(name for name in folders.names_in(folder) if (name,) not in named):
+            some = "1 file has" if len(others) == 1 else f"{len(others)} files have"
+            notes.append(f"{m}: {some} no row in {_LIST}, such as {others[0]!r}")
+    names = dict.fromkeys(sample["split"] for sample in samples)
+    return assemble(path, names, split, modalities, notes)

@@ -22,7 +22,6 @@ from fsrf_jax.reading.limits import check_regular
 from fsrf_jax.reading.text import read_csv
 
 _LIST = "labels.csv"
-_SUFFIXES = (".npy", ".csv")
 _MOST_FRAMES = 2**17  # of all samples of a part together, with padding
 
 
@@ -81,12 +80,7 @@ def _listed(path: Path, wanted: Wanted) -> list[str] | None:
 
 def _in_all(path: Path, chosen: Mapping[str, Path]) -> list[str]:
     """The names of the files and folders of all modalities."""
-    entries = [entry for folder in chosen.values() for entry in folder.iterdir()]
-    names = {
-        entry.name if entry.is_dir() else entry.stem
-        for entry in entries
-        if not entry.name.startswith(".") and (entry.is_dir() or entry.suffix in _SUFFIXES)
-    }
+    names: set[str] = set().union(*(folders.names_in(folder) for folder in chosen.values()))
     if not names:
         raise DataError(f"{path}: holds no sample; expected one file a sample in its folders")
     return sorted(names)

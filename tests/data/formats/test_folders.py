@@ -90,6 +90,28 @@ def test_a_sample_without_a_file_lacks_the_modality(tmp_path):
     assert not load(root, MODALITIES).splits["train"].valid["audio"].any()
 
 
+def test_files_without_a_row_are_noted(tmp_path):
+    root = samples(tmp_path)
+    assert not any("no row" in note for note in load(root, MODALITIES).notes)
+    sample = WORLD["train"][0].id
+    (root / "audio" / f"{sample}.npy").rename(root / "audio" / f"{sample} .npy")
+    (root / "audio" / ".hidden.npy").write_text("")
+    (root / "audio" / "readme.txt").write_text("")
+    for name in ("y", "x"):
+        np.savetxt(root / "vision" / f"{name}.csv", np.ones((2, 3)), delimiter=",")
+    dataset = load(root, MODALITIES)
+    assert f"audio: 1 file has no row in labels.csv, such as '{sample} '" in dataset.notes
+    assert "vision: 2 files have no row in labels.csv, such as 'x'" in dataset.notes
+    assert "train: 1 of 24 samples have no audio" in dataset.notes
+    # A name may be one of a file in a folder.
+    (root / "audio" / "sub").mkdir()
+    (root / "audio" / f"{sample} .npy").rename(root / "audio" / "sub" / "a.npy")
+    text = (root / "labels.csv").read_text()
+    (root / "labels.csv").write_text(text.replace(f"\n{sample},", "\nsub/a,"))
+    notes = load(root, MODALITIES).notes
+    assert not any(note.startswith("audio: 1 file") for note in notes)
+
+
 def test_a_table_may_have_no_header(tmp_path):
     root, sample = samples(tmp_path), WORLD["train"][0]
     np.savetxt(root / "vision" / f"{sample.id}.csv", sample.sequences["vision"], delimiter=",")
