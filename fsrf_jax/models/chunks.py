@@ -7,7 +7,7 @@ the others begin; the gradient computes them again rather than read them back.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,32 +36,90 @@ def samples_at_once(n: int, bytes_each: int) -> int:
     return -(-n // chunks)
 
 
-def map_samples(
-    function: Callable[[Any], jax.Array], samples: Any, n: int, at_once: int, kept: str
+def recomputed(function: Any, kept: str, prevent_cse: bool = True) -> Any:
+    """The function; for its gradient all but the arrays named `kept` is computed again."""
+    policy = jax.checkpoint_policies.save_only_these_names(kept)
+    return jax.checkpoint(function, prevent_cse=prevent_cse, policy=policy)
+
+
+class Packed(NamedTuple):
+    """Rows of frames with those that count in front, so that the others need not be computed."""
+
+    x: jax.Array  # [n, t, d]
+    frames: jax.Array  # int32 [n, t], which frame of its row stands here
+    counts: jax.Array  # int32 [n], how many of a row count
+    rows: jax.Array  # int32 [n], the number of each row among all
+
+
+def pack(x_ntd: jax.Array, mask_nt: jax.Array) -> Packed:
+    """Rows with their frames of mask_nt in front, in order; those with most of them come first."""
+    n, t, d = x_ntd.shape
+    count_n = mask_nt.sum(axis=1, dtype=jnp.int32)
+    rows_n = jnp.argsort(-count_n).astype(jnp.int32)
+    frames_nt = jnp.argsort(~mask_nt[rows_n], axis=1).astype(jnp.int32)
+    place_i = (rows_n[:, None] * t + frames_nt).ravel()
+    x_ntd = _permuted(x_ntd.reshape(n * t, d), place_i, _inverse(place_i)).reshape(n, t, d)
+    return Packed(x_ntd, frames_nt, count_n[rows_n], rows_n)
+
+
+def map_packed(
+    function: Callable[[Packed], jax.Array], packed: Packed, at_once: int, kept: str
 ) -> jax.Array:
-    """`function(samples)`, of chunks of the samples one after the other; computed again for the
-    gradient.
+    """`function` [n, d] of some packed rows after the others, in the order before they were packed;
+    computed again for the gradient.
+
+    Where half of the frames, or none, hold all that count, no others are computed: incomplete
+    samples take as much time as is in them. A row without any is 0.
 
     Args:
-        function: takes arrays [k, c, ..] of c samples in k views, and gives one likewise.
-        samples: arrays [k, n, ..]; k need not be the same.
-        n: number of samples.
+        function: takes c rows with any number of frames, and gives [c, d].
+        packed: n rows.
         at_once: c.
         kept: name of the arrays that the gradient does not compute again.
     """
+    n, t, _ = packed.x.shape
     chunks = -(-n // at_once)
-    policy = jax.checkpoint_policies.save_only_these_names(kept)
-    # In a loop nothing outside could be shared with what is computed again; without one the
-    # compiler would find it there, and keep it.
-    again = jax.checkpoint(function, prevent_cse=chunks == 1, policy=policy)
-    if chunks == 1:
-        return again(samples)
+    half = -(-t // 2)
+
+    # In a loop nothing outside could be shared with what is computed again. Not around the choice:
+    # its branches would hand all that they compute to one another, as zeros.
+    whole = recomputed(function, kept, prevent_cse=False)
+
+    def short(rows: Packed) -> jax.Array:
+        return whole(rows._replace(x=rows.x[:, :half], frames=rows.frames[:, :half]))
+
+    def none(rows: Packed) -> jax.Array:
+        found = jax.eval_shape(function, rows)
+        return jnp.zeros(found.shape, found.dtype)
+
+    def some(rows: Packed) -> jax.Array:
+        most = rows.counts[0]
+        needed = (most > 0).astype(jnp.int32) + (most > half)
+        return jax.lax.switch(needed, [none, short, whole], rows)
 
     def apart(x: jax.Array) -> jax.Array:
-        """[k, n, ..] to [chunks, k, c, ..]; what fills up the last one is False or 0."""
-        fill = [(0, 0), (0, chunks * at_once - n)] + [(0, 0)] * (x.ndim - 2)
-        x = jnp.pad(x, fill).reshape(len(x), chunks, at_once, *x.shape[2:])
-        return x.swapaxes(0, 1)
+        fill = [(0, chunks * at_once - n)] + [(0, 0)] * (x.ndim - 1)
+        return jnp.pad(x, fill).reshape(chunks, at_once, *x.shape[1:])
 
-    found = jax.lax.map(again, jax.tree.map(apart, samples)).swapaxes(0, 1)
-    return found.reshape(len(found), -1, *found.shape[3:])[:, :n]
+    found = jax.lax.map(some, jax.tree.map(apart, packed))
+    found_nd = found.reshape(-1, found.shape[-1])[:n]
+    return _permuted(found_nd, _inverse(packed.rows), packed.rows)
+
+
+@jax.custom_vjp
+def _permuted(x_nd: jax.Array, order_n: jax.Array, back_n: jax.Array) -> jax.Array:
+    """x_nd[order_n], whose gradient is taken by the inverse order: a scatter takes far longer."""
+    del back_n
+    return x_nd[order_n]
+
+
+_permuted.defvjp(
+    lambda x_nd, order_n, back_n: (x_nd[order_n], back_n),
+    lambda back_n, gradient_nd: (gradient_nd[back_n], None, None),
+)
+
+
+def _inverse(order_n: jax.Array) -> jax.Array:
+    """Where each number stands in a permutation of 0, 1, .."""
+    numbers_n = jnp.arange(len(order_n), dtype=order_n.dtype)
+    return jnp.zeros_like(order_n).at[order_n].set(numbers_n, unique_indices=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -11,12 +11,13 @@ from flax.core import FrozenDict
 
 from fsrf_jax.data.tokens import UNKNOWN
 from fsrf_jax.models import attention
-from fsrf_jax.models.chunks import map_samples, samples_at_once
+from fsrf_jax.models.chunks import Packed, map_packed, pack, recomputed, samples_at_once
 from fsrf_jax.models.initialise import kernel_scale, token_scale
 from fsrf_jax.models.layers import (
     Block,
     Dropout,
     FrameConvolution,
+    Place,
     drops,
     prepend,
     shifted_sum,
@@ -92,17 +93,10 @@ def target_frames(encoders: Mapping[str, Any], features: ByModality) -> ByModali
     }
 
 
-class Frames(NamedTuple):
-    """What an encoder makes of c samples in k views before frames see each other."""
-
-    products: jax.Array  # of the convolution, [k, c, t, w, d]; [1, ..] if all views share them
-    observed: jax.Array  # bool [k, c, t]
-    valid: jax.Array  # bool [1, c, t]
-    rows: jax.Array  # int32 [k, c], the number of each row among all
-
-
 class Mixer(nn.Module):
-    """Behind the convolution's products: from there on the frames of a sample see each other.
+    """Behind the convolution: from there on the frames of a sample see each other.
+
+    Frames outside the mask change nothing: nobody attends to them, and no pooling looks at them.
 
     Attributes:
         options: of the encoder.
@@ -113,35 +107,23 @@ class Mixer(nn.Module):
     train: bool
 
     @nn.compact
-    def __call__(self, frames: Frames, stand_in_wd: jax.Array, bias_d: jax.Array) -> jax.Array:
-        """From products of frames, with those of a missing one, to codes [k, c, d]."""
+    def __call__(self, h_nsd: jax.Array, mask_ns: jax.Array, place: Place) -> jax.Array:
+        """From frames to codes [n, d]; `place` says which rows and frames of all these are."""
         o = self.options
-        k, c, t = frames.observed.shape
-        missing = (frames.valid & ~frames.observed)[..., None]
-        taps = []
-        for i, stand_in_d in enumerate(stand_in_wd):
-            visible = jnp.where(frames.observed[..., None], frames.products[:, :, :, i], 0.0)
-            if o.missing_frame == "learned":
-                visible = jnp.where(missing, stand_in_d[None, None, None], visible)
-            taps.append(visible.reshape(k * c, t, o.width))
-        h_ntd = shifted_sum(taps, o.computed(bias_d))
-        mask_kct = frames.observed if o.mask_aware else frames.valid
-        mask_nt = jnp.broadcast_to(mask_kct, (k, c, t)).reshape(k * c, t)
-        positions_td = o.computed(sinusoidal_positions(t, o.width))
-        given: dict[str, Any] = {"train": self.train, "rows_b": frames.rows.ravel()}
-        h_ntd = Dropout(o.dropout)(h_ntd + positions_td[None], **given)
+        h_nsd = Dropout(o.dropout)(h_nsd, train=self.train, place=place)
         if o.pool == "cls":
             class_d = o.computed(self.param("class", token_scale, (o.width,)))
-            h_ntd = prepend(class_d, h_ntd)
-            mask_nt = jnp.pad(mask_nt, ((0, 0), (1, 0)), constant_values=True)
+            h_nsd, place = prepend(class_d, h_nsd), place.with_token()
+            mask_ns = jnp.pad(mask_ns, ((0, 0), (1, 0)), constant_values=True)
         for _ in range(o.encoder_layers):
-            h_ntd = Block(o.heads, o.expansion, o.dropout)(h_ntd, mask_nt, **given)
+            block = Block(o.heads, o.expansion, o.dropout)
+            h_nsd = block(h_nsd, mask_ns, train=self.train, place=place)
         # From here on everything is float32, whatever the encoder computed in.
-        h_ntd = nn.LayerNorm()(h_ntd.astype(jnp.promote_types(h_ntd.dtype, jnp.float32)))
-        return POOLS[o.pool](h_ntd, mask_nt).reshape(k, c, o.width)
+        h_nsd = nn.LayerNorm()(h_nsd.astype(jnp.promote_types(h_nsd.dtype, jnp.float32)))
+        return POOLS[o.pool](h_nsd, mask_ns)
 
     def bytes_each(self, t: int) -> int:
-        """About what one sample of t frames needs in one view, with gradients."""
+        """About what one row of t frames needs, with gradients."""
         o = self.options
         of_frame = o.kernel + (9 + 3 * o.expansion) * max(o.encoder_layers, 1)
         return 4 * t * (o.width * of_frame + 3 * o.heads * t)
@@ -198,26 +180,65 @@ class ModalityEncoder(nn.Module):
         if o.missing_frame == "learned":
             stand_in_f = self.param("missing_frame", nn.initializers.zeros, x_btf.shape[-1:])
             stand_in_wd = convolution(o.computed(stand_in_f[None, None]))[0][0, 0]
-        products_kbtwd = products_btwd.reshape(-1, b, t, o.kernel, o.width)
-        rows_kb = jnp.arange(k * b, dtype=jnp.int32).reshape(k, b)
-        frames = Frames(products_kbtwd, observed_kbt, valid_bt[None], rows_kb)
+        h_ntd = self._convolved(products_btwd, stand_in_wd, bias_d, observed_kbt, valid_bt)
+        mask_kbt = observed_kbt if o.mask_aware else jnp.broadcast_to(valid_bt, (k, b, t))
+        mask_nt = mask_kbt.reshape(k * b, t)
 
         mixer = Mixer(o, train)
-        at_once = samples_at_once(b, k * mixer.bytes_each(t))
-        if self.is_initializing() or (at_once == b and not o.recompute):
+        at_once = samples_at_once(k * b, mixer.bytes_each(t))
+        every = Place(jnp.arange(k * b, dtype=jnp.int32))
+        if self.is_initializing() or (at_once == k * b and not o.recompute):
             nn.share_scope(self, mixer)  # the mixer is a part of the encoder, not a child
-            z_kbd = mixer(frames, stand_in_wd, bias_d)
+            return where_available(available_n, mixer(h_ntd, mask_nt, every)), available_n
+        assert self.scope is not None  # the encoder is being applied
+        rngs: Any = dict(self.scope.rngs)
+        apart = partial(Mixer(o, train, parent=None).apply, rngs=rngs)
+        variables = {"params": self.variables["params"]}
+        if at_once == k * b:
+
+            def mix(h_ntd: jax.Array) -> Any:
+                return apart(variables, h_ntd, mask_nt, every)
+
+            z_nd = recomputed(mix, attention.KEPT)(h_ntd)
         else:
-            assert self.scope is not None  # the encoder is being applied
-            rngs: Any = dict(self.scope.rngs)
-            apart = partial(Mixer(o, train, parent=None).apply, rngs=rngs)
-            variables = {"params": self.variables["params"]}
 
-            def mix(frames: Frames) -> Any:
-                return apart(variables, frames, stand_in_wd, bias_d)
+            def mix_packed(packed: Packed) -> Any:
+                mask_ns = jnp.arange(packed.x.shape[1])[None] < packed.counts[:, None]
+                place = Place(packed.rows, packed.frames, t)
+                return apart(variables, packed.x, mask_ns, place)
 
-            z_kbd = map_samples(mix, frames, b, at_once, attention.KEPT)
-        return where_available(available_n, z_kbd.reshape(-1, o.width)), available_n
+            z_nd = map_packed(mix_packed, pack(h_ntd, mask_nt), at_once, attention.KEPT)
+        return where_available(available_n, z_nd), available_n
+
+    def _convolved(
+        self,
+        products_btwd: jax.Array,
+        stand_in_wd: jax.Array,
+        bias_d: jax.Array,
+        observed_kbt: jax.Array,
+        valid_bt: jax.Array,
+    ) -> jax.Array:
+        """The convolution of every view, with positions, [k * b, t, d].
+
+        Args:
+            products_btwd: of each frame with the kernel's taps; of k * b rows, if views differ.
+            stand_in_wd: those of a missing frame.
+            bias_d: of the convolution.
+            observed_kbt: False for missing frames.
+            valid_bt: False for padding.
+        """
+        o = self.options
+        k, b, t = observed_kbt.shape
+        products_kbtwd = products_btwd.reshape(-1, b, t, o.kernel, o.width)
+        missing_kbt1 = (valid_bt[None] & ~observed_kbt)[..., None]
+        taps = []
+        for i, stand_in_d in enumerate(stand_in_wd):
+            visible = jnp.where(observed_kbt[..., None], products_kbtwd[:, :, :, i], 0.0)
+            if o.missing_frame == "learned":
+                visible = jnp.where(missing_kbt1, stand_in_d[None, None, None], visible)
+            taps.append(visible.reshape(k * b, t, o.width))
+        positions_td = o.computed(sinusoidal_positions(t, o.width))
+        return shifted_sum(taps, o.computed(bias_d)) + positions_td[None]
 
 
 class Encoders(nn.Module):

@@ -6,7 +6,7 @@ Width d is the last axis throughout; `mask_bt` is True where a position may be a
 import math
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -30,6 +30,21 @@ def drops(rate: float | jax.Array) -> bool:
     return not isinstance(rate, float) or round(rate * 256) > 0
 
 
+class Place(NamedTuple):
+    """Which part of a larger array [n, t, d] an array [b, s, d] is."""
+
+    rows: jax.Array  # int32 [b], the number of each row
+    frames: jax.Array | None = None  # int32 [b, s], the frames of each row; None: all, in order
+    length: int = 0  # t; without frames unused
+
+    def with_token(self) -> "Place":
+        """Once `prepend` has put a token in front of every row."""
+        if self.frames is None:
+            return self
+        frames_bs = jnp.pad(self.frames + 1, ((0, 0), (1, 0)))
+        return Place(self.rows, frames_bs, self.length + 1)
+
+
 class Dropout(nn.Module):
     """Inverted dropout whose mask costs a quarter of the random bits.
 
@@ -43,38 +58,40 @@ class Dropout(nn.Module):
     rate: float | jax.Array
 
     @nn.compact
-    def __call__(self, x: jax.Array, *, train: bool, rows_b: jax.Array | None = None) -> jax.Array:
+    def __call__(self, x: jax.Array, *, train: bool, place: Place | None = None) -> jax.Array:
         """Drop elements of x [..., d] in training; x itself otherwise.
 
         Args:
             x: what elements are dropped of.
             train: whether any is.
-            rows_b: int32, which rows of a larger array x [b, ..., d] are: each then has the mask
-                that it would have there.
+            place: which part of a larger array x is: it then has the mask that it would have there.
         """
         if not (train and drops(self.rate)):
             return x
         dropped_of_256 = jnp.round(jnp.float32(self.rate) * 256).astype(jnp.int32)
         *leading, d = x.shape
-        words = random_words(self.make_rng("dropout"), (*leading, -(-d // 4)), rows_b)
+        words = random_words(self.make_rng("dropout"), (*leading, -(-d // 4)), place)
         bits = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*leading, -1)[..., :d]
         scale = (256 / (256 - dropped_of_256)).astype(x.dtype)
         return jnp.where(bits >= dropped_of_256, x * scale, 0.0)
 
 
-def random_words(
-    key: jax.Array, shape: tuple[int, ...], rows_b: jax.Array | None = None
-) -> jax.Array:
-    """Random uint32; with `rows_b`, these rows of an array whose other axes are those of `shape`.
+def random_words(key: jax.Array, shape: tuple[int, ...], place: Place | None = None) -> jax.Array:
+    """Random uint32; with `place`, that part of an array whose last axis is that of `shape`.
 
     Word i of an array is a function of the key and i alone, as JAX has it by default.
     """
-    if rows_b is None:
+    if place is None:
         return jax.random.bits(key, shape, jnp.uint32)
-    of_row = math.prod(shape[1:])
-    within = jnp.arange(of_row, dtype=jnp.uint32)
-    place = rows_b.astype(jnp.uint32)[:, None] * of_row + within[None]
-    counts = jnp.stack([jnp.zeros_like(place), place]).ravel()
+    rows_b = place.rows.astype(jnp.uint32)
+    if place.frames is None:
+        of_row = math.prod(shape[1:])
+        numbers = rows_b[:, None] * of_row + jnp.arange(of_row, dtype=jnp.uint32)[None]
+    else:
+        frames_bs = rows_b[:, None] * place.length + place.frames.astype(jnp.uint32)
+        words = jnp.arange(shape[-1], dtype=jnp.uint32)
+        numbers = frames_bs[..., None] * shape[-1] + words[None, None]
+    counts = jnp.stack([jnp.zeros_like(numbers), numbers]).ravel()
     one, other = threefry_2x32(jax.random.key_data(key), counts).reshape(2, *shape)
     return one ^ other
 
@@ -165,19 +182,19 @@ class Block(nn.Module):
         mask_bt: jax.Array,
         *,
         train: bool,
-        rows_b: jax.Array | None = None,
+        place: Place | None = None,
     ) -> jax.Array:
         """Mix the positions of x_btd; positions outside mask_bt are never attended to.
 
-        It computes in the type of x_btd; `rows_b` is for `Dropout`.
+        It computes in the type of x_btd; `place` is for `Dropout`.
         """
         d, dtype = x_btd.shape[-1], x_btd.dtype
         mixed = SelfAttention(self.heads)(nn.LayerNorm(dtype=dtype)(x_btd), mask_bt)
-        x_btd = x_btd + Dropout(self.dropout)(mixed, train=train, rows_b=rows_b)
+        x_btd = x_btd + Dropout(self.dropout)(mixed, train=train, place=place)
         normal = nn.LayerNorm(dtype=dtype)(x_btd)
         hidden = nn.gelu(dense(self.expansion * d, dtype=dtype)(normal))
         added = dense(d, dtype=dtype)(hidden)
-        return x_btd + Dropout(self.dropout)(added, train=train, rows_b=rows_b)
+        return x_btd + Dropout(self.dropout)(added, train=train, place=place)
 
 
 class Perceptron(nn.Module):
