@@ -1,9 +1,10 @@
-"""Samples a few at a time, so that what an encoder makes of them stays in a CPU's cache.
+"""Rows a few at a time, so that what an encoder makes of them stays in a CPU's cache.
 
 An encoder's arrays between input and code are hundreds of times as large as the code. Of a whole
 batch they go to memory and come back, and on a CPU that is most of the time of a training step
 (benchmarks/notes.md). Rows do not see each other before they are codes, so some can be done before
-the others begin; the gradient computes them again rather than read them back.
+the others begin; the gradient computes them again rather than read them back. And since each few
+are a step of their own, what is missing in all of them need not be computed.
 """
 
 from collections.abc import Callable
@@ -12,9 +13,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-BUDGET = 4 * 2**20
+BUDGET = 2 * 2**20
 """Bytes that the rows of a chunk may need. Between a half and the double of it, it hardly matters
-on a core with 2 MB of its own."""
+on a core with 2 MB of its own; with fewer rows at a time, more of them are alike in length."""
 
 
 def one_cache(*sizes: Any) -> bool:

@@ -136,7 +136,7 @@ def test_what_no_view_observes_may_be_nan():
 
 @pytest.mark.parametrize(
     ("n", "megabytes", "expected"),
-    [(1, 1, 1), (32, 0.001, 32), (32, 0.5, 8), (33, 0.5, 9), (7, 100, 1), (32, 4, 1), (32, 2, 2)],
+    [(1, 1, 1), (32, 0.001, 32), (32, 0.25, 8), (33, 0.25, 9), (7, 100, 1), (32, 2, 1), (32, 1, 2)],
 )
 def test_how_many_samples_at_once(n, megabytes, expected):
     if jax.device_count() > 1:
@@ -172,8 +172,9 @@ ROWS = jnp.asarray(
 )
 
 
-def test_rows_are_computed_with_as_many_frames_as_they_need():
-    """Two at a time: the longest two with all frames, the next two with half, the others not."""
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_rows_are_computed_with_as_many_frames_as_they_need(at_once):
+    """Those of 6 and 4 with all 6 frames, those of 3 and 1 with half of them, the others not."""
 
     def frames(packed):
         return jnp.full((len(packed.x), 1), packed.x.shape[1], jnp.float32)
@@ -185,7 +186,7 @@ def test_rows_are_computed_with_as_many_frames_as_they_need():
         *([0, 1, 2, 3, 4, 5], [1, 2, 4, 5, 0, 3], [0, 2, 4, 1, 3, 5], [5, 0, 1, 2, 3, 4]),
     ]
     np.testing.assert_array_equal(packed.x[1], X_BTF[6, packed.frames[1]])
-    found = chunks.map_packed(frames, packed, 2, "kept")
+    found = chunks.map_packed(frames, packed, at_once, "kept")
     assert found[:, 0].tolist() == [6, 0, 3, 3, 0, 0, 6]
 
 
