@@ -97,25 +97,48 @@ def _by_head(function: Any, heads: Heads, *more: jax.Array) -> Any:
 
 def _mix(heads: Heads) -> tuple[jax.Array, jax.Array]:
     """What the heads give [n, t, c], and the logarithm of the sum of each row's weights [n, t]."""
-    q, k, v, mask_ns = heads
-    logits_nts = _product("ntc,nsc->nts", q, k)
-    seen_n1s = mask_ns[:, None, :]
-    largest_nt1 = jnp.max(logits_nts, axis=-1, keepdims=True, where=seen_n1s, initial=-jnp.inf)
+    logits_nts, v = _logits(heads), heads.value
+    largest_nt1 = jnp.max(logits_nts, axis=-1, keepdims=True)
     largest_nt1 = jnp.where(jnp.isfinite(largest_nt1), largest_nt1, 0.0)
-    powers_nts = jnp.where(seen_n1s, jnp.exp(logits_nts - largest_nt1), 0.0)
-    sum_nt1 = jnp.sum(powers_nts, axis=-1, keepdims=True)
+    powers_nts = jnp.exp(logits_nts - largest_nt1)
+    if _by_one_more_column(heads):
+        v = _beside(v, jnp.ones(heads.mask.shape))
+        both_ntc = _product("nts,nsc->ntc", powers_nts.astype(v.dtype), v)
+        mixed_ntc, sum_nt1 = both_ntc[..., :-1], both_ntc[..., -1:]
+    else:
+        mixed_ntc = _product("nts,nsc->ntc", powers_nts.astype(v.dtype), v)
+        sum_nt1 = jnp.sum(powers_nts, axis=-1, keepdims=True)
     sum_nt1 = jnp.where(sum_nt1 > 0, sum_nt1, 1.0)
-    mixed_ntc = _product("nts,nsc->ntc", powers_nts.astype(v.dtype), v) / sum_nt1
-    return mixed_ntc.astype(q.dtype), (largest_nt1 + jnp.log(sum_nt1))[..., 0]
+    return (mixed_ntc / sum_nt1).astype(v.dtype), (largest_nt1 + jnp.log(sum_nt1))[..., 0]
+
+
+def _logits(heads: Heads) -> jax.Array:
+    """`q k^T`, [n, t, s], and -inf where the mask is False."""
+    q, k, _, mask_ns = heads
+    if not _by_one_more_column(heads):
+        return jnp.where(mask_ns[:, None], _product("ntc,nsc->nts", q, k), -jnp.inf)
+    q_ntc = _beside(q, jnp.ones(q.shape[:2]))
+    return _product("ntc,nsc->nts", q_ntc, _beside(k, jnp.where(mask_ns, 0.0, -jnp.inf)))
+
+
+def _by_one_more_column(heads: Heads) -> bool:
+    """Whether a product masks and sums on the way, which takes a pass over [t, s] less for each.
+
+    Accelerators do both in one pass with the exponential, and want widths that are multiples of 8.
+    """
+    return chunks.one_cache(*heads.query.shape)
+
+
+def _beside(x_nsc: jax.Array, column_ns: jax.Array) -> jax.Array:
+    return jnp.concatenate([x_nsc, column_ns[..., None].astype(x_nsc.dtype)], axis=-1)
 
 
 def _mix_gradient(
     heads: Heads, sums_nt: jax.Array, gradient_ntc: jax.Array, expected_nt: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The gradient by the query [n, t, c], and by key and value, [n, c, s]."""
-    q, k, v, mask_ns = heads
-    logits_nts = _product("ntc,nsc->nts", q, k)
-    weights_nts = jnp.where(mask_ns[:, None], jnp.exp(logits_nts - sums_nt[..., None]), 0.0)
+    q, k, v, _ = heads
+    weights_nts = jnp.exp(_logits(heads) - sums_nt[..., None])
     of_weights_nts = _product("ntc,nsc->nts", gradient_ntc, v)
     of_logits_nts = weights_nts * (of_weights_nts - expected_nt[..., None])
     # Both are read twice: fused into the products they would be computed twice.

@@ -13,9 +13,10 @@ MEMBERS, B, H, T, S, C = 4, 3, 2, 7, 5, 4
 ways = pytest.mark.parametrize("budget", [chunks.BUDGET, 0], ids=["together", "by head"])
 
 
-@pytest.fixture(autouse=True)
-def one_cpu(monkeypatch):
-    monkeypatch.setattr(chunks, "one_cache", lambda *_: True)
+@pytest.fixture(autouse=True, params=[True, False], ids=["one CPU", "elsewhere"])
+def one_cpu(request, monkeypatch):
+    monkeypatch.setattr(chunks, "one_cache", lambda *_: request.param)
+    return request.param
 
 
 def draw(scale=1.0, t=T, s=S):
