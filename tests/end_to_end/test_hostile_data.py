@@ -41,7 +41,8 @@ HOSTILE = {
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(n, marks=[pytest.mark.slow] if n == "constant labels" else []) for n in HOSTILE],
+    # Two of them by `-m slow`.
+    [pytest.param(n, marks=[pytest.mark.slow] * n.startswith(("const", "feat"))) for n in HOSTILE],
 )
 def test_training_ends_finite_or_with_the_step_that_went_wrong(tmp_path, name):
     arrays, more = HOSTILE[name]

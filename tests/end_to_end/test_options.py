@@ -173,7 +173,7 @@ def default(key):
 @pytest.mark.parametrize(
     "row",
     # Each is a program of its own: the later ones by `-m slow`.
-    [pytest.param(row, marks=pytest.mark.slow if i > 4 else ()) for i, row in enumerate(ROWS)],
+    [pytest.param(row, marks=pytest.mark.slow if i > 2 else ()) for i, row in enumerate(ROWS)],
     ids=range(len(ROWS)),
 )
 def test_the_choices_train_and_evaluate(row, tmp_path):

@@ -283,7 +283,9 @@ def uninterrupted(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "signum", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_stopped_run_goes_on_as_if_nothing_had_happened(signum, uninterrupted, tmp_path):
     folder = tmp_path / "run"
     argv = (*TINY, "--training.epochs", MANY, "--output.directory", folder)
