@@ -29,7 +29,7 @@ def one_cache(*sizes: Any) -> bool:
     return known and jax.default_backend() == "cpu" and jax.device_count() == 1
 
 
-def samples_at_once(n: int, bytes_each: int) -> int:
+def rows_at_once(n: int, bytes_each: int) -> int:
     """How many of n samples are encoded together: all but where there is `one_cache`."""
     if not one_cache(n, bytes_each):
         return n

@@ -11,7 +11,7 @@ from flax.core import FrozenDict
 
 from fsrf_jax.data.tokens import UNKNOWN
 from fsrf_jax.models import attention
-from fsrf_jax.models.chunks import Packed, map_packed, pack, recomputed, samples_at_once
+from fsrf_jax.models.chunks import Packed, map_packed, pack, recomputed, rows_at_once
 from fsrf_jax.models.initialise import kernel_scale, token_scale
 from fsrf_jax.models.layers import (
     Block,
@@ -185,7 +185,7 @@ class ModalityEncoder(nn.Module):
         mask_nt = mask_kbt.reshape(k * b, t)
 
         mixer = Mixer(o, train)
-        at_once = samples_at_once(k * b, mixer.bytes_each(t))
+        at_once = rows_at_once(k * b, mixer.bytes_each(t))
         every = Place(jnp.arange(k * b, dtype=jnp.int32))
         if self.is_initializing() or (at_once == k * b and not o.recompute):
             nn.share_scope(self, mixer)  # the mixer is a part of the encoder, not a child

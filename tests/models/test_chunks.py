@@ -72,7 +72,7 @@ def assert_the_same(options, views, chunks, monkeypatch):
     parameters = case.parameters_of(encoder, X_BTF, VALID_BT, masks, train=False)
     whole = trained(encoder, parameters, X_BTF, masks, train=True)
     for at_once in chunks:
-        monkeypatch.setattr("fsrf_jax.models.encoder.samples_at_once", lambda *_, c=at_once: c)
+        monkeypatch.setattr("fsrf_jax.models.encoder.rows_at_once", lambda *_, c=at_once: c)
         assert_close(trained(encoder, parameters, X_BTF, masks, train=True), whole)
 
 
@@ -96,7 +96,7 @@ def test_whatever_is_missing(name, monkeypatch):
     parameters = case.parameters_of(encoder, X_BTF, VALID_BT, any_mask, train=False)
     run = program(encoder, X_BTF, train=True)
     whole = {what: run(parameters, X_BTF, mask) for what, mask in masks.items()}
-    monkeypatch.setattr("fsrf_jax.models.encoder.samples_at_once", lambda *_: 3)
+    monkeypatch.setattr("fsrf_jax.models.encoder.rows_at_once", lambda *_: 3)
     run = program(encoder, X_BTF, train=True)
     for what, mask in masks.items():
         assert_close(run(parameters, X_BTF, mask), whole[what])
@@ -107,7 +107,7 @@ def test_token_ids_a_few_at_a_time(monkeypatch):
     encoder, masks = ModalityEncoder(AWARE, 8), observed(2)
     parameters = case.parameters_of(encoder, ids_bt1, VALID_BT, masks, train=False)
     whole = trained(encoder, parameters, ids_bt1, masks, train=True)
-    monkeypatch.setattr("fsrf_jax.models.encoder.samples_at_once", lambda *_: 2)
+    monkeypatch.setattr("fsrf_jax.models.encoder.rows_at_once", lambda *_: 2)
     assert_close(trained(encoder, parameters, ids_bt1, masks, train=True), whole)
 
 
@@ -138,15 +138,15 @@ def test_what_no_view_observes_may_be_nan():
     ("n", "megabytes", "expected"),
     [(1, 1, 1), (32, 0.001, 32), (32, 0.25, 8), (33, 0.25, 9), (7, 100, 1), (32, 2, 1), (32, 1, 2)],
 )
-def test_how_many_samples_at_once(n, megabytes, expected):
+def test_how_many_rows_at_once(n, megabytes, expected):
     if jax.device_count() > 1:
         pytest.skip("with several devices all of them")
-    assert chunks.samples_at_once(n, round(megabytes * 2**20)) == expected
+    assert chunks.rows_at_once(n, round(megabytes * 2**20)) == expected
 
 
-def test_accelerators_take_all_samples_at_once(monkeypatch):
+def test_accelerators_take_all_rows_at_once(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert chunks.samples_at_once(1000, 10**9) == 1000
+    assert chunks.rows_at_once(1000, 10**9) == 1000
 
 
 @pytest.mark.parametrize("shape", [(5,), (5, 3), (5, 4, 2), (5, 1, 0)])
