@@ -1,9 +1,10 @@
 """The table of benchmarks/run, and how it goes on after an interruption."""
 
 import json
+import os
 
 import pytest
-from speed import main, measure, table
+from speed import main, measure, starts, table
 from speed.cells import Cell, full_cells, quick_cells
 from speed.shapes import SHAPES, index_of, shape_of
 
@@ -94,6 +95,22 @@ def test_programs_take_turns():
     ticks = iter([0, 1, 5, 8])
     given = measure.interleaved(dict(list(programs.items())[:1]), 2, lambda: next(ticks))
     assert given == {"a": [1, 3]}
+
+
+def test_the_version_that_is_asked_for_is_measured(tmp_path, monkeypatch):
+    """Whatever the current folder is."""
+    for name in ("asked", "here"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "version.py").write_text(f"NAME = {name!r}")
+    monkeypatch.chdir(tmp_path / "here")
+    code = (
+        "import json, os, version\n"
+        "print(json.dumps({'name': version.NAME, 'cores': sorted(os.sched_getaffinity(0))}))"
+    )
+    core = max(os.sched_getaffinity(0))
+    found = starts._timed(code, [], [str(tmp_path / "asked")], {}, [core])
+    assert (found["name"], found["cores"]) == ("asked", [core])
+    assert 0 < found["whole"] < 600
 
 
 def test_cells_are_different():

@@ -95,7 +95,7 @@ def ask(question: dict[str, Any], minutes: float) -> dict[str, Any]:
     """What a process of its own finds; `failed` is why there is nothing."""
     path = [str(BENCHMARKS), str(BENCHMARKS.parent), os.environ.get("PYTHONPATH", "")]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, path))}
-    argv = [sys.executable, "-m", "speed.child", json.dumps(question)]
+    argv = [sys.executable, "-P", "-m", "speed.child", json.dumps(question)]
     try:
         done = subprocess.run(
             argv,

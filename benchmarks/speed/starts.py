@@ -111,16 +111,11 @@ def _timed(
     inherited |= {"PYTHONPATH": os.pathsep.join(path)} | environment
     if cores:
         inherited |= dict.fromkeys(("OMP_NUM_THREADS", "NPROC"), str(len(cores)))
-
-    def pin() -> None:
-        if cores:
-            os.sched_setaffinity(0, cores)
-
+        code = f"import os\nos.sched_setaffinity(0, {cores})\n{code}"
     begun = time.monotonic()
-    argv = [sys.executable, "-c", code, str(begun), *arguments]
-    done = subprocess.run(
-        argv, env=inherited, capture_output=True, text=True, check=False, preexec_fn=pin
-    )
+    # -P: another checkout may be the current folder, which would come before PYTHONPATH.
+    argv = [sys.executable, "-P", "-c", code, str(begun), *arguments]
+    done = subprocess.run(argv, env=inherited, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip() or "no message").splitlines()[-1]
         raise RuntimeError(last)
