@@ -51,7 +51,7 @@ class Missing:
     modality_rate: float | None = None
     """Share of missing modalities, in place of subset_weights: a sample keeps one, drawn alike, and
     loses each other one with the probability min(1, rate M / (M - 1)); 0: no modality is lost."""
-    whole_share: float = number(0.0, 0, 1, switch=True)
+    whole_share: float = number(0.0, 0, 1)
     """Share of samples, modality by modality, whose frame-missing rate is 0 instead."""
 
     def __post_init__(self) -> None:
@@ -148,13 +148,10 @@ def observe(uniforms: Uniforms, valid: ByModality, missing: Missing) -> ByModali
 def _frame_rate(u_b: jax.Array, missing: Missing) -> jax.Array:
     """The frame-missing rate [b] of a modality, from one number in [0, 1) a sample."""
     share = missing.whole_share
-    if isinstance(share, float | int) and share == 0:  # inside a program it may be an array
-        return missing.max_rate * (jnp.ones_like(u_b) if missing.fixed_rate else u_b)
     # What lies above the share is uniform again once it is stretched; a share of 1 leaves nothing.
-    rest_b = (
-        jnp.ones_like(u_b) if missing.fixed_rate else (u_b - share) / jnp.maximum(1 - share, 1e-6)
-    )
-    return jnp.where(u_b < share, 0.0, missing.max_rate * rest_b)
+    rest_b = (u_b - share) / jnp.maximum(1 - share, 1e-6)
+    rate_b = missing.max_rate * (jnp.ones_like(u_b) if missing.fixed_rate else rest_b)
+    return jnp.where(u_b < share, 0.0, rate_b)
 
 
 def _choose_subset(

@@ -661,7 +661,7 @@ def test_rates_as_arguments_of_a_program_draw_the_same_masks():
         rules = Missing(max_rate=rate, whole_share=share)
         found.append(drawn(*split(rules)))
         chex.assert_trees_all_equal(found[-1], view_of(KEY, valid, rules))
-    assert len(traced) == 2  # with a share of whole modalities, and without
+    assert len(traced) == 1
     shares = [sum(int(mask.sum()) for mask in view.values()) for view in found]
     assert shares[1] < shares[0] < shares[2]
     assert shares[4] < shares[3] < shares[0]

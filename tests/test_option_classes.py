@@ -225,6 +225,7 @@ NUMBERS = {
     "epochs": 5,
     "patience": 0,
     "missing.max_rate": 1.0,
+    "missing.whole_share": 0.0,
     "optimizer.warmup": 0.1,
     "method.distillation.temperature": 1.0,
     "method.distillation.warmup": 0.0,
@@ -288,8 +289,7 @@ def marked(options, prefix=""):
 
 
 def test_only_what_is_marked_is_a_number():
-    switched = {"model": ModelOptions(feature_dropout=0.5), "missing": Missing(whole_share=0.5)}
-    _, hyper = split(recipe(**switched))
+    _, hyper = split(recipe(model=ModelOptions(feature_dropout=0.5)))
     assert set(hyper) == marked(recipe())
 
 
@@ -302,7 +302,7 @@ def test_recipes_are_equal_exactly_if_their_static_parts_are():
         recipe(optimizer=OptimizerOptions(1.0, 1.0, clip_norm=9.0)),
         recipe(optimizer=OptimizerOptions(warmup=0.2)),
         recipe(missing=Missing(subset_weights={})),
-        recipe(missing=Missing(max_rate=0.5)),
+        recipe(missing=Missing(max_rate=0.5, whole_share=0.5)),
         recipe(epochs=6),
         recipe(patience=1),
     ]
@@ -315,7 +315,6 @@ def test_recipes_are_equal_exactly_if_their_static_parts_are():
         recipe(method=Fsrf(weights=weights)),
         recipe(method=Fsrf(complete_view=True)),
         recipe(model=ModelOptions(width=44)),
-        recipe(missing=Missing(whole_share=0.5)),
         recipe(missing=Missing(subset_weights={"a": 1.0})),
         recipe(task=Task("mse")),
         recipe(task=Task("l1", 2)),
