@@ -1,8 +1,8 @@
 """One modality's sequence becomes one vector: convolution, Transformer, pooling."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -11,9 +11,10 @@ from flax.core import FrozenDict
 
 from fsrf_jax.data.tokens import UNKNOWN
 from fsrf_jax.models import attention
-from fsrf_jax.models.chunks import Packed, map_packed, pack, recomputed, rows_at_once
+from fsrf_jax.models.chunks import Packed, map_packed, one_cache, pack, recomputed, rows_at_once
 from fsrf_jax.models.initialise import kernel_scale, token_scale
 from fsrf_jax.models.layers import (
+    KEYS,
     Block,
     Dropout,
     FrameConvolution,
@@ -129,8 +130,16 @@ class Mixer(nn.Module):
         return 4 * t * (o.width * of_frame + 3 * o.heads * t)
 
 
+class Unmixed(NamedTuple):
+    """One modality's frames before they see each other, and what makes codes of them."""
+
+    h_ntd: jax.Array
+    mask_nt: jax.Array  # False for frames that are not to be seen
+    variables: Any  # of a Mixer: parameters, and the keys of its dropout in training
+
+
 class ModalityEncoder(nn.Module):
-    """Z = Pool(Transformer(Conv1D(X * O) + positions)), as in HRLF.
+    """Z = Pool(Transformer(Conv1D(X * O) + positions)), as in HRLF: the frames before `mixed`.
 
     Attributes:
         options: sizes and kinds. With `mask_aware`, a learned `missing_frame` [f], which starts
@@ -145,7 +154,7 @@ class ModalityEncoder(nn.Module):
     @nn.compact
     def __call__(
         self, x_btf: jax.Array, valid_bt: jax.Array, observed_nt: jax.Array, *, train: bool
-    ) -> tuple[jax.Array, jax.Array]:
+    ) -> tuple[Unmixed, jax.Array]:
         """Encode one modality of b samples, each in k views: n = k * b.
 
         Args:
@@ -156,7 +165,8 @@ class ModalityEncoder(nn.Module):
             train: turns dropout on.
 
         Returns:
-            Z [n, d], zero where nothing is observed, and the availability float32 [n].
+            The frames with the parameters of their mixer, which are among those of this module,
+            and the availability float32 [n]: 0 where nothing is observed.
         """
         o = self.options
         b, t = valid_bt.shape
@@ -183,32 +193,27 @@ class ModalityEncoder(nn.Module):
         h_ntd = self._convolved(products_btwd, stand_in_wd, bias_d, observed_kbt, valid_bt)
         mask_kbt = observed_kbt if o.mask_aware else jnp.broadcast_to(valid_bt, (k, b, t))
         mask_nt = mask_kbt.reshape(k * b, t)
+        variables = self._of_mixer(h_ntd, mask_nt, train=train)
+        return Unmixed(h_ntd, mask_nt, variables), available_n
 
-        mixer = Mixer(o, train)
-        at_once = rows_at_once(k * b, mixer.bytes_each(t))
-        every = Place(jnp.arange(k * b, dtype=jnp.int32))
-        if self.is_initializing() or (at_once == k * b and not o.recompute):
+    def _of_mixer(self, h_ntd: jax.Array, mask_nt: jax.Array, *, train: bool) -> Any:
+        """The variables of this modality's Mixer."""
+        if self.is_initializing():
+            mixer = Mixer(self.options, train)
             nn.share_scope(self, mixer)  # the mixer is a part of the encoder, not a child
-            return where_available(available_n, mixer(h_ntd, mask_nt, every)), available_n
-        assert self.scope is not None  # the encoder is being applied
+            mixer(h_ntd, mask_nt, every_row(h_ntd))
+        parameters = self.variables["params"]
+        mine = {"embedding", "frames", "missing_frame"}
+        variables = {"params": {k: v for k, v in parameters.items() if k not in mine}}
+        if not train:
+            return variables
+        assert self.scope is not None  # the encoder is being initialised or applied
         rngs: Any = dict(self.scope.rngs)
-        apart = partial(Mixer(o, train, parent=None).apply, rngs=rngs)
-        variables = {"params": self.variables["params"]}
-        if at_once == k * b:
-
-            def mix(h_ntd: jax.Array) -> Any:
-                return apart(variables, h_ntd, mask_nt, every)
-
-            z_nd = recomputed(mix, attention.KEPT)(h_ntd)
-        else:
-
-            def mix_packed(packed: Packed) -> Any:
-                mask_ns = jnp.arange(packed.x.shape[1])[None] < packed.counts[:, None]
-                place = Place(packed.rows, packed.frames, t)
-                return apart(variables, packed.x, mask_ns, place)
-
-            z_nd = map_packed(mix_packed, pack(h_ntd, mask_nt), at_once, attention.KEPT)
-        return where_available(available_n, z_nd), available_n
+        # Of one frame, to learn which keys: nothing else of it is computed.
+        given = h_ntd[:1, :1], mask_nt[:1, :1], every_row(h_ntd[:1])
+        mixer = Mixer(self.options, train, parent=None)
+        _, keys = mixer.apply(variables, *given, rngs=rngs, mutable=[KEYS])
+        return {**variables, **keys}
 
     def _convolved(
         self,
@@ -241,6 +246,53 @@ class ModalityEncoder(nn.Module):
         return shifted_sum(taps, o.computed(bias_d)) + positions_td[None]
 
 
+def every_row(h_ntd: jax.Array) -> Place:
+    """All rows, in order."""
+    return Place(jnp.arange(len(h_ntd), dtype=jnp.int32))
+
+
+def mixed(options: ModelOptions, modalities: Sequence[Unmixed], *, train: bool) -> list[jax.Array]:
+    """The codes [n, d] of each modality; where nothing is observed they mean nothing.
+
+    An accelerator does modalities of one shape at once, with as many operations as for one of them.
+    On one CPU that saves nothing: each has its cache to itself (benchmarks/notes.md).
+    """
+    of_one = partial(_codes, options, train)
+    alike: dict[tuple[int, ...], list[int]] = {}
+    for i, modality in enumerate(modalities):
+        alike.setdefault(modality.h_ntd.shape, []).append(i)
+    codes: dict[int, jax.Array] = {}
+    for shape, numbers in alike.items():
+        group = [modalities[i] for i in numbers]
+        if len(group) == 1 or one_cache(*shape):
+            found = [of_one(modality) for modality in group]
+        else:
+            stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *group)
+            found = list(jax.vmap(of_one)(stacked))
+        codes |= dict(zip(numbers, found, strict=True))
+    return [codes[i] for i in range(len(modalities))]
+
+
+def _codes(options: ModelOptions, train: bool, modality: Unmixed) -> jax.Array:
+    """`mixed` of one modality: all rows at once, or packed and some at a time."""
+    h_ntd, mask_nt, variables = modality
+    n, t, _ = h_ntd.shape
+    mixer = Mixer(options, train, parent=None)
+    at_once = rows_at_once(n, mixer.bytes_each(t))
+    if at_once == n:
+
+        def mix(h_ntd: jax.Array) -> Any:
+            return mixer.apply(variables, h_ntd, mask_nt, every_row(h_ntd))
+
+        return recomputed(mix, attention.KEPT)(h_ntd) if options.recompute else mix(h_ntd)
+
+    def mix_packed(packed: Packed) -> Any:
+        mask_ns = jnp.arange(packed.x.shape[1])[None] < packed.counts[:, None]
+        return mixer.apply(variables, packed.x, mask_ns, Place(packed.rows, packed.frames, t))
+
+    return map_packed(mix_packed, pack(h_ntd, mask_nt), at_once, attention.KEPT)
+
+
 class Encoders(nn.Module):
     """One encoder per modality; their codes have one shape and are stacked.
 
@@ -264,9 +316,15 @@ class Encoders(nn.Module):
             observed: bool [k * b, t] per modality, False for missing frames.
             train: turns dropout on; needs the random stream `dropout`.
         """
-        encoded = []
+        unmixed, available = [], []
         for m in sorted(features):
             encoder = ModalityEncoder(self.options, self.vocabulary.get(m), name=m)
-            encoded.append(encoder(features[m], valid[m], observed[m], train=train))
-        z_mbd, available_mb = (jnp.stack(arrays) for arrays in zip(*encoded, strict=True))
-        return z_mbd, available_mb
+            given = features[m], valid[m], observed[m]
+            frames, available_n = encoder(*given, train=train)
+            unmixed.append(frames)
+            available.append(available_n)
+        z_mbd, available_mb = (
+            jnp.stack(mixed(self.options, unmixed, train=train)),
+            jnp.stack(available),
+        )
+        return where_available(available_mb, z_mbd), available_mb

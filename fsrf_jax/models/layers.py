@@ -16,6 +16,10 @@ from jax.extend.random import threefry_2x32
 from fsrf_jax.models.attention import as_laid_out, attend
 from fsrf_jax.models.initialise import kernel_scale
 
+KEYS = "dropout_keys"
+"""Collection of variables: the key of every dropout, for a module that runs more than once with
+the same ones. Making a key is a loop of its own in the program."""
+
 
 def dense(out: int, name: str | None = None, dtype: Any = None) -> nn.Dense:
     """A dense layer whose kernel is drawn by `initialise`, with all others.
@@ -70,10 +74,18 @@ class Dropout(nn.Module):
             return x
         dropped_of_256 = jnp.round(jnp.float32(self.rate) * 256).astype(jnp.int32)
         *leading, d = x.shape
-        words = random_words(self.make_rng("dropout"), (*leading, -(-d // 4)), place)
+        words = random_words(self._key(), (*leading, -(-d // 4)), place)
         bits = jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(*leading, -1)[..., :d]
         scale = (256 / (256 - dropped_of_256)).astype(x.dtype)
         return jnp.where(bits >= dropped_of_256, x * scale, 0.0)
+
+    def _key(self) -> jax.Array:
+        """The key among the variables `KEYS`; without any, the next one of the stream."""
+        if self.has_variable(KEYS, "key"):
+            return self.get_variable(KEYS, "key")
+        key = self.make_rng("dropout")
+        self.sow(KEYS, "key", key, init_fn=lambda: key, reduce_fn=lambda _, new: new)
+        return key
 
 
 def random_words(key: jax.Array, shape: tuple[int, ...], place: Place | None = None) -> jax.Array:

@@ -1,13 +1,32 @@
 """Options of tiny bricks, and modules with random parameters, for the tests in this folder."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from fsrf_jax.models.encoder import ModalityEncoder, mixed
 from fsrf_jax.models.initialise import initialise
+from fsrf_jax.models.layers import where_available
 from fsrf_jax.models.options import ModelOptions
 
 OPTIONS = ModelOptions(width=8, heads=2, dropout=0.0)
+
+
+class OneModality(nn.Module):
+    """The encoder of one modality, from its features to its codes."""
+
+    options: ModelOptions
+    vocabulary: int | None = None
+
+    @nn.compact
+    def __call__(self, x_btf, valid_bt, observed_nt, *, train):
+        """Z [n, d] and the availability [n]."""
+        encoder = ModalityEncoder(self.options, self.vocabulary)
+        nn.share_scope(self, encoder)
+        unmixed, available_n = encoder(x_btf, valid_bt, observed_nt, train=train)
+        (z_nd,) = mixed(self.options, [unmixed], train=train)
+        return where_available(available_n, z_nd), available_n
 
 
 def disturb(parameters, seed=0):

@@ -9,7 +9,6 @@ from losses_reference import QUICK
 
 from fsrf_jax.data.tokens import UNKNOWN
 from fsrf_jax.models import chunks, layers
-from fsrf_jax.models.encoder import ModalityEncoder
 
 AWARE = dataclasses.replace(case.OPTIONS, dropout=0.4)
 OPTIONS = {
@@ -68,7 +67,7 @@ def test_any_number_at_a_time(views, at_once, monkeypatch):
 
 
 def assert_the_same(options, views, chunks, monkeypatch):
-    encoder, masks = ModalityEncoder(options), observed(views)
+    encoder, masks = case.OneModality(options), observed(views)
     parameters = case.parameters_of(encoder, X_BTF, VALID_BT, masks, train=False)
     whole = trained(encoder, parameters, X_BTF, masks, train=True)
     for at_once in chunks:
@@ -90,7 +89,7 @@ MASKS = {
 
 @pytest.mark.parametrize("name", ["class token", "learned frame"])
 def test_whatever_is_missing(name, monkeypatch):
-    encoder = ModalityEncoder(OPTIONS[name])
+    encoder = case.OneModality(OPTIONS[name])
     masks = {what: make(2 * B) for what, make in MASKS.items()}
     any_mask = masks["nothing"]
     parameters = case.parameters_of(encoder, X_BTF, VALID_BT, any_mask, train=False)
@@ -104,7 +103,7 @@ def test_whatever_is_missing(name, monkeypatch):
 
 def test_token_ids_a_few_at_a_time(monkeypatch):
     ids_bt1 = jax.random.randint(jax.random.key(0), (B, T, 1), UNKNOWN, 9)
-    encoder, masks = ModalityEncoder(AWARE, 8), observed(2)
+    encoder, masks = case.OneModality(AWARE, 8), observed(2)
     parameters = case.parameters_of(encoder, ids_bt1, VALID_BT, masks, train=False)
     whole = trained(encoder, parameters, ids_bt1, masks, train=True)
     monkeypatch.setattr("fsrf_jax.models.encoder.rows_at_once", lambda *_: 2)
@@ -114,7 +113,7 @@ def test_token_ids_a_few_at_a_time(monkeypatch):
 @pytest.mark.parametrize("train", [False, True])
 def test_views_in_one_pass_are_those_of_a_pass_for_each(train):
     """Without dropout; what one view alone observes counts in that view alone."""
-    encoder = ModalityEncoder(dataclasses.replace(AWARE, dropout=0.0))
+    encoder = case.OneModality(dataclasses.replace(AWARE, dropout=0.0))
     masks = observed(3)
     parameters = case.parameters_of(encoder, X_BTF, VALID_BT, masks, train=False)
     _, together = trained(encoder, parameters, X_BTF, masks, train=train)
@@ -125,7 +124,7 @@ def test_views_in_one_pass_are_those_of_a_pass_for_each(train):
 
 
 def test_what_no_view_observes_may_be_nan():
-    encoder, masks = ModalityEncoder(AWARE), observed(2)
+    encoder, masks = case.OneModality(AWARE), observed(2)
     unseen = ~(masks.reshape(2, B, T).any(0) & VALID_BT)[..., None]
     parameters = case.parameters_of(encoder, X_BTF, VALID_BT, masks, train=False)
     expected = trained(encoder, parameters, X_BTF, masks, train=True)

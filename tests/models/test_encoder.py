@@ -14,7 +14,7 @@ from scipy.special import softmax
 from fsrf_jax.arguments import make_parser, parse
 from fsrf_jax.data.tokens import UNKNOWN
 from fsrf_jax.errors import ConfigError
-from fsrf_jax.models.encoder import POOLS, Encoders, ModalityEncoder, masked_mean
+from fsrf_jax.models.encoder import POOLS, Encoders, masked_mean
 from fsrf_jax.models.initialise import initialise
 from fsrf_jax.models.options import ModelOptions
 from fsrf_jax.options import check
@@ -45,13 +45,13 @@ SOME = np.asarray([0, 2, 3])  # samples with an observed frame
 
 @cache
 def parameters_of(options):
-    return case.parameters_of(ModalityEncoder(options), X_BTF, VALID, OBSERVED, train=False)
+    return case.parameters_of(case.OneModality(options), X_BTF, VALID, OBSERVED, train=False)
 
 
 @partial(jax.jit, static_argnums=0)
 def apply(options, parameters, x_btf, valid_bt, observed_bt):
     variables = {"params": parameters}
-    return ModalityEncoder(options).apply(variables, x_btf, valid_bt, observed_bt, train=False)
+    return case.OneModality(options).apply(variables, x_btf, valid_bt, observed_bt, train=False)
 
 
 def encode(options, x_btf, valid_bt=VALID, observed_bt=OBSERVED):
@@ -373,7 +373,7 @@ def test_the_order_of_the_frames_matters():
 
 
 def test_dropout_in_training():
-    encoder = ModalityEncoder(dataclasses.replace(AWARE, dropout=0.5))
+    encoder = case.OneModality(dataclasses.replace(AWARE, dropout=0.5))
 
     @jax.jit
     def run(key):
@@ -398,7 +398,7 @@ def test_feature_dropout_takes_a_feature_from_all_frames_of_a_sample():
             captured["x"] = arguments[0]
         return next_call(*arguments, **keywords)
 
-    encoder = ModalityEncoder(options)
+    encoder = case.OneModality(options)
     parameters = case.parameters_of(encoder, wide_btf, seen, seen, train=False)
     with nn.intercept_methods(convolution):
         for train in (True, False):
@@ -417,7 +417,7 @@ def test_feature_dropout_takes_a_feature_from_all_frames_of_a_sample():
 def test_the_scale_of_the_initial_weights_is_that_of_the_convolution_alone():
     usual, small = (
         initialise(
-            ModalityEncoder(dataclasses.replace(AWARE, input_scale=scale)),
+            case.OneModality(dataclasses.replace(AWARE, input_scale=scale)),
             jax.random.key(0),
             *(X_BTF, VALID, OBSERVED),
             train=False,
@@ -453,6 +453,41 @@ def test_encoders_are_those_of_the_sorted_modalities_stacked():
         np.testing.assert_array_equal(available_mb[i], available_b)
 
 
+AT_ONCE = {
+    "two blocks": dataclasses.replace(AWARE, encoder_layers=2),
+    "class token": dataclasses.replace(LEARNED, pool="cls", feature_dropout=0.3),
+    "computed again": dataclasses.replace(AWARE, recompute=True),
+}
+
+
+@pytest.mark.parametrize("options", AT_ONCE.values(), ids=AT_ONCE)
+def test_modalities_of_one_shape_at_once_are_those_one_after_the_other(options, monkeypatch):
+    """Codes, gradients and what is dropped, as on an accelerator; audio has a shape of its own."""
+    encoders = Encoders(dataclasses.replace(options, dropout=0.4), {"text": VOCABULARY})
+    features = FEATURES | {"vision": case.normal(6, B, T, 4), "text": IDS[..., None]}
+    masks = (x | dict.fromkeys(("vision", "text"), x["language"]) for x in (VALID_OF, OBSERVED_OF))
+    inputs = features, *masks
+    parameters = case.parameters_of(encoders, *inputs, train=False)
+
+    def program():
+        def of(parameters):
+            rngs = {"dropout": jax.random.key(4)}
+            given = {"params": parameters}, *inputs
+            z_mbd, _ = encoders.apply(*given, train=True, rngs=rngs)
+            return (z_mbd * case.normal(3, *z_mbd.shape)).sum(), z_mbd
+
+        return jax.jit(jax.grad(of, has_aux=True))
+
+    separately = program().lower(parameters)
+    monkeypatch.setattr("fsrf_jax.models.encoder.one_cache", lambda *_: False)
+    at_once = program().lower(parameters)
+    products, fewer = (x.as_text().count("stablehlo.dot_general") for x in (separately, at_once))
+    assert fewer < 0.7 * products
+    found, expected = (x.compile()(parameters) for x in (at_once, separately))
+    for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-5, atol=1e-5)
+
+
 def test_an_absent_modality_gives_its_encoder_no_gradient():
     encoders = Encoders(AWARE)
     nothing = OBSERVED_OF | {"audio": jnp.zeros((B, 3), bool)}
@@ -479,7 +514,7 @@ def test_token_ids_are_rows_of_the_embedding(missing_frame):
     """The encoder of ids is that of features which are the rows; ids beyond the last have row 1."""
     options = dataclasses.replace(AWARE, missing_frame=missing_frame)
     ids_btf, masks = IDS[..., None], (VALID, OBSERVED)
-    encoder = ModalityEncoder(options, VOCABULARY)
+    encoder = case.OneModality(options, VOCABULARY)
     parameters = case.parameters_of(encoder, ids_btf, *masks, train=False)
     table_vd = parameters["embedding"]
     assert table_vd.shape == (VOCABULARY, D)
@@ -495,7 +530,7 @@ def test_token_ids_are_rows_of_the_embedding(missing_frame):
 
 def test_the_embedding_against_finite_differences():
     with jax.enable_x64(True):
-        encoder = ModalityEncoder(LEARNED, VOCABULARY)
+        encoder = case.OneModality(LEARNED, VOCABULARY)
         ids_btf, valid, observed = (
             jnp.asarray(np.asarray(x)) for x in (IDS[..., None], VALID, OBSERVED)
         )

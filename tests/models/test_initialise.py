@@ -11,7 +11,6 @@ from flax import linen as nn
 
 from fsrf_jax.losses.task import Task
 from fsrf_jax.methods import Fsrf, Setting
-from fsrf_jax.models.encoder import ModalityEncoder
 from fsrf_jax.models.fusion import Fusion
 from fsrf_jax.models.initialise import Deferred, initialise, kernel_scale, token_scale
 from fsrf_jax.models.layers import Perceptron, SelfAttention, dense, per_modality
@@ -288,7 +287,7 @@ def test_the_parameters_of_options_start_as_they_should():
         inputs = (x_btf, mask_bt, mask_bt)
         keys = iter(jax.random.split(key, 3))
         made = {
-            pool: initialise(ModalityEncoder(o), next(keys), *inputs, train=False)
+            pool: initialise(case.OneModality(o), next(keys), *inputs, train=False)
             for pool, o in options.items()
         }
         fusion = Fusion(concatenation)

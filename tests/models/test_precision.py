@@ -8,7 +8,6 @@ import pytest
 from jax.ad_checkpoint import print_saved_residuals
 
 from fsrf_jax.models import chunks
-from fsrf_jax.models.encoder import ModalityEncoder
 
 B, T, F = 6, 9, 5
 OPTIONS = {
@@ -29,7 +28,7 @@ def objective(options, parameters, x_btf):
     """A sum of the codes, and the codes."""
     given = {"params": parameters}, x_btf, VALID_BT, OBSERVED_NT
     rngs = {"dropout": jax.random.key(5)}
-    z_nd, _ = ModalityEncoder(options).apply(*given, train=True, rngs=rngs)
+    z_nd, _ = case.OneModality(options).apply(*given, train=True, rngs=rngs)
     return (z_nd * case.normal(9, *z_nd.shape)).sum(), z_nd
 
 
@@ -42,7 +41,7 @@ def trained(options, parameters):
 
 def parameters_of(options):
     given = X_BTF, VALID_BT, OBSERVED_NT
-    return case.parameters_of(ModalityEncoder(options), *given, train=False)
+    return case.parameters_of(case.OneModality(options), *given, train=False)
 
 
 @every
