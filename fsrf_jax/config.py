@@ -207,7 +207,7 @@ class Config:
     model: ModelOptions = field(default_factory=ModelOptions)
     """Encoders and fusion, shared by the methods."""
     missing: Missing = field(default_factory=Missing)
-    """Missingness in training and validation (MRM)."""
+    """Missingness in training (MRM), and in validation with `training.selection missingness`."""
     optimizer: OptimizerOptions = field(default_factory=OptimizerOptions)
     """Optimizer."""
     training: TrainingConfig = field(default_factory=TrainingConfig)

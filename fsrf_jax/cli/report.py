@@ -28,10 +28,10 @@ from fsrf_jax.reporting.paper_table import latex_table, paper_table
 
 DESCRIPTION = """Write a report on finished runs: one HTML page that needs no network, the same as
 Markdown, and the table for a paper as Markdown and LaTeX; of a single run a model card as well. RUN
-is a run folder made by train, a results file made by evaluate --output, or a folder made by ablate,
-which stands for all of its members. Runs whose settings differ in the training seed alone are one
-method; every other method is compared with the first one. Runs that were not evaluated alike are
-refused."""
+is a run folder made by train, a results file made by evaluate --output, or a folder made by ablate
+or rank (of a ranking in folds, one fold), which stands for all of its members. Runs whose settings
+differ in the training seed alone are one method; every other method is compared with the first one.
+Runs that were not evaluated alike are refused."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,9 @@ def command(argv: Sequence[str]) -> int:
     parser = jsonargparse.ArgumentParser(
         prog="report", description=DESCRIPTION, exit_on_error=False
     )
-    parser.add_argument("runs", metavar="RUN", nargs="*", help="run folder, results file, ablation")
+    parser.add_argument(
+        "runs", metavar="RUN", nargs="*", help="run folder, results file, ablation, ranking"
+    )
     parser.add_argument(
         "--output",
         metavar="FOLDER_OR_FILE.html",

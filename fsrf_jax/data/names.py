@@ -21,6 +21,10 @@ _OTHER_NAMES = {
 }
 
 
+MODALITIES = tuple(_OTHER_NAMES)
+"""Those that formats of this field have names for."""
+
+
 def split_names(found: Iterable[str]) -> dict[str, str]:
     """For each split of a file by its name there, the name here: `dev` and `val` are `valid`."""
     names = list(found)
@@ -42,6 +46,18 @@ def key_of(modality: str, keys: Iterable[str]) -> str | None:
 def modality_of(key: str) -> str:
     """The name here of what a file calls `key`."""
     return next((name for name, others in _OTHER_NAMES.items() if key in others), key)
+
+
+def not_read(found: Iterable[str], modalities: Iterable[str]) -> list[str]:
+    """A note on the modalities of a file that are not asked for, if there are any.
+
+    Args:
+        found: names of those in the file, as they are there.
+        modalities: names of those that are read.
+    """
+    read = {name for m in modalities for name in names_of(m)}
+    others = [name for name in dict.fromkeys(found) if name not in read]
+    return [f"not asked for, and not read: {listed(others)}"] if others else []
 
 
 def listed(names: Iterable[object]) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from fsrf_jax.data.dataset import Dataset, Split
 from fsrf_jax.data.frames import filled
 from fsrf_jax.data.lazy import Lazy, as_array, pieces
-from fsrf_jax.data.names import hint, listed
+from fsrf_jax.data.names import hint, listed, not_read
 from fsrf_jax.data.overlaps import digests
 from fsrf_jax.data.rounding import Precision, Rounding
 from fsrf_jax.errors import DataError
@@ -211,6 +211,8 @@ def read(path: str | Path, modalities: tuple[str, ...], stays: bool = False) -> 
     with opened(Path(path), stays=stays) as file:
         notes, classes, tokens = (_optional(file, k) or () for k in ("notes", "classes", "tokens"))
         groups, in_memory = file["splits"], tokens if stays else modalities
+        found = [m for name in groups for m in groups[name]["features"]]
+        notes = (*notes, *not_read(found, modalities))
         splits = {
             name: _read_split(groups[name], modalities, in_memory=in_memory) for name in groups
         }

@@ -86,7 +86,7 @@ class RunGroup:
 
 
 def is_ablation(path: Path) -> bool:
-    """Whether it is a folder made by ablate."""
+    """Whether it is a folder made by ablate, or by rank, or a fold of such a one."""
     return (path / "members").is_dir()
 
 
@@ -100,7 +100,7 @@ def read_run(path: Path) -> Material:
         if not (path / "config.yaml").is_file():
             raise RunError(
                 f"{path}: found no config.yaml and no members/, expected a run folder made by "
-                "train, or a folder made by ablate."
+                "train, or a folder made by ablate or rank (of a ranking in folds, one fold)."
             )
         if not (path / "results.json").is_file():
             raise RunError(
@@ -122,7 +122,7 @@ def read_run(path: Path) -> Material:
 
 
 def read_ablation(folder: Path) -> tuple[list[RunGroup], list[str]]:
-    """The variants of an ablation, in its order, and notes on members that are not finished.
+    """The variants of an ablation or ranking, in its order, and notes on unfinished members.
 
     Raises:
         RunError: no member is finished, or a file is damaged.
@@ -145,22 +145,26 @@ def read_ablation(folder: Path) -> tuple[list[RunGroup], list[str]]:
 
 
 def _variants(folder: Path) -> list[Path]:
-    """Folders of the variants: as in ablation.json, where the first is the reference."""
+    """Folders of the variants in the order of the table, where the first is the reference."""
     found = {place.name: place for place in sorted((folder / "members").iterdir())}
-    order = _order(folder / "ablation.json") or list(found)
+    order = _order(folder) or list(found)
     first = [found[name] for name in order if name in found]
     return [*first, *(place for place in found.values() if place not in first)]
 
 
-def _order(table: Path) -> list[str]:
-    """Names of the variants in an ablation's table; empty where there is none yet."""
-    if not table.is_file():
-        return []
-    again = "run the same bin/ablate again"
-    try:
-        return list(sealed.read(table, again)["variants"])
-    except (KeyError, TypeError) as error:
-        raise sealed.damaged(table, f"{type(error).__name__}: {error}", again) from error
+def _order(folder: Path) -> list[str]:
+    """Names of the rows in the table of an ablation or a ranking; empty where there is none yet."""
+    tables = [("variants", folder / "ablation.json", "bin/ablate")]
+    for place in (folder, folder.resolve().parent):  # a ranking has its table above its folds
+        tables.append(("scores", place / "ranking.json", "bin/rank"))
+    for key, table, command in tables:
+        if table.is_file():
+            again = f"run the same {command} again"
+            try:
+                return list(sealed.read(table, again)[key])
+            except (KeyError, TypeError) as error:
+                raise sealed.damaged(table, f"{type(error).__name__}: {error}", again) from error
+    return []
 
 
 def group(runs: Iterable[Material]) -> list[RunGroup]:

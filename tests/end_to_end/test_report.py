@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from command_case import TINY, call, read_json, refused
 
+from fsrf_jax import sealed
 from fsrf_jax.reporting.card import card_document
 from fsrf_jax.reporting.markdown import to_markdown
 
@@ -248,6 +249,21 @@ def test_an_ablation_stands_for_its_members(run, tmp_path):
     for place in folder.glob("members/*/*/results.json"):
         place.unlink()
     refused(call("report", folder), 2, "no member is finished")
+
+
+@pytest.mark.parametrize("folds", [False, True])
+def test_a_ranking_keeps_its_order_and_so_its_reference(folds, run, tmp_path):
+    folder = tmp_path / "ranking" / "fold-1" if folds else tmp_path / "ranking"
+    for method in ("fsrf", "task_only", "corrkd"):
+        shutil.copytree(run, folder / "members" / method / "seed-0")
+    scores = {name: {} for name in ("task_only", "fsrf", "corrkd", "ridge")}
+    sealed.write(tmp_path / "ranking" / "ranking.json", {"scores": scores})
+    done = call("report", folder, "--table")
+    assert done.status == 0
+    rows = [line.split("|")[1] for line in done.out.splitlines() if line.startswith("|")]
+    assert rows[2:5] == ["task_only", "fsrf", "corrkd"]
+    (tmp_path / "ranking" / "ranking.json").write_text("{}")
+    refused(call("report", folder), 2, "ranking.json: is damaged", "bin/rank again")
 
 
 def test_bad_input_writes_nothing(run, tmp_path):

@@ -14,7 +14,7 @@ import numpy as np
 from fsrf_jax.data.assemble import Raw, assemble
 from fsrf_jax.data.dataset import Dataset
 from fsrf_jax.data.lazy import Lazy
-from fsrf_jax.data.names import SPLITS, hint, key_of, listed, split_names
+from fsrf_jax.data.names import SPLITS, hint, key_of, listed, not_read, split_names
 from fsrf_jax.errors import DataError
 from fsrf_jax.reading import hdf5, npz, signature
 
@@ -65,7 +65,8 @@ def read(path: str | Path, modalities: tuple[str, ...], stays: bool = False) -> 
                 groups=arrays.get(f"{name}_group"),
             )
 
-        return assemble(path, labels, split, modalities)
+        notes = not_read(_modalities(arrays, labels), modalities)
+        return assemble(path, labels, split, modalities, notes)
 
 
 class Rows(Protocol):
@@ -190,15 +191,21 @@ def _key(arrays: Arrays, split: str, modality: str) -> str | None:
     return key and start + key
 
 
-def _no_modality(path: Path, modality: str, arrays: Arrays, labels: Mapping[str, str]) -> DataError:
-    known = dict.fromkeys(
+def _modalities(arrays: Arrays, labels: Mapping[str, str]) -> list[str]:
+    """The names of all modalities in the file."""
+    found = dict.fromkeys(
         key.removeprefix(f"{split}_")
         for key in arrays
         for split in labels
         if key.startswith(f"{split}_")
         and key not in labels.values()
-        and not key.endswith(("_id", "_group", "_lengths"))
+        and not key.endswith(("_id", "_group", "_lengths", *_LABEL_SUFFIXES))
     )
+    return list(found)
+
+
+def _no_modality(path: Path, modality: str, arrays: Arrays, labels: Mapping[str, str]) -> DataError:
+    known = _modalities(arrays, labels)
     return DataError(
         f"{path}: no split has the modality {modality!r} (key '{next(iter(labels))}_{modality}'); "
         f"found {listed(known)}{hint(modality, known)}"

@@ -20,7 +20,7 @@ import numpy as np
 from fsrf_jax.data.assemble import Raw, assemble, no_modality
 from fsrf_jax.data.dataset import Dataset
 from fsrf_jax.data.formats import arrays, folders
-from fsrf_jax.data.names import hint, listed
+from fsrf_jax.data.names import hint, listed, not_read
 from fsrf_jax.errors import DataError
 from fsrf_jax.reading.text import read_yaml
 
@@ -80,7 +80,8 @@ def read(path: Path, modalities: tuple[str, ...], labelled: bool = True) -> Data
                 groups=value(spec.get("group"), name),
             )
 
-        return assemble(path, spec["splits"], split, modalities)
+        notes = not_read(spec["modalities"], modalities)
+        return assemble(path, spec["splits"], split, modalities, notes)
 
 
 def _spec(path: Path, labelled: bool) -> Mapping[str, Any]:

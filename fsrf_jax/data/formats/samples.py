@@ -12,7 +12,7 @@ from fsrf_jax.data import frames
 from fsrf_jax.data.assemble import Raw, assemble, no_modality
 from fsrf_jax.data.dataset import Dataset
 from fsrf_jax.data.formats import folders
-from fsrf_jax.data.names import key_of, listed
+from fsrf_jax.data.names import key_of, listed, not_read
 from fsrf_jax.errors import DataError
 from fsrf_jax.reading.text import read_csv
 
@@ -72,7 +72,7 @@ def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
 
     # A name that is written otherwise in the list would be a sample without the modality.
     named = {PurePosixPath(sample["id"].replace("\\", "/")).parts[:1] for sample in samples}
-    notes = []
+    notes = not_read(present, modalities)
     for m, folder in folder_of.items():
         if others := sorted(name for name in folders.names_in(folder) if (name,) not in named):
             some = "1 file has" if len(others) == 1 else f"{len(others)} files have"

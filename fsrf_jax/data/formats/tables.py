@@ -11,7 +11,7 @@ from fsrf_jax.data import frames
 from fsrf_jax.data.assemble import Raw, assemble, no_modality
 from fsrf_jax.data.dataset import Dataset
 from fsrf_jax.data.lazy import Lazy
-from fsrf_jax.data.names import key_of, listed, modality_of, names_of
+from fsrf_jax.data.names import MODALITIES, key_of, listed, modality_of, names_of, not_read
 from fsrf_jax.errors import DataError
 from fsrf_jax.reading import signature
 from fsrf_jax.reading.pickles import read_pickle
@@ -120,6 +120,8 @@ def read(
         )
     unread = [str(name) for name in parts if str(name) not in tables]
     notes = [f"not read: {listed(unread)}"] if unread else []
+    keys = {key for table in tables.values() for key in table}
+    notes += not_read([m for m in MODALITIES if key_of(m, keys)], modalities)
 
     if not labelled:
         for modality in modalities:

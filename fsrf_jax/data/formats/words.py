@@ -12,6 +12,7 @@ from fsrf_jax.data import frames
 from fsrf_jax.data.assemble import Raw, assemble, no_modality
 from fsrf_jax.data.dataset import Dataset
 from fsrf_jax.data.formats import tables
+from fsrf_jax.data.names import not_read
 from fsrf_jax.errors import DataError
 
 _SEGMENT = re.compile(r"(.+)\[\d+\]")  # video[number]
@@ -79,8 +80,10 @@ def read(path: Path, modalities: tuple[str, ...]) -> Dataset:
             tokens=("language",) if ids else (),
         )
 
-    note = "language: words are token ids, in the sorted order of the words of train"
-    return assemble(path, samples, split, modalities, [note] if ids else [])
+    notes = not_read(("language", *_PLACES), modalities)
+    if ids:
+        notes.append("language: words are token ids, in the sorted order of the words of train")
+    return assemble(path, samples, split, modalities, notes)
 
 
 def _files(folder: Path) -> dict[str, Path]:

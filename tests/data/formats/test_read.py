@@ -11,6 +11,7 @@ from format_case import CASES, CLASSES, FRAMES, SIZES, WORLD, padded
 from fsrf_jax.data import store
 from fsrf_jax.data.formats import mapping
 from fsrf_jax.data.load import READERS, load
+from fsrf_jax.data.names import modality_of
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -36,6 +37,25 @@ def test_what_was_written_is_read(name, tmp_path):
             lengths = np.array([len(sample.words) for sample in samples])[:, None]
             valid = frames >= FRAMES - lengths if case.front else frames < lengths
             np.testing.assert_array_equal(read.valid[m], valid)
+
+
+FOLDERS = "gcnet", "mmin", "csd"
+"""Formats whose folders hold other features of the same modalities as well."""
+
+
+@pytest.mark.parametrize("name", [n for n, case in CASES.items() if case.format not in FOLDERS])
+def test_modalities_that_nobody_asked_for_are_named(name, tmp_path):
+    path = CASES[name].write(tmp_path)
+    notes = load(path, ("audio",)).notes
+    (note,) = (note for note in notes if note.startswith("not asked for, and not read: "))
+    others = sorted(map(modality_of, note.partition(": ")[2].split(", ")))
+    assert others == ["language", "vision"]
+    everything = load(path, ("audio", "language", "vision"))
+    assert not any("not asked for" in note for note in everything.notes)
+    store.write(tmp_path / "all.h5", everything)
+    assert any(
+        note.startswith("not asked for") for note in load(tmp_path / "all.h5", ("audio",)).notes
+    )
 
 
 @pytest.mark.parametrize("name", ["samples", "csd"])
