@@ -31,9 +31,6 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = CACHE
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 
-# A process of Linux may have 65,530 by default; a file of tests adds up to 10,000.
-MOST_MAPS = 25_000
-
 # How long an example takes depends on the machine, and nothing here is timed.
 hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
@@ -57,10 +54,10 @@ def pytest_configure(config):
 @pytest.fixture(scope="module", autouse=True)
 def forget_programs():
     """Free the programs once they are many: each holds memory maps, which a process runs out of."""
+    from fsrf_jax.experiments.room import make_room
+
     yield
-    maps = Path("/proc/self/maps")
-    if not maps.exists() or len(maps.read_bytes().splitlines()) > MOST_MAPS:
-        jax.clear_caches()
+    make_room()
 
 
 @pytest.fixture(scope="session")

@@ -21,6 +21,7 @@ from fsrf_jax.experiments import folder as run_folder
 from fsrf_jax.experiments import replay
 from fsrf_jax.experiments.experiment import Experiment, teacher_config
 from fsrf_jax.experiments.outputs import averages_of, write_results
+from fsrf_jax.experiments.room import make_room
 from fsrf_jax.experiments.start import check_start, describe_frozen, started
 from fsrf_jax.inference import make_batch
 from fsrf_jax.options import merge
@@ -237,6 +238,7 @@ def train_population(
     Raises:
         InterruptedTraining, RunError: see `fsrf_jax.training.loop.fit`.
     """
+    make_room()
     run = runs[0]
     recipe, mesh, config = run.recipe, sharding.training_mesh(len(runs)), run.config
     hypers = loop.stack([one.hyper for one in runs])

@@ -169,7 +169,7 @@ class Corrkd(Method):
         if not any(getattr(self.weights, term) for term in TERMS):
             return None
         method = Corrkd(views=1, weights=NOTHING)  # the same teacher, whatever the margin
-        return Teacher(method, Missing(max_rate=0.0, subset_weights={"all": 1.0}), self.teacher)
+        return Teacher(method, Missing(max_rate=0.0, modality_rate=0.0), self.teacher)
 
     def term_weights(self, progress: jax.Array) -> dict[str, jax.Array]:
         """Constant."""

@@ -108,13 +108,15 @@ class Mixer(nn.Module):
     train: bool
 
     @nn.compact
-    def __call__(self, h_nsd: jax.Array, mask_ns: jax.Array, place: Place) -> jax.Array:
-        """From frames to codes [n, d]; `place` says which rows and frames of all these are."""
+    def __call__(
+        self, h_nsd: jax.Array, mask_ns: jax.Array, place: Place | None = None
+    ) -> jax.Array:
+        """From frames to codes [n, d]; `place` says which rows and frames these are; None: all."""
         o = self.options
         h_nsd = Dropout(o.dropout)(h_nsd, train=self.train, place=place)
         if o.pool == "cls":
             class_d = o.computed(self.param("class", token_scale, (o.width,)))
-            h_nsd, place = prepend(class_d, h_nsd), place.with_token()
+            h_nsd, place = prepend(class_d, h_nsd), place and place.with_token()
             mask_ns = jnp.pad(mask_ns, ((0, 0), (1, 0)), constant_values=True)
         for _ in range(o.encoder_layers):
             block = Block(o.heads, o.expansion, o.dropout)
@@ -201,7 +203,7 @@ class ModalityEncoder(nn.Module):
         if self.is_initializing():
             mixer = Mixer(self.options, train)
             nn.share_scope(self, mixer)  # the mixer is a part of the encoder, not a child
-            mixer(h_ntd, mask_nt, every_row(h_ntd))
+            mixer(h_ntd, mask_nt)
         parameters = self.variables["params"]
         mine = {"embedding", "frames", "missing_frame"}
         variables = {"params": {k: v for k, v in parameters.items() if k not in mine}}
@@ -209,10 +211,10 @@ class ModalityEncoder(nn.Module):
             return variables
         assert self.scope is not None  # the encoder is being initialised or applied
         rngs: Any = dict(self.scope.rngs)
-        # Of one frame, to learn which keys: nothing else of it is computed.
-        given = h_ntd[:1, :1], mask_nt[:1, :1], every_row(h_ntd[:1])
+        # Of one frame, to learn which keys: nothing else of it is computed, or differentiated.
+        still, *given = jax.lax.stop_gradient((variables, h_ntd[:1, :1], mask_nt[:1, :1]))
         mixer = Mixer(self.options, train, parent=None)
-        _, keys = mixer.apply(variables, *given, rngs=rngs, mutable=[KEYS])
+        _, keys = mixer.apply(still, *given, rngs=rngs, mutable=[KEYS])
         return {**variables, **keys}
 
     def _convolved(
@@ -246,11 +248,6 @@ class ModalityEncoder(nn.Module):
         return shifted_sum(taps, o.computed(bias_d)) + positions_td[None]
 
 
-def every_row(h_ntd: jax.Array) -> Place:
-    """All rows, in order."""
-    return Place(jnp.arange(len(h_ntd), dtype=jnp.int32))
-
-
 def mixed(options: ModelOptions, modalities: Sequence[Unmixed], *, train: bool) -> list[jax.Array]:
     """The codes [n, d] of each modality; where nothing is observed they mean nothing.
 
@@ -282,7 +279,7 @@ def _codes(options: ModelOptions, train: bool, modality: Unmixed) -> jax.Array:
     if at_once == n:
 
         def mix(h_ntd: jax.Array) -> Any:
-            return mixer.apply(variables, h_ntd, mask_nt, every_row(h_ntd))
+            return mixer.apply(variables, h_ntd, mask_nt)
 
         return recomputed(mix, attention.KEPT)(h_ntd) if options.recompute else mix(h_ntd)
 

@@ -3,7 +3,6 @@
 Width d is the last axis throughout; `mask_bt` is True where a position may be attended to.
 """
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -38,13 +37,11 @@ class Place(NamedTuple):
     """Which part of a larger array [n, t, d] an array [b, s, d] is."""
 
     rows: jax.Array  # int32 [b], the number of each row
-    frames: jax.Array | None = None  # int32 [b, s], the frames of each row; None: all, in order
-    length: int = 0  # t; without frames unused
+    frames: jax.Array  # int32 [b, s], the frames of each row
+    length: int  # t
 
     def with_token(self) -> "Place":
         """Once `prepend` has put a token in front of every row."""
-        if self.frames is None:
-            return self
         frames_bs = jnp.pad(self.frames + 1, ((0, 0), (1, 0)))
         return Place(self.rows, frames_bs, self.length + 1)
 
@@ -84,25 +81,22 @@ class Dropout(nn.Module):
         if self.has_variable(KEYS, "key"):
             return self.get_variable(KEYS, "key")
         key = self.make_rng("dropout")
-        self.sow(KEYS, "key", key, init_fn=lambda: key, reduce_fn=lambda _, new: new)
+        if not self.is_initializing():
+            self.sow(KEYS, "key", key, init_fn=lambda: key, reduce_fn=lambda _, new: new)
         return key
 
 
 def random_words(key: jax.Array, shape: tuple[int, ...], place: Place | None = None) -> jax.Array:
-    """Random uint32; with `place`, that part of an array whose last axis is that of `shape`.
+    """Random uint32; with `place`, that part of an array [n, t, d]; `shape` has its d.
 
     Word i of an array is a function of the key and i alone, as JAX has it by default.
     """
     if place is None:
         return jax.random.bits(key, shape, jnp.uint32)
     rows_b = place.rows.astype(jnp.uint32)
-    if place.frames is None:
-        of_row = math.prod(shape[1:])
-        numbers = rows_b[:, None] * of_row + jnp.arange(of_row, dtype=jnp.uint32)[None]
-    else:
-        frames_bs = rows_b[:, None] * place.length + place.frames.astype(jnp.uint32)
-        words = jnp.arange(shape[-1], dtype=jnp.uint32)
-        numbers = frames_bs[..., None] * shape[-1] + words[None, None]
+    frames_bs = rows_b[:, None] * place.length + place.frames.astype(jnp.uint32)
+    words = jnp.arange(shape[-1], dtype=jnp.uint32)
+    numbers = frames_bs[..., None] * shape[-1] + words[None, None]
     counts = jnp.stack([jnp.zeros_like(numbers), numbers]).ravel()
     one, other = threefry_2x32(jax.random.key_data(key), counts).reshape(2, *shape)
     return one ^ other

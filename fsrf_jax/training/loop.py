@@ -200,8 +200,12 @@ def fit(
             if now_complete_p.all() or stop or done % checkpoint_every == 0:
                 checkpoints.save(manager, done, {"state": states, "preparation": preparation})
             if stop:
-                checkpoints.wait(manager)
-                raise InterruptedTraining(stop[0], done)
+                break
+        else:  # one that came while the last checkpoint was on its way
+            stop = max(hosts.gathered(received[:1]))
+        if stop:
+            checkpoints.wait(manager)
+            raise InterruptedTraining(stop[0], epochs_done(recipe, states))
     return states
 
 

@@ -478,9 +478,11 @@ def test_modalities_of_one_shape_at_once_are_those_one_after_the_other(options, 
 
         return jax.jit(jax.grad(of, has_aux=True))
 
-    separately = program().lower(parameters)
-    monkeypatch.setattr("fsrf_jax.models.encoder.one_cache", lambda *_: False)
-    at_once = program().lower(parameters)
+    of_one_cache = []
+    for one_cache in (True, False):
+        monkeypatch.setattr("fsrf_jax.models.encoder.one_cache", lambda *_, known=one_cache: known)
+        of_one_cache.append(program().lower(parameters))
+    separately, at_once = of_one_cache
     products, fewer = (x.as_text().count("stablehlo.dot_general") for x in (separately, at_once))
     assert fewer < 0.7 * products
     found, expected = (x.compile()(parameters) for x in (at_once, separately))

@@ -285,6 +285,21 @@ def test_a_second_signal_acts_at_once(tmp_path):
         signal.signal(signal.SIGINT, before)
 
 
+def test_a_signal_while_the_last_checkpoint_is_saved_stops_as_well(tmp_path, monkeypatch):
+    save = checkpoints.save
+
+    def interrupted(*arguments):
+        save(*arguments)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(checkpoints, "save", interrupted)
+    last = case.at_step(alone(), case.STEPS * (case.EPOCHS - 1))
+    with pytest.raises(InterruptedTraining) as caught:
+        fit(tmp_path, last)
+    assert caught.value.status == 143
+    assert loop.epochs_done(case.RECIPE, restore(tmp_path)) == case.EPOCHS
+
+
 def test_a_signal_in_the_last_epoch_stops_like_any_other(tmp_path):
     last = case.at_step(alone(), case.STEPS * (case.EPOCHS - 1))
     with pytest.raises(InterruptedTraining) as caught:

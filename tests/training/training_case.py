@@ -20,7 +20,7 @@ from fsrf_jax.training.state import Recipe, init_states
 from fsrf_jax.training.validation import Validation
 from fsrf_jax.types import Batch
 
-FRAMES = {"language": 4, "audio": 3}
+FRAMES = {"language": 4, "audio": 4}  # alike: encoded at once, where several devices are
 FEATURES = {"language": 3, "audio": 2}
 SAMPLES, STEPS, VALIDATION = 22, 3, 9
 WEIGHTS = (
