@@ -47,7 +47,7 @@ class Missing:
     """Drop frames one by one, or one contiguous block."""
     subset_weights: dict[str, float] = field(default_factory=dict)
     """Odds of each available subset, as {language+audio: 2.0, ...}, where `all` stands for all
-    modalities; empty: all alike."""
+    modalities; a sample that has none of these, and all samples if empty: all alike."""
     modality_rate: float | None = None
     """Share of missing modalities, in place of subset_weights: a sample keeps one, drawn alike, and
     loses each other one with the probability min(1, rate M / (M - 1)); 0: no modality is lost."""
