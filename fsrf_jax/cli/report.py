@@ -20,8 +20,8 @@ from fsrf_jax.reporting.markdown import markdown_table, to_markdown
 from fsrf_jax.reporting.material import (
     RunGroup,
     group,
-    is_ablation,
-    read_ablation,
+    has_members,
+    read_members,
     read_run,
 )
 from fsrf_jax.reporting.paper_table import latex_table, paper_table
@@ -101,7 +101,7 @@ def _report(page: Path, found: Found) -> dict[Path, str]:
 def _card(page: Path, paths: Sequence[Path], methods: Sequence[RunGroup]) -> dict[Path, str]:
     """The model card of one run; none of several, of an ablation, or where there is no network."""
     results = methods[0].first.results
-    if len(paths) > 1 or is_ablation(paths[0]) or "run" not in results:
+    if len(paths) > 1 or has_members(paths[0]) or "run" not in results:
         return {}
     return {_beside(page, "card.md"): to_markdown(card_document(results), foldable=True)}
 
@@ -130,10 +130,10 @@ def _beside(page: Path, name: str) -> Path:
 
 def _find(paths: Sequence[Path]) -> Found:
     """The methods that the paths name: single runs first, then variants of ablations."""
-    methods = group(read_run(path) for path in paths if not is_ablation(path))
+    methods = group(read_run(path) for path in paths if not has_members(path))
     left_out: list[str] = []
-    for path in filter(is_ablation, paths):
-        variants, missing = read_ablation(path)
+    for path in filter(has_members, paths):
+        variants, missing = read_members(path)
         methods += variants
         left_out += missing
     names = [method.name for method in methods]

@@ -85,7 +85,7 @@ class RunGroup:
         return f"training seed{'s' if len(self.runs) > 1 else ''} {seeds}"
 
 
-def is_ablation(path: Path) -> bool:
+def has_members(path: Path) -> bool:
     """Whether it is a folder made by ablate, or by rank, or a fold of such a one."""
     return (path / "members").is_dir()
 
@@ -121,7 +121,7 @@ def read_run(path: Path) -> Material:
     )
 
 
-def read_ablation(folder: Path) -> tuple[list[RunGroup], list[str]]:
+def read_members(folder: Path) -> tuple[list[RunGroup], list[str]]:
     """The variants of an ablation or ranking, in its order, and notes on unfinished members.
 
     Raises:

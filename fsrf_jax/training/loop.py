@@ -183,13 +183,12 @@ def fit(
             now_complete_p = np.asarray(is_complete(asked, reached))
             for index in np.flatnonzero(~complete_p).tolist():
                 of_member = {name: values[index] for name, values in terms.items()}
-                state = member(reached, index)
-                row, score = int(rows[index]), float(scores[index])
-                # Parameters that a validation is NaN with seldom learn again: look at them now. And
-                # a network that no step has changed is none that was trained.
-                untrained = now_complete_p[index] and row == int(state.step)
-                if row >= recipe.bad_steps or (row and (untrained or not np.isfinite(score))):
-                    last = member(jax.device_get(sharding.own(states)), index)
+                state, score = member(reached, index), float(scores[index])
+                if _goes_wrong(recipe, state, int(rows[index]), score, now_complete_p[index]):
+                    last, row = (
+                        member(jax.device_get(sharding.own(states)), index),
+                        int(rows[index]),
+                    )
                     raise BadSteps.after(row, recipe.steps_per_epoch, index, last, of_member)
                 count = int(bad[index] - bad_before[index])
                 report(index, epoch_record(recipe, state, of_member, score, count))
@@ -207,6 +206,16 @@ def fit(
             checkpoints.wait(manager)
             raise InterruptedTraining(stop[0], epochs_done(recipe, states))
     return states
+
+
+def _goes_wrong(recipe: Recipe, state: TrainState, row: int, score: float, complete: bool) -> bool:
+    """Whether `row` bad steps in a row, up to this state, are the end of its training.
+
+    Parameters that a validation is NaN with seldom learn again. And a network that no step has
+    changed is none that was trained.
+    """
+    untrained = complete and row == int(state.step)
+    return row >= recipe.bad_steps or bool(row and (untrained or not np.isfinite(score)))
 
 
 def epoch_record(
