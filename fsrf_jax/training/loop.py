@@ -183,12 +183,10 @@ def fit(
             now_complete_p = np.asarray(is_complete(asked, reached))
             for index in np.flatnonzero(~complete_p).tolist():
                 of_member = {name: values[index] for name, values in terms.items()}
-                state, score = member(reached, index), float(scores[index])
-                if _goes_wrong(recipe, state, int(rows[index]), score, now_complete_p[index]):
-                    last, row = (
-                        member(jax.device_get(sharding.own(states)), index),
-                        int(rows[index]),
-                    )
+                state = member(reached, index)
+                row, score = int(rows[index]), float(scores[index])
+                if _goes_wrong(recipe, state, row, score, now_complete_p[index]):
+                    last = member(jax.device_get(sharding.own(states)), index)
                     raise BadSteps.after(row, recipe.steps_per_epoch, index, last, of_member)
                 count = int(bad[index] - bad_before[index])
                 report(index, epoch_record(recipe, state, of_member, score, count))
